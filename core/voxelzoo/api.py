@@ -1,0 +1,436 @@
+"""Everything a plugin may import.
+
+A plugin is two modules. ``plugin.py`` is light (standard library and this module): it returns
+*specs*, each naming a lazy target such as ``"voxelzoo_whisper.extractor:WhisperExtractor"``. The
+heavy module behind the target is imported when its first model runs, so that ``zoo list`` never
+imports torch. Importing this module costs the standard library and pluggy; the names that need
+numpy (stories, clocks, windows) are loaded when first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+import pluggy
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from voxelzoo.stimuli import (
+        Audio,
+        ScanClock,
+        Story,
+        Words,
+        content_digest,
+        read_textgrid,
+        read_words_csv,
+    )
+    from voxelzoo.windows import (
+        AudioWindow,
+        TextWindow,
+        WindowPolicy,
+        audio_windows,
+        parse_window_policy,
+    )
+
+API_VERSION = 1
+"""The contract this host speaks. A spec carries the version its plugin was written for."""
+
+API_OLDEST = 1
+"""The oldest contract this host still accepts."""
+
+hookimpl = pluggy.HookimplMarker("voxelzoo")
+"""Marks a function of a plugin as the implementation of a ``zoo_*`` hook."""
+
+Modality = Literal["text", "audio", "any"]
+"""What a model needs of a story: its words, its sound, or (``any``) neither or both."""
+
+# --------------------------------------------------------------------------------------- errors
+
+
+class ZooError(Exception):
+    """An expected failure: one line that says what is wrong, where, and the mend.
+
+    The command line prints it without a traceback and exits with :attr:`exit_code`.
+    """
+
+    exit_code = 1
+
+
+class UsageError(ZooError):
+    """An option or argument has a value that makes no sense (exit code 2)."""
+
+    exit_code = 2
+
+
+class NotFoundError(ZooError):
+    """A name is unknown or ambiguous (exit code 3)."""
+
+    exit_code = 3
+
+
+class PluginError(ZooError):
+    """A plugin or a registry is invalid (exit code 4)."""
+
+    exit_code = 4
+
+
+class MissingError(ZooError):
+    """A dependency or a model's weights are not on this machine (exit code 5)."""
+
+    exit_code = 5
+
+
+class DataError(ZooError):
+    """A dataset or stimulus is damaged, or would make a wrong fit (exit code 6)."""
+
+    exit_code = 6
+
+
+# ---------------------------------------------------------------------------------------- specs
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One row of the catalogue: a checkpoint, or a feature space that needs none.
+
+    Rows come from ``registry.yaml``, from a plugin's ``zoo_register_models`` and from users'
+    overlays; all are validated alike. Figures are those of the network as it is used here (for
+    Whisper: the encoder).
+    """
+
+    name: str
+    """Short name, such as ``whisper-large``; the canonical one is ``plugin/name``."""
+    plugin: str
+    """Entry-point name of the plugin that runs it."""
+    modality: Modality
+    extractor: str | None = None
+    """The plugin's extractor, where it registers more than one."""
+    family: str | None = None
+    """Models that differ by size alone share a family; the plugin's name where not given."""
+    repo: str | None = None
+    """Hub id ``org/name``, or a local folder. ``None`` for models without weights."""
+    revision: str | None = None
+    """40-hex commit of the hub repository. ``None``: explicitly unpinned."""
+    tokenizer: str | None = None
+    """Hub id or folder of the tokenizer, where it is not in ``repo``."""
+    n_parameters: int | None = None
+    n_layers: int | None = None
+    """Transformer blocks. Hidden states are ``n_layers + 1``: state 0 precedes the first block."""
+    embed_dim: int | None = None
+    """Width of a hidden state, in units."""
+    architecture: Mapping[str, Any] = field(default_factory=dict)
+    """Configuration that rebuilds the network without its weights (``model_type`` and figures)."""
+    sample_rate_hz: int | None = None
+    causal: bool = True
+    """The state of a moment depends on nothing later."""
+    in_paper: bool = False
+    """Used in Antonello, Vaidya and Huth (2023)."""
+    license: str | None = None
+    gated: bool = False
+    weights_format: Literal["safetensors", "pickle"] = "safetensors"
+    trust_remote_code: bool = False
+    languages: tuple[str, ...] = ()
+    release_date: str | None = None
+    reference: str | None = None
+    citation: str | None = None
+    summary: str | None = None
+    aliases: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Canonical id, ``plugin/name``."""
+        return f"{self.plugin}/{self.name}"
+
+
+@dataclass(frozen=True)
+class ExtractorSpec:
+    """Names an extractor: what turns a story into states.
+
+    ``target`` is ``"package.module:Class"``; the host calls it with an :class:`ExtractorRequest`
+    and gets an :class:`Extractor`. ``tiny`` is a very small model of the family, which the
+    conformance kit builds untrained and puts through every check.
+    """
+
+    name: str
+    target: str
+    modality: Modality
+    summary: str
+    api_version: int = API_VERSION
+    tiny: ModelEntry | None = None
+    requires: tuple[str, ...] = ()
+    """Top-level packages that must be importable before it runs."""
+
+
+@dataclass(frozen=True)
+class AlignerSpec:
+    """Names an aligner: states at their times onto scan times.
+
+    ``target(**options)`` is an :class:`Aligner`.
+    """
+
+    name: str
+    target: str
+    summary: str
+    api_version: int = API_VERSION
+
+
+@dataclass(frozen=True)
+class RegressorSpec:
+    """Names a regressor: ``target(**options)`` is a :class:`Regressor`.
+
+    ``delays="self"`` says that the class takes a ``delays`` parameter and forms the FIR delays
+    itself, within groups; otherwise (``"host"``) it is given a design that has them.
+    """
+
+    name: str
+    target: str
+    summary: str
+    api_version: int = API_VERSION
+    delays: Literal["host", "self"] = "host"
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """Names a dataset: ``target(path, **options)`` is a :class:`Dataset`.
+
+    ``path`` is ``None`` for a dataset that needs none. ``recognise`` looks at a folder and says
+    whether it has this dataset's layout; it must be quick and import nothing heavy.
+    """
+
+    name: str
+    target: str
+    summary: str
+    api_version: int = API_VERSION
+    recognise: Callable[[Path], bool] | None = None
+    needs_path: bool = True
+
+
+Spec = ExtractorSpec | AlignerSpec | RegressorSpec | DatasetSpec
+
+# ------------------------------------------------------------------------------------ protocols
+
+
+@dataclass(frozen=True)
+class ExtractorRequest:
+    """What is asked of an extractor: one model, and how to run it."""
+
+    model: ModelEntry
+    untrained: bool = False
+    """Build the true architecture with random weights from ``seed``, downloading nothing."""
+    seed: int = 0
+    device: str = "cpu"
+    dtype: str = "float32"
+    protocol: str = "clean"
+    """``clean`` or ``antonello2023``."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """The user's settings, such as ``window``, ``stride`` (seconds) or ``context`` (a policy)."""
+    allow_pickle: bool = False
+    trust_remote_code: bool = False
+    notify: Callable[[str], None] = lambda message: None
+    """Says a line to the user (which tokenizer was used; that a batch was halved)."""
+
+
+@dataclass(frozen=True)
+class StateBlock:
+    """Consecutive states of one story: rows ``start, start + 1, ...`` of :meth:`Extractor.times`.
+
+    ``states`` is (layer, time, unit), float32, its layers in the order they were asked for.
+    """
+
+    start: int
+    states: NDArray[np.float32]
+
+
+@runtime_checkable
+class Extractor(Protocol):
+    """Yields the hidden states of one model for a story.
+
+    Building it and asking its layers, fingerprint and times must be quick: weights are loaded by
+    the first :meth:`extract`.
+    """
+
+    def layers(self) -> Sequence[int]:
+        """Layers it can give, numbered as ``hidden_states``: 0 precedes the first block."""
+        ...
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """All that determines its values beyond plugin version, model row, seed and dtype.
+
+        JSON values: the window rule, the tokenizer, preprocessing. Part of the artefact's key.
+        """
+        ...
+
+    def times(self, story: Story) -> NDArray[np.float64]:
+        """Time of each state on the story's clock, (time,), in seconds, never decreasing."""
+        ...
+
+    def extract(self, story: Story, layers: Sequence[int]) -> Iterator[StateBlock]:
+        """States of ``layers`` in blocks that cover :meth:`times` in order, without gaps."""
+        ...
+
+    def close(self) -> None:
+        """Frees the model's memory."""
+        ...
+
+
+@runtime_checkable
+class Aligner(Protocol):
+    """Brings states at their own times onto scan times, linearly."""
+
+    def weights(
+        self, times: NDArray[np.float64], scan_times: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Matrix (TR, time) that takes states at ``times`` (s) to ``scan_times`` (s).
+
+        Being linear, it is applied block by block while extraction runs.
+        """
+        ...
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Its parameters, as JSON values."""
+        ...
+
+
+@runtime_checkable
+class Regressor(Protocol):
+    """A linear map from design to voxels, with scikit-learn's manners."""
+
+    def fit(self, X: Any, Y: Any, groups: Any = None) -> Regressor:
+        """Fits ``Y`` (TR, voxel) from ``X`` (TR, feature); ``groups`` (TR,) names each story."""
+        ...
+
+    def predict(self, X: Any) -> Any:
+        """Predictions (TR, voxel)."""
+        ...
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Its parameters."""
+        ...
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What a dataset says of itself."""
+
+    name: str
+    summary: str
+    licence: str | None = None
+    citation: str | None = None
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Subjects who heard stories, and the responses of their voxels.
+
+    Row ``i`` of every response belongs to ``clock(story).times[i]``.
+    """
+
+    def info(self) -> DatasetInfo:
+        """Name, licence and citation."""
+        ...
+
+    def subjects(self) -> Sequence[str]:
+        """Subjects that can be fitted."""
+        ...
+
+    def train_stories(self) -> Sequence[str]:
+        """Stories for fitting."""
+        ...
+
+    def test_stories(self) -> Sequence[str]:
+        """Stories held out whole; empty where evaluation is by contiguous folds."""
+        ...
+
+    def story(self, name: str) -> Story:
+        """The stimulus: words, sound, or features computed elsewhere."""
+        ...
+
+    def clock(self, story: str) -> ScanClock:
+        """When each response row of the story was acquired."""
+        ...
+
+    def responses(self, subject: str, story: str) -> NDArray[np.float32]:
+        """(TR, voxel), or (repeat, TR, voxel) where the story was heard more than once.
+
+        Raises :class:`NotFoundError` for an unknown subject, :class:`DataError` for one whose data
+        cannot be used, with the reason.
+        """
+        ...
+
+    def voxel_labels(self, subject: str) -> Sequence[str] | None:
+        """A region's name for each voxel, or ``None``."""
+        ...
+
+    def fingerprint(self, subject: str, story: str) -> str:
+        """Digest of all that determines :meth:`responses`: content and preparation."""
+        ...
+
+
+# ------------------------------------------------------------- names that need numpy, when asked
+
+_LAZY = {
+    "Audio": "voxelzoo.stimuli",
+    "ScanClock": "voxelzoo.stimuli",
+    "Story": "voxelzoo.stimuli",
+    "Words": "voxelzoo.stimuli",
+    "content_digest": "voxelzoo.stimuli",
+    "read_textgrid": "voxelzoo.stimuli",
+    "read_words_csv": "voxelzoo.stimuli",
+    "AudioWindow": "voxelzoo.windows",
+    "TextWindow": "voxelzoo.windows",
+    "WindowPolicy": "voxelzoo.windows",
+    "audio_windows": "voxelzoo.windows",
+    "parse_window_policy": "voxelzoo.windows",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'voxelzoo.api' has no attribute {name!r}")
+
+
+__all__ = [
+    "API_OLDEST",
+    "API_VERSION",
+    "Aligner",
+    "AlignerSpec",
+    "Audio",
+    "AudioWindow",
+    "DataError",
+    "Dataset",
+    "DatasetInfo",
+    "DatasetSpec",
+    "Extractor",
+    "ExtractorRequest",
+    "ExtractorSpec",
+    "MissingError",
+    "Modality",
+    "ModelEntry",
+    "NotFoundError",
+    "PluginError",
+    "Regressor",
+    "RegressorSpec",
+    "ScanClock",
+    "Spec",
+    "StateBlock",
+    "Story",
+    "TextWindow",
+    "UsageError",
+    "WindowPolicy",
+    "Words",
+    "ZooError",
+    "audio_windows",
+    "content_digest",
+    "hookimpl",
+    "parse_window_policy",
+    "read_textgrid",
+    "read_words_csv",
+]
