@@ -241,7 +241,7 @@ def _textgrid_tiers(path: Path, content: str) -> list[tuple[str, list[tuple[floa
         for _ in range(int(number())):
             kind, name = string(), string()
             number()
-        number()
+            number()
             size = int(number())
             if kind == "IntervalTier":
                 tiers.append((name, [(number(), number(), string()) for _ in range(size)]))
