@@ -166,6 +166,8 @@ class ExtractorSpec:
     tiny: ModelEntry | None = None
     requires: tuple[str, ...] = ()
     """Top-level packages that must be importable before it runs."""
+    options: tuple[str, ...] = ()
+    """Names of the settings it reads from :attr:`ExtractorRequest.options`; it is given no other."""
 
 
 @dataclass(frozen=True)

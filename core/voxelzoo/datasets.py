@@ -1,0 +1,160 @@
+"""Opening a dataset by name or folder, checking what it says, and deciding what is held out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voxelzoo.api import DataError, Dataset, DatasetSpec, NotFoundError, UsageError
+from voxelzoo.host import Host, Registered, load_target
+
+
+def open_dataset(host: Host, text: str, options: Mapping[str, str] | None = None) -> Dataset:
+    """The dataset named ``NAME``, ``NAME:PATH``, or the bare path of a folder some plugin knows.
+
+    Raises :class:`NotFoundError` for a name or folder nobody knows, :class:`DataError` for a folder
+    that is damaged.
+    """
+    registered, path = _resolve(host, text)
+    dataset: Dataset = load_target(registered)(path, **(options or {}))
+    _check(dataset)
+    return dataset
+
+
+def _resolve(host: Host, text: str) -> tuple[Registered[DatasetSpec], Path | None]:
+    names = {registered.spec.name for registered in host.datasets}
+    name, colon, rest = text.partition(":")
+    if colon and name in names:
+        return host.dataset(name), _folder(rest)
+    if text in names and not Path(text).is_dir():
+        registered = host.dataset(text)
+        if registered.spec.needs_path:
+            raise UsageError(f"dataset {text!r} needs its folder: --dataset {text}:PATH")
+        return registered, None
+    if not Path(text).exists() and not any(mark in text for mark in "/.~\\"):
+        return host.dataset(text), None  # says which names there are
+    path = _folder(text)
+    knowing = [r for r in host.datasets if r.spec.recognise is not None and r.spec.recognise(path)]
+    if len(knowing) == 1:
+        return knowing[0], path
+    if knowing:
+        found = " and ".join(f"{r.spec.name} ({r.distribution})" for r in knowing)
+        raise NotFoundError(f"{path} is recognised by {found}; say --dataset NAME:{text}")
+    raise DataError(
+        f"{path}: no dataset plugin knows this layout (asked: {', '.join(sorted(names))}); "
+        "a plain folder needs a dataset.yaml, see the README"
+    )
+
+
+def _folder(text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.is_dir():
+        raise DataError(f"{path}: no such folder")
+    return path.resolve()
+
+
+def _check(dataset: Dataset) -> None:
+    """What must hold of every dataset before anything is computed."""
+    name = dataset.info().name
+    train, test = list(dataset.train_stories()), list(dataset.test_stories())
+    if both := sorted(set(train) & set(test)):
+        raise DataError(f"dataset {name!r}: {', '.join(both)} in both train and test stories")
+    if not train:
+        raise DataError(f"dataset {name!r} has no training story")
+    if not dataset.subjects():
+        raise DataError(f"dataset {name!r} has no subject")
+
+
+def choose_subjects(dataset: Dataset, asked: Sequence[str]) -> list[str]:
+    """The subjects asked for, or all; an unknown one is the dataset's to explain."""
+    known = list(dataset.subjects())
+    for subject in asked:
+        if subject not in known:
+            dataset.responses(subject, dataset.train_stories()[0])
+            raise NotFoundError(
+                f"no subject {subject!r} in {dataset.info().name!r}; it has {', '.join(known)}"
+            )
+    return list(dict.fromkeys(asked)) or known
+
+
+# --------------------------------------------------------------------------------- what is held out
+
+
+@dataclass(frozen=True)
+class HeldOutStories:
+    """Test stories are predicted whole by a fit on all training stories."""
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"held-out stories ({', '.join(self.test)})"
+
+    @property
+    def stories(self) -> tuple[str, ...]:
+        """Every story that is read."""
+        return (*self.train, *self.test)
+
+
+@dataclass(frozen=True)
+class ContiguousFolds:
+    """One story cut into contiguous folds; each is predicted by a fit on the rest.
+
+    ``gap`` TRs on both sides of the held-out fold train nothing: responses outlast their cause, and
+    neighbouring TRs are no independent evidence.
+    """
+
+    story: str
+    n_folds: int
+    gap: int
+
+    def __str__(self) -> str:
+        return f"{self.n_folds} contiguous folds, gap {self.gap} TRs"
+
+    @property
+    def stories(self) -> tuple[str, ...]:
+        """Every story that is read."""
+        return (self.story,)
+
+    def folds(self, n_trs: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """(train rows, test rows) of each fold, for a story of ``n_trs`` rows."""
+        edges = np.linspace(0, n_trs, self.n_folds + 1).round().astype(np.intp)
+        rows = np.arange(n_trs)
+        found = []
+        for first, stop in zip(edges[:-1], edges[1:], strict=True):
+            train = rows[(rows < first - self.gap) | (rows >= stop + self.gap)]
+            found.append((train, rows[first:stop]))
+        if min(len(test) for _, test in found) < 3 or min(len(train) for train, _ in found) < 10:
+            raise DataError(
+                f"story {self.story!r} has {n_trs} TRs, too few for {self.n_folds} folds "
+                f"with a gap of {self.gap} TRs"
+            )
+        return found
+
+    def inner_groups(self, train: NDArray[np.intp], n_trs: int) -> NDArray[np.intp]:
+        """Group of each training row for the inner choice of alpha: the other folds."""
+        edges = np.linspace(0, n_trs, self.n_folds + 1).round().astype(np.intp)
+        groups: NDArray[np.intp] = np.searchsorted(edges, train, side="right") - 1
+        return groups
+
+
+Evaluation = HeldOutStories | ContiguousFolds
+
+
+def plan_evaluation(dataset: Dataset, n_folds: int = 6, gap: int = 5) -> Evaluation:
+    """Whole test stories where there are some; contiguous folds of the only story otherwise."""
+    train, test = tuple(dataset.train_stories()), tuple(dataset.test_stories())
+    if test:
+        return HeldOutStories(train, test)
+    if len(train) == 1:
+        if n_folds < 2 or gap < 0:
+            raise UsageError(f"{n_folds} folds with a gap of {gap} TRs: need 2 or more, and 0 or more")
+        return ContiguousFolds(train[0], n_folds, gap)
+    raise DataError(
+        f"dataset {dataset.info().name!r} has {len(train)} training stories and no test story; "
+        "name at least one test story, so that it can be held out whole"
+    )

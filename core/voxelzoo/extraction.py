@@ -1,0 +1,237 @@
+"""From story to states on the scanner's clock: extract, align, keep.
+
+Alignment is linear, so states are resampled while the model runs and only TR-rate states are kept,
+one artefact a story and layer. A run that was cut off goes on with the first story it lacks.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+
+from voxelzoo.api import (
+    Aligner,
+    AlignerSpec,
+    Extractor,
+    ExtractorRequest,
+    ExtractorSpec,
+    PluginError,
+    ScanClock,
+    StateBlock,
+    Story,
+    UsageError,
+)
+from voxelzoo.host import Registered, load_target
+from voxelzoo.progress import Progress
+from voxelzoo.store import Artefact, Store
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model ready to read stories: its row, who runs it, and the extractor."""
+
+    registered: Registered[ExtractorSpec]
+    request: ExtractorRequest
+    extractor: Extractor
+
+    @classmethod
+    def open(cls, registered: Registered[ExtractorSpec], request: ExtractorRequest) -> Model:
+        """Builds the extractor; its weights are loaded by the first story."""
+        return cls(registered, request, load_target(registered)(request))
+
+    @property
+    def label(self) -> str:
+        """Name for people: ``whisper-tiny``, with ``(untrained)`` where it is."""
+        return self.request.model.name + (" (untrained)" if self.request.untrained else "")
+
+    def provenance(self, story: Story, layer: int | None) -> dict[str, Any]:
+        """All that determines this model's states for a story."""
+        model, request = self.request.model, self.request
+        return {
+            "extractor": {
+                "id": self.registered.id,
+                "distribution": self.registered.distribution,
+                "version": self.registered.version,
+                "fingerprint": dict(self.extractor.fingerprint()),
+            },
+            "model": {
+                "id": model.id,
+                "repo": model.repo,
+                "revision": model.revision,
+                "architecture": dict(model.architecture),
+            },
+            "untrained": request.untrained,
+            "seed": request.seed if request.untrained else None,
+            "dtype": request.dtype,
+            "protocol": request.protocol,
+            "options": dict(request.options),
+            "story": story.digest(model.modality),
+            "layer": layer,
+        }
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """An aligner ready to use, and who brought it."""
+
+    registered: Registered[AlignerSpec]
+    aligner: Aligner
+
+    @classmethod
+    def open(cls, registered: Registered[AlignerSpec], options: Mapping[str, Any]) -> Alignment:
+        """Builds the aligner with its options."""
+        return cls(registered, build(registered, options))
+
+    def provenance(self) -> dict[str, Any]:
+        """All that determines what it does."""
+        return {
+            "id": self.registered.id,
+            "distribution": self.registered.distribution,
+            "version": self.registered.version,
+            "fingerprint": dict(self.aligner.fingerprint()),
+        }
+
+
+def build(registered: Registered[Any], options: Mapping[str, Any]) -> Any:
+    """``target(**options)``; :class:`UsageError` for an option it does not have."""
+    target = load_target(registered)
+    known = [name for name in inspect.signature(target).parameters if name != "self"]
+    if unknown := [name for name in options if name not in known]:
+        raise UsageError(
+            f"{registered.spec.name} has no option {unknown[0]!r}; it has {', '.join(known) or 'none'}"
+        )
+    return target(**options)
+
+
+def choose_layers(model: Model, asked: str | None) -> list[int]:
+    """Layers as typed: ``all``, ``last``, ``9``, ``0,4,8`` or ``0-12``."""
+    known = list(model.extractor.layers())
+    if asked is None or asked == "all":
+        return known
+    chosen: list[int] = []
+    try:
+        for part in asked.split(","):
+            first, dash, stop = part.strip().partition("-")
+            if first == "last":
+                chosen.append(known[-1])
+            elif dash:
+                chosen.extend(range(int(first), int(stop) + 1))
+            else:
+                chosen.append(int(first))
+    except ValueError:
+        raise UsageError(f"--layer {asked!r}: say all, last, 9, 0,4,8 or 0-12") from None
+    if unknown := [layer for layer in chosen if layer not in known]:
+        raise UsageError(
+            f"{model.label} has no layer {unknown[0]}; its layers are {known[0]} to {known[-1]}"
+        )
+    return list(dict.fromkeys(chosen))
+
+
+def checked_blocks(
+    model: Model, story: Story, layers: Sequence[int], n_times: int
+) -> Iterator[StateBlock]:
+    """The extractor's blocks, each held to the contract: in order, gapless, finite, all there."""
+    done = 0
+    who = f"{model.registered.id} ({model.registered.distribution})"
+    for block in model.extractor.extract(story, layers):
+        if block.states.ndim != 3 or block.states.shape[0] != len(layers) or block.start != done:
+            raise PluginError(
+                f"{who} broke the contract on story {story.name!r}: a block of shape "
+                f"{block.states.shape} at row {block.start}, expected ({len(layers)}, time, unit) "
+                f"at row {done}"
+            )
+        if not np.isfinite(block.states).all():
+            layer, row, _ = (int(i[0]) for i in np.nonzero(~np.isfinite(block.states)))
+            raise PluginError(
+                f"{model.label}: layer {layers[layer]} is not finite at state {done + row} of "
+                f"story {story.name!r} (dtype {model.request.dtype}); nothing was kept"
+            )
+        done += block.states.shape[1]
+        yield block
+    if done != n_times:
+        raise PluginError(
+            f"{who} broke the contract on story {story.name!r}: {done} states for {n_times} times"
+        )
+
+
+def aligned_states(
+    model: Model,
+    story: Story,
+    clock: ScanClock,
+    alignment: Alignment,
+    layers: Sequence[int],
+    store: Store,
+    progress: Progress,
+) -> dict[int, Artefact]:
+    """TR-rate states of each layer, (TR, unit): from the store, or computed in one pass."""
+    wanted = {layer: states_provenance(model, story, clock, alignment, layer) for layer in layers}
+    found = {layer: store.find("states", provenance) for layer, provenance in wanted.items()}
+    missing = [layer for layer in layers if found[layer] is None]
+    if missing:
+        aligned = _extract_and_align(model, story, clock, alignment, missing, progress)
+        for layer, states in zip(missing, aligned, strict=True):
+            found[layer] = store.put("states", wanted[layer], {"states": states})
+    return {layer: artefact for layer, artefact in found.items() if artefact is not None}
+
+
+def states_provenance(
+    model: Model, story: Story, clock: ScanClock, alignment: Alignment, layer: int
+) -> dict[str, Any]:
+    """All that determines TR-rate states of one layer of one story."""
+    return {
+        **model.provenance(story, layer),
+        "aligner": alignment.provenance(),
+        "clock": {"tr": clock.tr, "start": clock.start, "n_trs": clock.n_trs},
+    }
+
+
+def _extract_and_align(
+    model: Model,
+    story: Story,
+    clock: ScanClock,
+    alignment: Alignment,
+    layers: Sequence[int],
+    progress: Progress,
+) -> NDArray[np.float32]:
+    """(layer, TR, unit): each block is resampled as it comes and then forgotten."""
+    times = model.extractor.times(story)
+    if np.any(np.diff(times) < 0):
+        raise PluginError(f"{model.registered.id}: the times of story {story.name!r} decrease")
+    # One column a state: few scan times see it, so the columns are kept sparse.
+    weights = scipy.sparse.csc_array(alignment.aligner.weights(times, clock.times))
+    aligned: NDArray[np.float32] | None = None
+    with progress.task(f"{model.label}: story {story.name}", len(times)) as advance:
+        for block in checked_blocks(model, story, layers, len(times)):
+            n_states = block.states.shape[1]
+            if aligned is None:
+                shape = (len(layers), clock.n_trs, block.states.shape[2])
+                aligned = np.zeros(shape, dtype=np.float32)
+            columns = weights[:, block.start : block.start + n_states]
+            if columns.nnz:
+                first, last = int(columns.indices.min()), int(columns.indices.max())
+                dense = columns[first : last + 1].toarray().astype(np.float32)
+                aligned[:, first : last + 1] += dense @ block.states
+            advance(n_states)
+    if aligned is None:
+        raise PluginError(f"{model.label} gave no state for story {story.name!r}")
+    return aligned
+
+
+def raw_states(
+    model: Model, story: Story, layers: Sequence[int], progress: Progress
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """States at the model's own times: ``times`` (time,) and ``states`` (layer, time, unit)."""
+    times = model.extractor.times(story)
+    with progress.task(f"{model.label}: story {story.name}", len(times)) as advance:
+        found = []
+        for block in checked_blocks(model, story, layers, len(times)):
+            found.append(block.states)
+            advance(block.states.shape[1])
+    return times, np.concatenate(found, axis=1)
+

@@ -1,0 +1,306 @@
+"""One run: extract, align, fit and score models on a dataset, keeping every artefact.
+
+Keys are computed before anything else, so that a result already in the store costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voxelzoo.api import (
+    Dataset,
+    ExtractorRequest,
+    ModelEntry,
+    Regressor,
+    RegressorSpec,
+    UsageError,
+    ZooError,
+)
+from voxelzoo.datasets import Evaluation
+from voxelzoo.evaluation import Scores, evaluate, read_responses
+from voxelzoo.extraction import Alignment, Model, aligned_states, build, states_provenance
+from voxelzoo.host import Host, Registered
+from voxelzoo.progress import Progress
+from voxelzoo.protocols import Protocol
+from voxelzoo.registry import Catalogue
+from voxelzoo.store import Artefact, Store, artefact_key
+
+SCORES_VERSION = 1
+"""Raised when scores change for the same states and responses, so that old results are not used."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one run does with every model: data, protocol and tools, all resolved."""
+
+    dataset: Dataset
+    subjects: Sequence[str]
+    evaluation: Evaluation
+    protocol: Protocol
+    delays: Sequence[int]
+    alignment: Alignment
+    regressor: Registered[RegressorSpec]
+    regressor_options: Mapping[str, Any]
+    store: Store
+
+    def __post_init__(self) -> None:
+        if any(delay < 0 for delay in self.delays) or not self.delays:
+            raise UsageError("--delays are whole TRs, 0 or more, such as 1,2,3,4")
+        self.make_regressor()  # a wrong option is said before anything is computed
+
+    def make_regressor(self) -> Regressor:
+        """A fresh regressor."""
+        regressor: Regressor = build(self.regressor, self.regressor_options)
+        return regressor
+
+    @cached_property
+    def _regressor_provenance(self) -> dict[str, Any]:
+        parameters = self.make_regressor().get_params(deep=False)
+        return {
+            "id": self.regressor.id,
+            "distribution": self.regressor.distribution,
+            "version": self.regressor.version,
+            "parameters": {name: _plain(value) for name, value in sorted(parameters.items())},
+        }
+
+    def provenance(self, model: Model, layer: int, subject: str) -> dict[str, Any]:
+        """All that determines one result."""
+        data = {
+            story: {
+                "states": artefact_key(
+                    states_provenance(
+                        model,
+                        self.dataset.story(story),
+                        self.dataset.clock(story),
+                        self.alignment,
+                        layer,
+                    )
+                ),
+                "responses": self.dataset.fingerprint(subject, story),
+            }
+            for story in self.evaluation.stories
+        }
+        return {
+            "scores_version": SCORES_VERSION,
+            "evaluation": str(self.evaluation),
+            "protocol": dict(self.protocol.fingerprint()),
+            "delays": list(self.delays),
+            "regressor": self._regressor_provenance,
+            "data": data,
+        }
+
+
+@dataclass(frozen=True)
+class Result:
+    """Scores of one model, layer and subject, as kept in the store."""
+
+    artefact: Artefact
+    computed: bool
+    """False when it came from the store."""
+
+    def record(self) -> dict[str, Any]:
+        """The summary as one flat record, with the artefact's key."""
+        return {
+            **self.artefact.summary,
+            "computed": self.computed,
+            "key": self.artefact.key,
+        }
+
+
+@dataclass
+class RunReport:
+    """Everything a run gave: results, and the models that failed with the reason."""
+
+    results: list[Result] = field(default_factory=list)
+    failures: list[tuple[ModelEntry, ZooError]] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """0; the error's own code where the only model failed; 1 where some did."""
+        if not self.failures:
+            return 0
+        codes = {error.exit_code for _, error in self.failures}
+        return codes.pop() if len(codes) == 1 and not self.results else 1
+
+
+def find_model(host: Host, catalogue: Catalogue, name: str) -> ModelEntry:
+    """The catalogue's row, or ``features/NAME`` for states computed elsewhere."""
+    plugin, slash, rest = name.partition("/")
+    if slash and plugin == "features" and rest:
+        return ModelEntry(
+            name=rest, plugin="features", extractor="features", modality="any", family="features"
+        )
+    return catalogue.find(name)
+
+
+def open_model(host: Host, entry: ModelEntry, request: ExtractorRequest) -> Model:
+    """The model with its extractor, given only the options it reads."""
+    registered = host.extractor(entry.plugin, entry.extractor)
+    options = {k: v for k, v in request.options.items() if k in registered.spec.options}
+    from dataclasses import replace
+
+    return Model.open(registered, replace(request, model=entry, options=options))
+
+
+def run_model(
+    plan: Plan, model: Model, layers: Sequence[int], progress: Progress
+) -> Iterator[Result]:
+    """Results of every layer and subject, in that order of nesting: subject, then layer."""
+    dataset, store = plan.dataset, plan.store
+    keys = {
+        (subject, layer): plan.provenance(model, layer, subject)
+        for subject in plan.subjects
+        for layer in layers
+    }
+    found = {at: store.find("results", provenance) for at, provenance in keys.items()}
+    missing = [layer for layer in layers if any(not found[s, layer] for s in plan.subjects)]
+    states: dict[str, dict[int, Artefact]] = {}
+    if missing:
+        for story in plan.evaluation.stories:
+            states[story] = aligned_states(
+                model,
+                dataset.story(story),
+                dataset.clock(story),
+                plan.alignment,
+                missing,
+                store,
+                progress,
+            )
+        model.extractor.close()
+    for subject in plan.subjects:
+        todo = [layer for layer in layers if found[subject, layer] is None]
+        if not todo:
+            yield from (_stored(found[subject, layer]) for layer in layers)
+            continue
+        responses = {
+            story: read_responses(
+                dataset,
+                subject,
+                story,
+                dataset.clock(story).n_trs,
+                plan.protocol.standardise_responses,
+            )
+            for story in plan.evaluation.stories
+        }
+        with progress.task(f"{model.label}: fit {subject}", len(todo)) as advance:
+            for layer in layers:
+                if (kept := found[subject, layer]) is not None:
+                    yield _stored(kept)
+                    continue
+                scores = evaluate(
+                    plan.evaluation,
+                    plan.protocol,
+                    plan.delays,
+                    {story: made[layer].read("states") for story, made in states.items()},
+                    responses,
+                    plan.make_regressor,
+                )
+                labels = dataset.voxel_labels(subject)
+                artefact = store.put(
+                    "results",
+                    keys[subject, layer],
+                    scores.arrays() | ({"label": _text(labels)} if labels else {}),
+                    summarise(plan, model, layer, subject, scores, labels),
+                )
+                advance(1)
+                yield Result(artefact, computed=True)
+
+
+def _stored(artefact: Artefact | None) -> Result:
+    assert artefact is not None
+    return Result(artefact, computed=False)
+
+
+def summarise(
+    plan: Plan,
+    model: Model,
+    layer: int,
+    subject: str,
+    scores: Scores,
+    labels: Sequence[str] | None,
+) -> dict[str, Any]:
+    """One record of JSON values: what was run, and the scores over defined voxels.
+
+    An undefined mean is ``None``. The record names the software, so that it can be cited.
+    """
+    entry = model.request.model
+    r, defined = scores.r, np.isfinite(scores.r)
+    by_label = {}
+    if labels:
+        names = np.asarray(labels)
+        for name in dict.fromkeys(labels):
+            chosen = r[(names == name) & defined]
+            by_label[str(name)] = {"n_voxels": len(chosen), "mean_r": _mean(chosen)}
+    return {
+        "model": entry.name,
+        "model_id": entry.id,
+        "family": entry.family or entry.plugin,
+        "n_parameters": entry.n_parameters,
+        "untrained": model.request.untrained,
+        "layer": layer,
+        "subject": subject,
+        "dataset": plan.dataset.info().name,
+        "n_voxels": len(r),
+        "n_undefined_voxels": int((~defined).sum()),
+        "n_train": scores.n_train,
+        "n_test": scores.n_test,
+        "mean_r": _mean(r),
+        "median_r": _number(np.median(r[defined])) if defined.any() else None,
+        "mean_signed_r2": _mean(scores.signed_r2),
+        "best_voxel_r": _number(r[defined].max()) if defined.any() else None,
+        "mean_ceiling": None if scores.ceiling is None else _mean(scores.ceiling),
+        "by_label": by_label,
+        "evaluation": str(plan.evaluation),
+        "protocol": plan.protocol.name,
+        "aligner": plan.alignment.registered.spec.name,
+        "regressor": plan.regressor.spec.name,
+        "delays": list(plan.delays),
+        "options": dict(model.request.options),
+        "dtype": model.request.dtype,
+        "seed": model.request.seed,
+        "software": _software(),
+    }
+
+
+def _software() -> dict[str, str]:
+    names = ("voxelzoo", "numpy", "scipy", "scikit-learn", "torch", "transformers", "zarr")
+    return {name: metadata.version(name) for name in names}
+
+
+def _mean(values: NDArray[Any]) -> float | None:
+    finite = values[np.isfinite(values)]
+    return _number(finite.mean()) if len(finite) else None
+
+
+def _number(value: Any) -> float:
+    return round(float(value), 6)
+
+
+def _text(labels: Sequence[str]) -> NDArray[np.uint8]:
+    """Labels as UTF-8 bytes, one a line: plain numbers need no special Zarr type."""
+    return np.frombuffer("\n".join(labels).encode(), dtype=np.uint8)
+
+
+def read_labels(artefact: Artefact) -> list[str] | None:
+    """The voxels' labels of a result, or ``None``."""
+    if "label" not in artefact.arrays:
+        return None
+    return artefact.read("label").tobytes().decode().split("\n")
+
+
+def _plain(value: Any) -> Any:
+    """A regressor's parameter as JSON."""
+    if isinstance(value, np.ndarray | list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return repr(value)
