@@ -1,0 +1,51 @@
+"""The command line: ``zoo``. Data on stdout, everything else on stderr.
+
+Exit codes: 0 done; 1 a run failed; 2 usage; 3 a name is unknown or ambiguous; 4 a plugin or
+registry is invalid; 5 a dependency or weights are missing; 6 bad data; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from voxelzoo.api import ZooError
+from voxelzoo.cli import doctor, models, output, plugins, registry, results, run
+
+app = typer.Typer(
+    name="zoo",
+    help="A model zoo for the brain: which network's hidden states predict which voxel, how well, "
+    "and how near to the noise ceiling.",
+    epilog="Start with: zoo list · zoo run --plugin word-rate · "
+    "zoo run --plugin whisper-tiny --untrained --stride 1",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+app.command("list")(models.list_models)
+app.command("show")(models.show)
+app.command("run")(run.run)
+app.command("extract")(run.extract)
+app.command("check")(plugins.check)
+app.command("doctor")(doctor.doctor)
+app.add_typer(results.app, name="results")
+app.add_typer(plugins.app, name="plugins")
+app.add_typer(registry.app, name="registry")
+
+
+def main() -> None:
+    """Entry point: expected failures become one line and an exit code, never a traceback."""
+    try:
+        app()
+    except ZooError as error:
+        output.fail(error, as_json="--json" in sys.argv)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is kept", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader has gone (`zoo list | head`): nothing is left to say, nor to flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

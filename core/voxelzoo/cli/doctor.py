@@ -1,0 +1,190 @@
+"""``zoo doctor``: what is broken on this machine, and the mend."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from voxelzoo.api import ZooError
+from voxelzoo.cli.output import print_json, print_table
+from voxelzoo.cli.session import JsonOption, RegistryOption, Session, open_session
+from voxelzoo.host import load_host
+from voxelzoo.registry import Catalogue, default_registry_path, validate_registry
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at."""
+
+    check: str
+    status: Literal["ok", "note", "broken"]
+    detail: str
+    mend: str = ""
+
+
+def doctor(
+    store: Annotated[Path, typer.Option(envvar="ZOO_STORE", help="The store to look at.")] = Path(
+        "zoo-store"
+    ),
+    as_json: JsonOption = False,
+    registry: RegistryOption = None,
+) -> None:
+    """Look at Python, torch, plugins, catalogue and store; exit 4 or 5 when one is broken.
+
+    Example:  zoo doctor
+    """
+    findings = [*_python(), *_torch(), *_plugins(), *_catalogue(registry), *_store(store)]
+    if as_json:
+        print_json(findings=[asdict(finding) for finding in findings])
+    else:
+        print_table(
+            [asdict(finding) for finding in findings], ("check", "status", "detail", "mend")
+        )
+    broken = {finding.check for finding in findings if finding.status == "broken"}
+    if broken & {"plugin", "registry", "entry points"}:
+        raise typer.Exit(4)
+    if broken:
+        raise typer.Exit(5)
+
+
+def _python() -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("python", "ok", f"{version} at {sys.prefix}")
+
+
+def _torch() -> Iterator[Finding]:
+    """torch and torchaudio are one pair: an unmatched torchaudio stops transformers as well."""
+    mend = "pip install 'torch>=2.11,<2.12' 'torchaudio>=2.11,<2.12'"
+    versions = {}
+    for name in ("torch", "torchaudio", "transformers", "soundfile"):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            yield Finding(
+                name, "broken", "not installed", mend if "torch" in name else f"pip install {name}"
+            )
+    pair = [versions.get(name, "").split("+")[0].split(".")[:2] for name in ("torch", "torchaudio")]
+    if pair[0] != pair[1]:
+        yield Finding(
+            "torch pair",
+            "broken",
+            f"torch {versions.get('torch')} beside torchaudio {versions.get('torchaudio')}: "
+            "torchaudio refuses it, and transformers cannot be imported either",
+            mend,
+        )
+        return
+    for name in versions:
+        try:
+            importlib.import_module(name)
+            yield Finding(name, "ok", versions[name])
+        except Exception as error:  # any failure of an import is what is looked for
+            yield Finding(name, "broken", f"{versions[name]}: {error}".splitlines()[0], mend)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        devices = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+        yield Finding("devices", "ok", ", ".join(["cpu", *devices]))
+
+
+def _plugins() -> Iterator[Finding]:
+    host = load_host()
+    for record in host.records:
+        if record.status in ("failed", "incompatible"):
+            yield Finding(
+                "plugin",
+                "broken",
+                f"{record.name} ({record.distribution} {record.version}): {record.error}",
+                f"pip install -U {record.distribution}, or --disable-plugin {record.name}",
+            )
+    for problem in host.problems:
+        yield Finding("plugin", "broken", str(problem))
+    loaded = sum(record.status == "loaded" for record in host.records)
+    yield Finding("plugins", "ok", f"{loaded} of {len(host.records)} loaded")
+    yield from _entry_points()
+
+
+def _entry_points() -> Iterator[Finding]:
+    """A checkout whose entry points are newer than its editable install."""
+    pyproject = Path(__file__).resolve().parents[3] / "pyproject.toml"
+    if not pyproject.is_file():
+        return
+    project = tomllib.loads(pyproject.read_text()).get("project", {})
+    if project.get("name") != "voxelzoo":
+        return
+    declared = project["entry-points"]["voxelzoo.plugins"]
+    installed = {
+        point.name: point.value
+        for point in metadata.distribution("voxelzoo").entry_points
+        if point.group == "voxelzoo.plugins"
+    }
+    if declared == installed:
+        yield Finding("entry points", "ok", f"{len(installed)} as in pyproject.toml")
+    else:
+        changed = sorted(set(declared.items()) ^ set(installed.items()))
+        names = ", ".join(sorted({name for name, _ in changed}))
+        yield Finding(
+            "entry points",
+            "broken",
+            f"installed ones differ from pyproject.toml: {names}",
+            "pip install -e .",
+        )
+
+
+def _catalogue(overlays: list[Path] | None) -> Iterator[Finding]:
+    for path in [default_registry_path(), *(overlays or ())]:
+        problems = validate_registry(path)
+        for problem in problems:
+            yield Finding("registry", "broken", problem, "zoo registry validate")
+        if problems:
+            return
+    try:
+        catalogue: Catalogue = _session(overlays).catalogue
+    except ZooError as error:
+        yield Finding("registry", "broken", str(error))
+        return
+    entries = catalogue.entries
+    yield Finding("registry", "ok", f"{len(entries)} models")
+    unpinned = [
+        e.name
+        for e in entries
+        if e.repo is not None and e.revision is None and not Path(e.repo).is_absolute()
+    ]
+    if unpinned:
+        yield Finding(
+            "unpinned",
+            "note",
+            f"{len(unpinned)} models have no pinned revision: {', '.join(unpinned)}",
+            "give revision: (40-hex commit) in an overlay",
+        )
+    pickled = [e.name for e in entries if e.weights_format == "pickle"]
+    if pickled:
+        yield Finding(
+            "pickled weights",
+            "note",
+            f"{len(pickled)} models are published as pickles: {', '.join(pickled)}",
+            "loaded only with --allow-pickle",
+        )
+
+
+def _session(overlays: list[Path] | None) -> Session:
+    return open_session(overlays, (), False)
+
+
+def _store(store: Path) -> Iterator[Finding]:
+    import shutil
+
+    folder = store if store.exists() else store.absolute().parent
+    if not os.access(folder, os.W_OK):
+        yield Finding("store", "broken", f"{folder} is not writable", "choose another with --store")
+        return
+    free = shutil.disk_usage(folder).free / 1e9
+    yield Finding("store", "ok", f"{store.absolute()}: {free:.0f} GB free")

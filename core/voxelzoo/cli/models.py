@@ -1,0 +1,154 @@
+"""``zoo list`` and ``zoo show``: the catalogue."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from fnmatch import fnmatch
+from typing import Annotated, Any
+
+import typer
+
+from voxelzoo.api import ModelEntry, UsageError
+from voxelzoo.cli.output import human_count, print_json, print_table
+from voxelzoo.cli.session import (
+    DisableOption,
+    JsonOption,
+    NoPluginsOption,
+    RegistryOption,
+    open_session,
+)
+from voxelzoo.weights import weights_location
+
+COLUMNS = (
+    "model",
+    "modality",
+    "family",
+    "parameters",
+    "layers",
+    "width",
+    "licence",
+    "in_paper",
+    "plugin",
+    "weights",
+)
+
+
+def list_models(
+    modality: Annotated[
+        str | None, typer.Option(help="Only text, audio or any (needs no network).")
+    ] = None,
+    family: Annotated[str | None, typer.Option(help="Only this family, such as hubert.")] = None,
+    match: Annotated[
+        str | None, typer.Option(help="Only names like this, such as 'opt-*'.")
+    ] = None,
+    in_paper: Annotated[
+        bool, typer.Option("--in-paper", help="Only models of Antonello et al. (2023).")
+    ] = False,
+    here: Annotated[
+        bool, typer.Option("--here", help="Only models whose weights are on this machine.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Names only, one a line.")] = False,
+    as_json: JsonOption = False,
+    registry: RegistryOption = None,
+    disable_plugin: DisableOption = None,
+    no_plugins: NoPluginsOption = False,
+) -> None:
+    """List the models of the zoo.
+
+    Examples:  zoo list --modality audio   ·   zoo list --match 'opt-*' --json
+    """
+    if modality not in (None, "text", "audio", "any"):
+        raise UsageError(f"--modality {modality!r}: say text, audio or any")
+    session = open_session(registry, disable_plugin, no_plugins)
+    rows = [
+        row
+        for entry in session.catalogue.entries
+        if modality in (None, entry.modality)
+        and family in (None, entry.family or entry.plugin)
+        and (match is None or fnmatch(entry.name, match) or fnmatch(entry.id, match))
+        and (not in_paper or entry.in_paper)
+        for row in [_row(entry)]
+        if not here or row["weights"] in ("here", "none needed")
+    ]
+    if as_json:
+        print_json(models=rows)
+    elif quiet:
+        for row in rows:
+            print(row["model"])
+    else:
+        if sys.stdout.isatty():
+            rows = [{**row, "parameters": human_count(row["parameters"])} for row in rows]
+        print_table(rows, COLUMNS)
+    bad = [record for record in session.host.records if record.status in ("failed", "incompatible")]
+    if bad:
+        names = ", ".join(f"{record.name} ({record.distribution})" for record in bad)
+        print(f"not loaded: {names}; `zoo plugins list` says why", file=sys.stderr)
+
+
+def _row(entry: ModelEntry) -> dict[str, Any]:
+    if entry.repo is None:
+        weights = "none needed" if not entry.architecture else "not public"
+    else:
+        weights = "here" if weights_location(entry) is not None else "not here"
+    return {
+        "model": entry.name,
+        "modality": entry.modality,
+        "family": entry.family or entry.plugin,
+        "parameters": entry.n_parameters,
+        "layers": entry.n_layers,
+        "width": entry.embed_dim,
+        "licence": entry.license,
+        "in_paper": entry.in_paper,
+        "plugin": entry.plugin,
+        "weights": weights,
+    }
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="A model: short name, plugin/name, alias or hub id.")],
+    sources: Annotated[
+        bool, typer.Option("--sources", help="Say where each value comes from.")
+    ] = False,
+    as_json: JsonOption = False,
+    registry: RegistryOption = None,
+    disable_plugin: DisableOption = None,
+    no_plugins: NoPluginsOption = False,
+) -> None:
+    """Show all that is known of one model.
+
+    Example:  zoo show whisper-large --sources
+    """
+    session = open_session(registry, disable_plugin, no_plugins)
+    entry = session.catalogue.find(name)
+    where = dict(session.catalogue.sources(entry))
+    location = weights_location(entry)
+    values = {"id": entry.id, **asdict(entry)}
+    if as_json:
+        print_json(
+            model=values,
+            weights_path=None if location is None else str(location),
+            **({"sources": where} if sources else {}),
+        )
+        return
+    values["weights"] = location or ("no weights needed" if entry.repo is None else "not here")
+    shown = {
+        key: ("unpinned" if key == "revision" and value is None and entry.repo else value)
+        for key, value in values.items()
+        if value not in (None, (), "") or key == "revision"
+    }
+    rows = [
+        {"field": key, "value": _say(value), "source": where.get(key)}
+        for key, value in shown.items()
+    ]
+    print_table(rows, ("field", "value", "source") if sources else ("field", "value"))
+
+
+def _say(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={inner}" for key, inner in value.items())
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

@@ -1,0 +1,47 @@
+"""``zoo registry``: checking catalogue files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from voxelzoo.api import PluginError
+from voxelzoo.cli.output import print_json
+from voxelzoo.cli.session import JsonOption
+from voxelzoo.registry import default_registry_path, registry_schema, validate_registry
+
+app = typer.Typer(help="Check and describe registry files.", no_args_is_help=True)
+
+
+@app.command()
+def validate(
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Registry files; the catalogue itself if none.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check registry files: one line per problem, with file and line.
+
+    Example:  zoo registry validate lab-models.yaml
+    """
+    checked = files or [default_registry_path()]
+    problems = {str(path): validate_registry(path) for path in checked}
+    if as_json:
+        print_json(files=problems)
+    else:
+        for path, found in problems.items():
+            for problem in found:
+                print(problem)
+            if not found:
+                print(f"{path}: valid")
+    if any(problems.values()):
+        raise typer.Exit(PluginError.exit_code)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a registry file, for editors."""
+    print(json.dumps(registry_schema(), indent=2))
