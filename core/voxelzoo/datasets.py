@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -125,7 +126,7 @@ class ContiguousFolds:
         edges = np.linspace(0, n_trs, self.n_folds + 1).round().astype(np.intp)
         rows = np.arange(n_trs)
         found = []
-        for first, stop in zip(edges[:-1], edges[1:], strict=True):
+        for first, stop in pairwise(edges):
             train = rows[(rows < first - self.gap) | (rows >= stop + self.gap)]
             found.append((train, rows[first:stop]))
         if min(len(test) for _, test in found) < 3 or min(len(train) for train, _ in found) < 10:
@@ -152,7 +153,9 @@ def plan_evaluation(dataset: Dataset, n_folds: int = 6, gap: int = 5) -> Evaluat
         return HeldOutStories(train, test)
     if len(train) == 1:
         if n_folds < 2 or gap < 0:
-            raise UsageError(f"{n_folds} folds with a gap of {gap} TRs: need 2 or more, and 0 or more")
+            raise UsageError(
+                f"{n_folds} folds with a gap of {gap} TRs: need 2 or more, and 0 or more"
+            )
         return ContiguousFolds(train[0], n_folds, gap)
     raise DataError(
         f"dataset {dataset.info().name!r} has {len(train)} training stories and no test story; "

@@ -192,9 +192,7 @@ def _fit_predict(
     return prediction, alpha
 
 
-def _ceiling(
-    repeats: Sequence[Floats | None], skip: int, protocol: Protocol
-) -> Floats | None:
+def _ceiling(repeats: Sequence[Floats | None], skip: int, protocol: Protocol) -> Floats | None:
     """Ceiling from the test stories that were repeated; where several were, their mean."""
     found = [
         ceiling(values[:, skip:], floor=protocol.ceiling_floor)

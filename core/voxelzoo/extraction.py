@@ -104,7 +104,8 @@ def build(registered: Registered[Any], options: Mapping[str, Any]) -> Any:
     known = [name for name in inspect.signature(target).parameters if name != "self"]
     if unknown := [name for name in options if name not in known]:
         raise UsageError(
-            f"{registered.spec.name} has no option {unknown[0]!r}; it has {', '.join(known) or 'none'}"
+            f"{registered.spec.name} has no option {unknown[0]!r}; "
+            f"it has {', '.join(known) or 'none'}"
         )
     return target(**options)
 
@@ -234,4 +235,3 @@ def raw_states(
             found.append(block.states)
             advance(block.states.shape[1])
     return times, np.concatenate(found, axis=1)
-
