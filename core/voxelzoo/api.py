@@ -167,7 +167,7 @@ class ExtractorSpec:
     requires: tuple[str, ...] = ()
     """Top-level packages that must be importable before it runs."""
     options: tuple[str, ...] = ()
-    """Names of the settings it reads from :attr:`ExtractorRequest.options`; it is given no other."""
+    """Settings it reads from :attr:`ExtractorRequest.options`; the host passes no other."""
 
 
 @dataclass(frozen=True)
