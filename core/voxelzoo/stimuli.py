@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -118,10 +119,11 @@ def read_words_csv(path: Path) -> Words:
     if "\0" in raw:
         raise DataError(f"{path}: holds NUL bytes; it is not a CSV file")
     try:
-        rows = list(csv.reader(raw.splitlines()))
+        reader = csv.reader(io.StringIO(raw, newline=""))
+        rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise DataError(f"{path}: not a CSV file ({error})") from error
-    header = [name.strip().lower() for name in rows[0]] if rows else []
+    header = [name.strip().lower() for name in rows[0][1]] if rows else []
     missing = [name for name in ("word", "onset", "offset") if name not in header]
     if missing:
         raise DataError(
@@ -130,7 +132,7 @@ def read_words_csv(path: Path) -> Words:
     columns = [header.index(name) for name in ("word", "onset", "offset")]
     text: list[str] = []
     times: list[tuple[float, float]] = []
-    for number, row in enumerate(rows[1:], start=2):
+    for number, row in rows[1:]:
         if not row:
             continue
         if len(row) <= max(columns):
@@ -156,7 +158,8 @@ _SILENCE = re.compile(r"|sp|sil|pau|spn|<.*>|\{.*\}|\[.*\]", re.IGNORECASE)
 """Labels that forced aligners give to what is not a word."""
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_TOKEN = re.compile(rf'"((?:[^"]|"")*)"|<(\w+)>|(?<![\w.])({_NUMBER})(?![\w.])')
+_TOKEN = re.compile(rf'"((?:[^"]|"")*)"|<(\w+)>|\[\d*\]|(?<![\w.])({_NUMBER})(?![\w.])')
+"""A value of a TextGrid: string, flag or number; the long form's item numbers are none."""
 
 
 def read_textgrid(path: Path, tier: str | None = None) -> Words:
@@ -191,6 +194,8 @@ def read_textgrid(path: Path, tier: str | None = None) -> Words:
     if not chosen:
         names = ", ".join(repr(name) for name, _ in tiers)
         raise DataError(f"{path}: no tier {tier or 'word'!r}; its interval tiers are {names}")
+    if len(chosen) > 1:
+        raise DataError(f"{path}: {len(chosen)} tiers are called {tier or 'word'!r}; keep one")
     items = chosen[0]
     text = tuple("" if _SILENCE.fullmatch(label.strip()) else label.strip() for *_, label in items)
     if not any(text):
@@ -211,19 +216,19 @@ def _textgrid_tiers(path: Path, content: str) -> list[tuple[str, list[tuple[floa
     Both forms are the same sequence of values; the long one has labels between them. Strings,
     flags and free-standing numbers are read, everything else is skipped.
     """
-    body = content.split("\n", 2)[2] if content.count("\n") >= 2 else ""
-    body = re.sub(r"\[\d*\]", "", body)  # the long form's item numbers are no values
-    values = iter(
+    values: Iterator[str | float] = iter(
         [
-            string.replace('""', '"') if string or not (flag or number) else (flag or float(number))
-            for string, flag, number in _TOKEN.findall(body)
+            float(number) if number else flag or string.replace('""', '"')
+            for string, flag, number in _TOKEN.findall(content)
         ]
     )
 
     def number() -> float:
         value = next(values)
-        if not isinstance(value, float):
+        if isinstance(value, str):
             raise DataError(f"{path}: expected a number, found {value!r}")
+        if not math.isfinite(value):
+            raise DataError(f"{path}: a number is too large to be a time")
         return value
 
     def string() -> str:
@@ -232,17 +237,23 @@ def _textgrid_tiers(path: Path, content: str) -> list[tuple[str, list[tuple[floa
             raise DataError(f"{path}: expected text, found {value:g}")
         return value
 
+    def count() -> int:
+        value = number()
+        if value < 0 or not value.is_integer():
+            raise DataError(f"{path}: expected how many items follow, found {value:g}")
+        return int(value)
+
     tiers: list[tuple[str, list[tuple[float, float, str]]]] = []
     try:
-        number()
-        number()
+        if (string(), string()) != ("ooTextFile", "TextGrid"):
+            raise DataError(f"{path}: a Praat text file, but not a TextGrid")
+        number(), number()
         if string() != "exists":
             return []
-        for _ in range(int(number())):
+        for _ in range(count()):
             kind, name = string(), string()
-            number()
-            number()
-            size = int(number())
+            number(), number()
+            size = count()
             if kind == "IntervalTier":
                 tiers.append((name, [(number(), number(), string()) for _ in range(size)]))
             else:
@@ -359,12 +370,18 @@ class Story:
     features: Mapping[str, Path] = field(default_factory=dict)
 
     def digest(self, modality: str) -> str:
-        """Digest of what a model of this modality can see: words, sound, or both."""
+        """Digest of what a model of this modality can see.
+
+        ``text``: words; ``audio``: sound; ``any``: both, and the states computed elsewhere.
+        """
         parts: list[str] = []
         if modality in ("text", "any") and self.words is not None:
             parts.append("words:" + self.words.digest)
         if modality in ("audio", "any") and self.audio is not None:
             parts.append("audio:" + self.audio.digest)
+        if modality == "any":
+            for name, path in sorted(self.features.items()):
+                parts.append(f"features/{name}:" + content_digest(path))
         return content_digest(*parts)
 
     def need_words(self) -> Words:
@@ -411,8 +428,8 @@ class ScanClock:
     @property
     def times(self) -> Floats:
         """Middle of each volume, (TR,), in seconds: where features are sampled."""
-        times: Floats = self.start + (np.arange(self.n_trs) + 0.5) * self.tr
-        return times
+        middles = np.arange(self.n_trs, dtype=np.float64) + 0.5
+        return self.start + middles * self.tr
 
 
 def blocks(n: int, size: int) -> Iterator[slice]:
