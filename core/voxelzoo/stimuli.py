@@ -216,11 +216,10 @@ def _textgrid_tiers(path: Path, content: str) -> list[tuple[str, list[tuple[floa
     Both forms are the same sequence of values; the long one has labels between them. Strings,
     flags and free-standing numbers are read, everything else is skipped.
     """
-    values: Iterator[str | float] = iter(
-        [
-            float(number) if number else flag or string.replace('""', '"')
-            for string, flag, number in _TOKEN.findall(content)
-        ]
+    values = (
+        float(match[3]) if match[3] else match[2] or match[1].replace('""', '"')
+        for match in _TOKEN.finditer(content)
+        if match.lastindex  # an item number is no value
     )
 
     def number() -> float:

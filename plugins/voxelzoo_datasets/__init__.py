@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""Datasets: a plain folder, Alice in Wonderland, and a simulated one."""

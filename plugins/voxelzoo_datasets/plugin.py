@@ -1,1 +1,49 @@
-"""Registers what this plugin brings."""
+"""Registers the datasets, and recognises their layouts on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from voxelzoo.api import DatasetSpec, hookimpl
+
+
+def is_folder(path: Path) -> bool:
+    """A plain folder: it holds a ``dataset.yaml``."""
+    return (path / "dataset.yaml").is_file()
+
+
+def alice_root(path: Path) -> Path | None:
+    """The folder that holds Alice's published data and stimuli, from it or from within it."""
+    for root in (path, path.parent):
+        if (root / "alice_data_shared").is_dir() and (root / "alice_stim_shared").is_dir():
+            return root if root == path or path.name.startswith("alice_") else None
+    return None
+
+
+def is_alice(path: Path) -> bool:
+    """Alice as published: ``alice_data_shared`` beside ``alice_stim_shared``."""
+    return alice_root(path) is not None
+
+
+@hookimpl
+def zoo_register_datasets() -> Iterator[DatasetSpec]:
+    """The datasets of this distribution."""
+    yield DatasetSpec(
+        "folder",
+        "voxelzoo_datasets.folder:FolderDataset",
+        "A plain folder that anybody can write by hand.",
+        recognise=is_folder,
+    )
+    yield DatasetSpec(
+        "alice",
+        "voxelzoo_datasets.alice:AliceDataset",
+        "Chapter 1 of Alice in Wonderland, 14 listeners, 6 regions (Brennan et al. 2016).",
+        recognise=is_alice,
+    )
+    yield DatasetSpec(
+        "simulated",
+        "voxelzoo_datasets.simulated:SimulatedDataset",
+        "Generated speech and voxels whose drivers and noise ceilings are known.",
+        needs_path=False,
+    )
