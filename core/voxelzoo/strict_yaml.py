@@ -96,15 +96,16 @@ class _StrictLoader(_Base):
         self.problems.append((node.start_mark.line + 1, problem))
 
     def mapping(self, node: yaml.MappingNode) -> dict[Hashable, Any]:
-        seen: dict[Any, int] = {}
-        for key, _ in node.value:
+        kept: dict[object, tuple[yaml.Node, yaml.Node]] = {}
+        for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 self.complain(key, "a key must be text")
-            elif key.value in seen:
-                first = seen[key.value]
+            elif key.value in kept:
+                first = kept[key.value][0].start_mark.line + 1
                 self.complain(key, f"duplicate key {key.value!r}, first on line {first}")
-            elif key.tag != "tag:yaml.org,2002:merge":
-                seen[key.value] = key.start_mark.line + 1
+            else:
+                kept[key.value] = (key, value)
+        node.value = list(kept.values())
         return self.construct_mapping(node, deep=True)
 
     def sequence(self, node: yaml.SequenceNode) -> tuple[Any, ...]:
