@@ -177,7 +177,7 @@ def _fit_predict(
 
     A voxel is fitted where its training responses are finite and vary.
     """
-    usable = np.isfinite(Y).all(axis=0)
+    usable: NDArray[np.bool_] = np.asarray(np.isfinite(Y).all(axis=0))
     usable[usable] = Y[:, usable].std(axis=0) > 0
     if not usable.any():
         raise DataError("no voxel has finite, varying training responses")

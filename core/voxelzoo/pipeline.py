@@ -6,7 +6,7 @@ Keys are computed before anything else, so that a result already in the store co
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import metadata
 from typing import Any
@@ -20,6 +20,8 @@ from voxelzoo.api import (
     ModelEntry,
     Regressor,
     RegressorSpec,
+    ScanClock,
+    Story,
     UsageError,
     ZooError,
 )
@@ -49,6 +51,8 @@ class Plan:
     regressor: Registered[RegressorSpec]
     regressor_options: Mapping[str, Any]
     store: Store
+    shift: float = 0.0
+    """Seconds by which the stimulus is pretended to come later: the misalignment control."""
 
     def __post_init__(self) -> None:
         if any(delay < 0 for delay in self.delays) or not self.delays:
@@ -70,30 +74,50 @@ class Plan:
             "parameters": {name: _plain(value) for name, value in sorted(parameters.items())},
         }
 
-    def provenance(self, model: Model, layer: int, subject: str) -> dict[str, Any]:
-        """All that determines one result."""
-        data = {
-            story: {
-                "states": artefact_key(
-                    states_provenance(
-                        model,
-                        self.dataset.story(story),
-                        self.dataset.clock(story),
-                        self.alignment,
-                        layer,
-                    )
-                ),
-                "responses": self.dataset.fingerprint(subject, story),
+    @cached_property
+    def stimuli(self) -> dict[str, tuple[Story, ScanClock]]:
+        """Every story with its clock, read once."""
+        found = {}
+        for name in self.evaluation.stories:
+            clock = self.dataset.clock(name)
+            found[name] = (
+                self.dataset.story(name),
+                replace(clock, start=clock.start - self.shift),
+            )
+        return found
+
+    @cached_property
+    def _responses(self) -> dict[str, dict[str, str]]:
+        return {
+            subject: {
+                story: self.dataset.fingerprint(subject, story) for story in self.evaluation.stories
             }
-            for story in self.evaluation.stories
+            for subject in self.subjects
+        }
+
+    def provenances(
+        self, model: Model, layers: Sequence[int]
+    ) -> dict[tuple[str, int], dict[str, Any]]:
+        """All that determines each result, by subject and layer."""
+        states = {
+            layer: {
+                name: artefact_key(states_provenance(model, story, clock, self.alignment, layer))
+                for name, (story, clock) in self.stimuli.items()
+            }
+            for layer in layers
         }
         return {
-            "scores_version": SCORES_VERSION,
-            "evaluation": str(self.evaluation),
-            "protocol": dict(self.protocol.fingerprint()),
-            "delays": list(self.delays),
-            "regressor": self._regressor_provenance,
-            "data": data,
+            (subject, layer): {
+                "scores_version": SCORES_VERSION,
+                "evaluation": str(self.evaluation),
+                "protocol": dict(self.protocol.fingerprint()),
+                "delays": list(self.delays),
+                "regressor": self._regressor_provenance,
+                "states": states[layer],
+                "responses": self._responses[subject],
+            }
+            for subject in self.subjects
+            for layer in layers
         }
 
 
@@ -144,8 +168,6 @@ def open_model(host: Host, entry: ModelEntry, request: ExtractorRequest) -> Mode
     """The model with its extractor, given only the options it reads."""
     registered = host.extractor(entry.plugin, entry.extractor)
     options = {k: v for k, v in request.options.items() if k in registered.spec.options}
-    from dataclasses import replace
-
     return Model.open(registered, replace(request, model=entry, options=options))
 
 
@@ -154,24 +176,14 @@ def run_model(
 ) -> Iterator[Result]:
     """Results of every layer and subject, in that order of nesting: subject, then layer."""
     dataset, store = plan.dataset, plan.store
-    keys = {
-        (subject, layer): plan.provenance(model, layer, subject)
-        for subject in plan.subjects
-        for layer in layers
-    }
+    keys = plan.provenances(model, layers)
     found = {at: store.find("results", provenance) for at, provenance in keys.items()}
     missing = [layer for layer in layers if any(not found[s, layer] for s in plan.subjects)]
     states: dict[str, dict[int, Artefact]] = {}
     if missing:
-        for story in plan.evaluation.stories:
-            states[story] = aligned_states(
-                model,
-                dataset.story(story),
-                dataset.clock(story),
-                plan.alignment,
-                missing,
-                store,
-                progress,
+        for name, (story, clock) in plan.stimuli.items():
+            states[name] = aligned_states(
+                model, story, clock, plan.alignment, missing, store, progress
             )
         model.extractor.close()
     for subject in plan.subjects:
@@ -180,14 +192,10 @@ def run_model(
             yield from (_stored(found[subject, layer]) for layer in layers)
             continue
         responses = {
-            story: read_responses(
-                dataset,
-                subject,
-                story,
-                dataset.clock(story).n_trs,
-                plan.protocol.standardise_responses,
+            name: read_responses(
+                dataset, subject, name, clock.n_trs, plan.protocol.standardise_responses
             )
-            for story in plan.evaluation.stories
+            for name, (_, clock) in plan.stimuli.items()
         }
         with progress.task(f"{model.label}: fit {subject}", len(todo)) as advance:
             for layer in layers:
@@ -198,7 +206,7 @@ def run_model(
                     plan.evaluation,
                     plan.protocol,
                     plan.delays,
-                    {story: made[layer].read("states") for story, made in states.items()},
+                    {name: made[layer].read("states") for name, made in states.items()},
                     responses,
                     plan.make_regressor,
                 )
@@ -262,6 +270,7 @@ def summarise(
         "aligner": plan.alignment.registered.spec.name,
         "regressor": plan.regressor.spec.name,
         "delays": list(plan.delays),
+        "shift": plan.shift,
         "options": dict(model.request.options),
         "dtype": model.request.dtype,
         "seed": model.request.seed,

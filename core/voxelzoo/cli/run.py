@@ -93,6 +93,10 @@ def run(
     delays: Annotated[str | None, typer.Option(help="FIR delays in TRs (1,2,3,4).")] = None,
     folds: Annotated[int, typer.Option(help="Folds, where there is but one story.")] = 6,
     gap: Annotated[int, typer.Option(help="TRs left out around a held-out fold.")] = 5,
+    shift: Annotated[
+        float,
+        typer.Option(help="Control: pretend the stimulus came so many seconds later; r must fall."),
+    ] = 0.0,
     window: WindowOption = None,
     stride: StrideOption = None,
     context: ContextOption = None,
@@ -142,6 +146,7 @@ def run(
         regressor=session.host.regressor(regressor_name),
         regressor_options=regressor_options,
         store=Store(store),
+        shift=shift,
     )
     with TerminalProgress(quiet) as progress:
         report = _run_all(session, plan, entries, request, layer, progress)
