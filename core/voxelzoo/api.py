@@ -30,6 +30,13 @@ if TYPE_CHECKING:
         read_textgrid,
         read_words_csv,
     )
+    from voxelzoo.weights import (
+        hub_cache,
+        is_local,
+        local_snapshot,
+        weight_files,
+        weights_location,
+    )
     from voxelzoo.windows import (
         AudioWindow,
         TextWindow,
@@ -390,6 +397,11 @@ _LAZY = {
     "WindowPolicy": "voxelzoo.windows",
     "audio_windows": "voxelzoo.windows",
     "parse_window_policy": "voxelzoo.windows",
+    "hub_cache": "voxelzoo.weights",
+    "is_local": "voxelzoo.weights",
+    "local_snapshot": "voxelzoo.weights",
+    "weight_files": "voxelzoo.weights",
+    "weights_location": "voxelzoo.weights",
 }
 
 
@@ -432,7 +444,12 @@ __all__ = [
     "audio_windows",
     "content_digest",
     "hookimpl",
+    "hub_cache",
+    "is_local",
+    "local_snapshot",
     "parse_window_policy",
     "read_textgrid",
     "read_words_csv",
+    "weight_files",
+    "weights_location",
 ]
