@@ -6,13 +6,26 @@ registry is invalid; 5 a dependency or weights are missing; 6 bad data; 130 inte
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
-import typer
+# Start-up makes many objects and no garbage; at the default threshold a quarter of the time of
+# `zoo list` goes into looking for some.
+gc.set_threshold(50_000)
 
-from voxelzoo.api import ZooError
-from voxelzoo.cli import doctor, models, output, plugins, registry, results, run
+import typer  # noqa: E402
+
+from voxelzoo.api import ZooError  # noqa: E402
+from voxelzoo.cli import (  # noqa: E402
+    doctor,
+    models,
+    output,
+    plugins,
+    registry,
+    results,
+    run,
+)
 
 app = typer.Typer(
     name="zoo",

@@ -32,6 +32,16 @@ COLUMNS = (
     "plugin",
     "weights",
 )
+TERMINAL_COLUMNS = (
+    "model",
+    "modality",
+    "params",
+    "layers",
+    "width",
+    "licence",
+    "in_paper",
+    "weights",
+)
 
 
 def list_models(
@@ -69,7 +79,7 @@ def list_models(
         and (match is None or fnmatch(entry.name, match) or fnmatch(entry.id, match))
         and (not in_paper or entry.in_paper)
         for row in [_row(entry)]
-        if not here or row["weights"] in ("here", "none needed")
+        if not here or row["weights"] in ("here", "none")
     ]
     if as_json:
         print_json(models=rows)
@@ -78,8 +88,8 @@ def list_models(
             print(row["model"])
     else:
         if sys.stdout.isatty():
-            rows = [{**row, "parameters": human_count(row["parameters"])} for row in rows]
-        print_table(rows, COLUMNS)
+            rows = [{**row, "params": human_count(row["parameters"])} for row in rows]
+        print_table(rows, TERMINAL_COLUMNS if sys.stdout.isatty() else COLUMNS)
     bad = [record for record in session.host.records if record.status in ("failed", "incompatible")]
     if bad:
         names = ", ".join(f"{record.name} ({record.distribution})" for record in bad)
@@ -88,7 +98,7 @@ def list_models(
 
 def _row(entry: ModelEntry) -> dict[str, Any]:
     if entry.repo is None:
-        weights = "none needed" if not entry.architecture else "not public"
+        weights = "none" if not entry.architecture else "not public"
     else:
         weights = "here" if weights_location(entry) is not None else "not here"
     return {

@@ -47,10 +47,21 @@ def print_table(rows: Sequence[Row], columns: Sequence[str], title: str | None =
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=title,
+        title_justify="left",
+        title_style="",
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     for column in columns:
         numeric = all(isinstance(row[column], int | float | None) for row in rows)
-        table.add_column(column.replace("_", " "), justify="right" if numeric else "left")
+        table.add_column(
+            column.replace("_", " "),
+            justify="right" if numeric else "left",
+            no_wrap=column in ("model", "name", "key"),
+        )
     for row in rows:
         table.add_row(*(_human(row[column]) for column in columns))
     Console().print(table)
