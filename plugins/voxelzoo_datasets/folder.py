@@ -1,0 +1,218 @@
+"""A plain folder that anybody can write by hand.
+
+::
+
+    dataset.yaml                        name, tr, start, stories, subjects; licence, citation
+    stories/<story>/words.csv           word,onset,offset in seconds; or one Praat .TextGrid
+    stories/<story>/*.wav               where there is sound; or .flac, .ogg, .mp3
+    stories/<story>/features/<name>.npz states computed elsewhere: times, states
+    responses/<subject>/<story>.npy     (TR, voxel), or (repeat, TR, voxel)
+    responses/<subject>/voxels.csv      a column `label`, a row a voxel; optional
+
+Sound begins at time 0 of the story's clock.
+"""
+
+from __future__ import annotations
+
+import csv
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voxelzoo.api import (
+    Audio,
+    DataError,
+    DatasetInfo,
+    NotFoundError,
+    ScanClock,
+    Story,
+    Words,
+    content_digest,
+    read_textgrid,
+    read_words_csv,
+)
+from voxelzoo_datasets.description import read_description
+from voxelzoo_datasets.options import only_known
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+
+
+class FolderDataset:
+    """Stories and responses in the layout above.
+
+    Building it reads ``dataset.yaml``; stories and responses are read, and checked, when asked for.
+    Raises :class:`DataError` naming the file and the fault.
+    """
+
+    def __init__(self, path: Path, **options: str) -> None:
+        only_known("folder", options, {})
+        self._root = path
+        self._description = read_description(path / "dataset.yaml")
+        self._story = cache(self._read_story)
+        self._shape = cache(self._read_shape)
+
+    def info(self) -> DatasetInfo:
+        """Name, licence and citation, as ``dataset.yaml`` has them."""
+        said = self._description
+        return DatasetInfo(said.name, said.summary, said.licence, said.citation)
+
+    def subjects(self) -> tuple[str, ...]:
+        """Subjects, in the file's order."""
+        return tuple(self._description.subjects)
+
+    def train_stories(self) -> tuple[str, ...]:
+        """Stories for fitting."""
+        return tuple(self._description.stories.train)
+
+    def test_stories(self) -> tuple[str, ...]:
+        """Stories held out whole."""
+        return tuple(self._description.stories.test)
+
+    def story(self, name: str) -> Story:
+        """Words, sound and features found in the story's folder."""
+        self._known_story(name)
+        return self._story(name)
+
+    def clock(self, story: str) -> ScanClock:
+        """The scan clock; all subjects who heard the story must have as many rows."""
+        self._known_story(story)
+        rows = {
+            subject: self._shape(file)[-2]
+            for subject in self.subjects()
+            if (file := self._file(subject, story)).is_file()
+        }
+        if not rows:
+            raise DataError(f"{self._root / 'responses'}: nobody has {story}.npy")
+        if len(set(rows.values())) > 1:
+            found = ", ".join(f"{subject} {n}" for subject, n in rows.items())
+            raise DataError(f"story {story!r}: subjects differ in the number of TRs ({found})")
+        said = self._description
+        return ScanClock(tr=said.tr, start=said.start, n_trs=next(iter(rows.values())))
+
+    def responses(self, subject: str, story: str) -> NDArray[np.float32]:
+        """(TR, voxel), or (repeat, TR, voxel); NaN, where a voxel has no data, stays NaN."""
+        self._known_subject(subject)
+        self._known_story(story)
+        self._same_voxels(subject)
+        file = self._file(subject, story)
+        stored = _open_array(file)
+        with np.errstate(over="ignore"):  # what overflows is infinite, and is named
+            responses = stored.astype(np.float32)
+        if np.isinf(responses).any():
+            *_, row, voxel = np.argwhere(np.isinf(responses))[0]
+            raise DataError(f"{file}: TR {row}, voxel {voxel} is infinite")
+        return responses
+
+    def voxel_labels(self, subject: str) -> list[str] | None:
+        """The column ``label`` of ``responses/<subject>/voxels.csv``, where there is one."""
+        self._known_subject(subject)
+        file = self._root / "responses" / subject / "voxels.csv"
+        if not file.exists():
+            return None
+        labels = _read_labels(file)
+        n_voxels = self._same_voxels(subject)
+        if len(labels) != n_voxels:
+            raise DataError(f"{file}: {len(labels)} labels for {n_voxels} voxels")
+        return labels
+
+    def fingerprint(self, subject: str, story: str) -> str:
+        """Digest of the response file."""
+        self._known_subject(subject)
+        self._known_story(story)
+        self._shape(file := self._file(subject, story))
+        return content_digest("folder", file)
+
+    def _known_story(self, name: str) -> None:
+        known = (*self.train_stories(), *self.test_stories())
+        if name not in known:
+            raise NotFoundError(
+                f"no story {name!r} in {self.info().name!r}; it has {', '.join(known)}"
+            )
+
+    def _known_subject(self, name: str) -> None:
+        if name not in self.subjects():
+            raise NotFoundError(
+                f"no subject {name!r} in {self.info().name!r}; it has {', '.join(self.subjects())}"
+            )
+
+    def _file(self, subject: str, story: str) -> Path:
+        return self._root / "responses" / subject / f"{story}.npy"
+
+    def _read_shape(self, file: Path) -> tuple[int, ...]:
+        return _open_array(file).shape
+
+    def _same_voxels(self, subject: str) -> int:
+        """How many voxels the subject has, the same in every story."""
+        files = [self._file(subject, s) for s in (*self.train_stories(), *self.test_stories())]
+        counts = {file: self._shape(file)[-1] for file in files if file.exists()}
+        if not counts:
+            raise DataError(f"{self._root / 'responses' / subject}: no responses")
+        first, n_voxels = next(iter(counts.items()))
+        for file, count in counts.items():
+            if count != n_voxels:
+                raise DataError(f"{file}: {count} voxels, but {first.name} has {n_voxels}")
+        return n_voxels
+
+    def _read_story(self, name: str) -> Story:
+        folder = self._root / "stories" / name
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder, but dataset.yaml lists the story")
+        files = sorted(p for p in folder.iterdir() if p.is_file() and p.name[0] != ".")
+        audio = _only([p for p in files if p.suffix.lower() in AUDIO_SUFFIXES], folder, "sound")
+        features = {p.stem: p for p in sorted((folder / "features").glob("*.npz"))}
+        words = _read_words(files, folder)
+        if words is None and audio is None and not features:
+            raise DataError(f"{folder}: no words.csv, TextGrid, sound or features in it")
+        return Story(
+            name,
+            words=words,
+            audio=None if audio is None else Audio(path=audio),
+            features=features,
+        )
+
+
+def _read_words(files: list[Path], folder: Path) -> Words | None:
+    tables = [p for p in files if p.name == "words.csv"]
+    grids = [p for p in files if p.suffix.lower() == ".textgrid"]
+    chosen = _only(tables + grids, folder, "words")
+    if chosen is None:
+        return None
+    return read_words_csv(chosen) if chosen in tables else read_textgrid(chosen)
+
+
+def _only(found: list[Path], folder: Path, what: str) -> Path | None:
+    if len(found) > 1:
+        names = " and ".join(path.name for path in found)
+        raise DataError(f"{folder}: {what} in both {names}; keep one")
+    return found[0] if found else None
+
+
+def _open_array(file: Path) -> NDArray[np.floating]:
+    """Responses as stored, mapped and not read: (TR, voxel) or (repeat, TR, voxel) of numbers."""
+    try:
+        stored = np.load(file, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise DataError(f"{file}: missing; every listed subject needs every story") from None
+    except (OSError, ValueError, EOFError, SyntaxError, OverflowError) as error:
+        raise DataError(f"{file}: not a .npy array of numbers ({error})") from error
+    if not isinstance(stored, np.ndarray) or stored.dtype.kind not in "fiu":
+        kind = getattr(stored, "dtype", type(stored).__name__)
+        raise DataError(f"{file}: holds {kind}, not an array of real numbers")
+    if stored.ndim not in (2, 3) or 0 in stored.shape:
+        raise DataError(
+            f"{file}: shape {stored.shape}, expected (TR, voxel) or (repeat, TR, voxel)"
+        )
+    return stored
+
+
+def _read_labels(file: Path) -> list[str]:
+    try:
+        rows = list(csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{file}: not a CSV file ({error})") from error
+    labels = [row.get("label") for row in rows]
+    if not rows or None in labels:
+        raise DataError(f"{file}: needs a column 'label' with a value for each voxel")
+    return [str(label).strip() for label in labels]
