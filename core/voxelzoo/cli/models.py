@@ -39,7 +39,7 @@ TERMINAL_COLUMNS = (
     "layers",
     "width",
     "licence",
-    "in_paper",
+    "paper",
     "weights",
 )
 
@@ -88,7 +88,10 @@ def list_models(
             print(row["model"])
     else:
         if sys.stdout.isatty():
-            rows = [{**row, "params": human_count(row["parameters"])} for row in rows]
+            rows = [
+                {**row, "params": human_count(row["parameters"]), "paper": row["in_paper"]}
+                for row in rows
+            ]
         print_table(rows, TERMINAL_COLUMNS if sys.stdout.isatty() else COLUMNS)
     bad = [record for record in session.host.records if record.status in ("failed", "incompatible")]
     if bad:
@@ -100,7 +103,7 @@ def _row(entry: ModelEntry) -> dict[str, Any]:
     if entry.repo is None:
         weights = "none" if not entry.architecture else "not public"
     else:
-        weights = "here" if weights_location(entry) is not None else "not here"
+        weights = "here" if weights_location(entry) is not None else "absent"
     return {
         "model": entry.name,
         "modality": entry.modality,
