@@ -211,7 +211,7 @@ def test_undefined_voxels_stay_undefined() -> None:
 def test_repeats_are_averaged_and_give_a_ceiling() -> None:
     random = rng()
     signal = random.normal(size=(200, 1))
-    states = {name: signal for name in "ab"}
+    states = dict.fromkeys("ab", signal)
     noisy = signal[None] + random.normal(size=(5, 200, 3))
     data = Data({"a": signal + np.zeros((1, 3)), "b": noisy}, ("a",), ("b",))
     read = {n: read_responses(data, "S1", n, 200, True) for n in "ab"}
