@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""Controls that need no network, and states computed elsewhere."""

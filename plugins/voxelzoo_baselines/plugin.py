@@ -1,1 +1,97 @@
-"""Registers what this plugin brings."""
+"""Registers the controls: what a model must beat before its states mean anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from voxelzoo.api import ExtractorSpec, ModelEntry, hookimpl
+
+_MODULE = "voxelzoo_baselines.extractors"
+
+_ROWS = {
+    "word-rate": ModelEntry(
+        name="word-rate",
+        plugin="baselines",
+        extractor="word-rate",
+        family="baselines",
+        modality="text",
+        n_layers=0,
+        embed_dim=1,
+        license="Apache-2.0",
+        summary="A one at the middle of each spoken word.",
+    ),
+    "word-length": ModelEntry(
+        name="word-length",
+        plugin="baselines",
+        extractor="word-length",
+        family="baselines",
+        modality="text",
+        n_layers=0,
+        embed_dim=1,
+        license="Apache-2.0",
+        summary="Letters of each spoken word, at its middle.",
+    ),
+    "position": ModelEntry(
+        name="position",
+        plugin="baselines",
+        extractor="position",
+        family="baselines",
+        modality="any",
+        n_layers=0,
+        embed_dim=2,
+        license="Apache-2.0",
+        summary="Time since the story began, in minutes, and its square.",
+    ),
+    "sound-power": ModelEntry(
+        name="sound-power",
+        plugin="baselines",
+        extractor="sound-power",
+        family="baselines",
+        modality="audio",
+        n_layers=0,
+        embed_dim=1,
+        sample_rate_hz=16_000,
+        license="Apache-2.0",
+        summary="Root mean square of the sound over each 0.1 s.",
+    ),
+    "mel-spectrogram": ModelEntry(
+        name="mel-spectrogram",
+        plugin="baselines",
+        extractor="mel-spectrogram",
+        family="baselines",
+        modality="audio",
+        n_layers=0,
+        embed_dim=32,
+        sample_rate_hz=16_000,
+        license="Apache-2.0",
+        summary="Log energy in 32 mel bands over each 0.1 s.",
+    ),
+}
+
+_TARGETS = {
+    "word-rate": "WordRate",
+    "word-length": "WordLength",
+    "position": "Position",
+    "sound-power": "SoundPower",
+    "mel-spectrogram": "MelSpectrogram",
+}
+
+
+@hookimpl
+def zoo_register_extractors() -> Iterator[ExtractorSpec]:
+    """One extractor a control; its row is also the conformance kit's tiny model."""
+    for name, row in _ROWS.items():
+        yield ExtractorSpec(
+            name,
+            f"{_MODULE}:{_TARGETS[name]}",
+            row.modality,
+            row.summary or "",
+            tiny=row,
+            requires=("torchaudio",) if name == "mel-spectrogram" else (),
+        )
+
+
+@hookimpl
+def zoo_register_models() -> Iterator[ModelEntry]:
+    """One row a control: they have no checkpoints, so the catalogue file has none of them."""
+    yield from _ROWS.values()

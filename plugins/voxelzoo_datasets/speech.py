@@ -1,0 +1,167 @@
+"""Generated speech: pseudo-English words with their times, and the sound of someone saying them.
+
+The text has Zipf-like frequencies and topics that last for a few sentences; the sound has voiced
+vowels with formants and moving pitch, consonant noise, and pauses. It is no language and no voice,
+but words, rhythm and spectrum vary on the time scales of speech.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import lfilter
+
+from voxelzoo.api import Words
+
+Floats = NDArray[np.float64]
+
+RATE = 16_000
+"""Samples per second."""
+
+_FUNCTION = (
+    "the and of to a in that it was he she they with on for his her as at but had not all so we "
+    "this from by then there when one out up them into over what were who down would be now like "
+    "just about some could again only very before after"
+)
+
+_TOPICS = {
+    "sea": "boat wave harbor captain sail storm rope anchor island tide gull deck sailor fish "
+    "shore salt wind drift net reef",
+    "kitchen": "bread oven butter onion kettle spoon plate supper sugar pepper flour recipe stove "
+    "knife apple honey cream soup table cook",
+    "school": "teacher lesson pencil paper window desk chalk book pupil answer question bell ruler "
+    "library letter story number exam corner page",
+    "forest": "tree branch river fox owl moss stone path leaf shadow deer berry root cabin axe "
+    "lantern snow hill meadow trail",
+    "city": "street taxi tower market corridor elevator office station ticket bridge traffic "
+    "neighbor doorman subway crowd signal bakery corner siren hotel",
+    "music": "violin singer drum piano concert melody rhythm stage chorus trumpet audience guitar "
+    "dancer opera record tune applause conductor string whistle",
+    "family": "mother father sister brother baby cousin wedding dinner uncle grandma birthday kiss "
+    "laugh promise photo garden cradle memory holiday kin",
+}
+
+FUNCTION_WORDS = tuple(_FUNCTION.split())
+TOPICS = {topic: tuple(words.split()) for topic, words in _TOPICS.items()}
+VOCABULARY = tuple(
+    dict.fromkeys(word for words in (FUNCTION_WORDS, *TOPICS.values()) for word in words)
+)
+
+_FORMANTS = {
+    "a": (730, 1190, 2450),
+    "e": (530, 1840, 2480),
+    "i": (290, 2250, 2980),
+    "o": (570, 840, 2410),
+    "u": (320, 900, 2240),
+    "y": (340, 1980, 2750),
+}
+"""First three resonances of each vowel, in Hz: textbook averages, rounded."""
+
+
+@dataclass(frozen=True)
+class Speech:
+    """Words with times, and their sound: (sample,) float32 at 16 kHz."""
+
+    words: Words
+    samples: NDArray[np.float32]
+
+
+def speak(rng: np.random.Generator, seconds: float) -> Speech:
+    """A story of ``seconds``: text, timing and sound, all from ``rng``."""
+    words = _tell(rng, seconds)
+    return Speech(words, _voice(rng, words, seconds))
+
+
+def syllables(word: str) -> list[str]:
+    """A word cut after each run of vowels; what follows the last one joins it."""
+    parts, current = [], ""
+    for letter, following in zip(word, word[1:] + "-", strict=True):
+        current += letter
+        if letter in _FORMANTS and following not in _FORMANTS:
+            parts.append(current)
+            current = ""
+    if current and parts:
+        parts[-1] += current
+    return parts or [current]
+
+
+def _tell(rng: np.random.Generator, seconds: float) -> Words:
+    """Sentences of four to eleven words; pace and pauses change from one to the next."""
+    topics = tuple(TOPICS)
+    topic = topics[rng.integers(len(topics))]
+    said: list[tuple[str, float, float]] = []
+    now = 0.4 + 0.4 * rng.random()
+    while True:
+        if rng.random() < 0.3:
+            topic = topics[rng.integers(len(topics))]
+        pace = float(np.exp(rng.normal(0, 0.22)))
+        for place in range(int(rng.integers(4, 12))):
+            bare = place % 2 == int(rng.random() < 0.2)
+            word = _zipf(rng, FUNCTION_WORDS if bare else TOPICS[topic])
+            length = (0.05 + 0.12 * len(syllables(word)) + 0.012 * len(word)) * pace
+            length *= 0.9 + 0.2 * rng.random()
+            if now + length > seconds - 0.2:
+                break
+            said.append((word, now, now + length))
+            now += length + (0.25 * rng.random() if rng.random() < 0.12 else 0.015)
+        else:
+            now += 0.2 + 1.8 * rng.random() ** 2
+            continue
+        break
+    text, onsets, offsets = zip(*said, strict=True)
+    return Words(tuple(text), np.array(onsets), np.array(offsets))
+
+
+def _zipf(rng: np.random.Generator, words: tuple[str, ...]) -> str:
+    weights = 1 / (np.arange(len(words)) + 4)
+    return words[int(np.searchsorted(np.cumsum(weights / weights.sum()), rng.random()))]
+
+
+def _voice(rng: np.random.Generator, words: Words, seconds: float) -> NDArray[np.float32]:
+    """Sound of the words over a faint room noise: pulses through vowel resonances, and hiss."""
+    n = round(seconds * RATE)
+    times = np.arange(0, seconds + 0.1, 0.1)
+    wander = np.convolve(rng.normal(0, 1, len(times) + 20), np.hanning(21), "valid")
+    pitch = np.interp(np.arange(n) / RATE, times, 140 * np.exp(0.06 * wander))
+    phase = np.cumsum(pitch / RATE)
+    pulses = np.diff(np.floor(phase), prepend=0.0) * 12
+    hiss = rng.normal(0, 1, n)
+    sound = 0.002 * hiss
+    loudness = np.exp(rng.normal(0, 0.35, len(words)))
+    for word, onset, offset, loud in zip(
+        words.text, words.onsets, words.offsets, loudness, strict=True
+    ):
+        parts = syllables(word)
+        edges = np.linspace(onset * RATE, offset * RATE, len(parts) + 1).astype(int)
+        for part, start, stop in zip(parts, edges[:-1], edges[1:], strict=True):
+            sound[start:stop] += loud * _syllable(part, pulses[start:stop], hiss[start:stop])
+    return (0.05 * sound / sound.std()).astype(np.float32)
+
+
+def _syllable(part: str, pulses: Floats, hiss: Floats) -> Floats:
+    """A consonant's noise, then the vowel's pulses through its resonances, under one envelope."""
+    n = len(pulses)
+    burst = min(n // 3, 1100) if part[0] not in _FORMANTS else 0
+    vowel = next((letter for letter in part if letter in _FORMANTS), "e")
+    voiced = np.zeros(n)
+    for gain, formant in zip((1.0, 0.6, 0.3), _FORMANTS[vowel], strict=True):
+        voiced[burst:] += gain * lfilter(*_resonance(formant, 90.0), pulses[burst:])
+    voiced[burst:] *= np.sin(np.pi * np.linspace(0, 1, n - burst)) ** 0.5
+    if burst:
+        centre = 1500 + 230.0 * (ord(part[0]) - ord("a"))
+        noise = lfilter(*_resonance(centre, 900.0), hiss[:burst])
+        voiced[:burst] += 0.6 * noise * np.hanning(burst)
+    return voiced
+
+
+@cache
+def _resonance(frequency: float, bandwidth: float) -> tuple[Floats, Floats]:
+    """A two-pole filter of about unit gain at ``frequency`` (Hz)."""
+    radius = np.exp(-np.pi * bandwidth / RATE)
+    angle = 2 * np.pi * frequency / RATE
+    poles = np.array([1.0, -2 * radius * np.cos(angle), radius**2])
+    gain = (1 - radius) * np.sqrt(1 - 2 * radius * np.cos(2 * angle) + radius**2)
+    return np.array([gain]), poles
