@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         TextWindow,
         WindowPolicy,
         audio_windows,
+        context_starts,
         parse_window_policy,
     )
 
@@ -396,6 +397,7 @@ _LAZY = {
     "TextWindow": "voxelzoo.windows",
     "WindowPolicy": "voxelzoo.windows",
     "audio_windows": "voxelzoo.windows",
+    "context_starts": "voxelzoo.windows",
     "parse_window_policy": "voxelzoo.windows",
     "hub_cache": "voxelzoo.weights",
     "is_local": "voxelzoo.weights",
@@ -443,6 +445,7 @@ __all__ = [
     "ZooError",
     "audio_windows",
     "content_digest",
+    "context_starts",
     "hookimpl",
     "hub_cache",
     "is_local",

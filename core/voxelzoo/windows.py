@@ -5,6 +5,7 @@ Windows are data: plain index ranges, decided before a model runs, testable with
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,8 +31,8 @@ class WindowPolicy:
     """How much of the past a word's state may see.
 
     ``sawtooth``: the context grows to ``size`` items, then restarts with ``restart`` of them
-    (Antonello et al. 2023, section 2.2). ``variant="code"`` keeps the released code's off-by-one:
-    an item that would open a new context at a multiple of the step still ends the old one.
+    (Antonello et al. 2023, section 2.2). ``variant="code"`` restarts as the released code does,
+    one item later: its contexts hold up to ``size + 1`` items, the current one included.
     ``sliding``: always the last ``size`` items. ``full``: the whole story so far. ``none``: the
     item alone.
     """
@@ -50,11 +51,12 @@ class WindowPolicy:
             return i - 1
         if self.kind == "sliding":
             return max(0, i - self.size)
-        if i <= self.size:
-            return 0
         step = self.size - self.restart
-        late = 1 if self.variant == "code" else 0
-        return step * ((i - late - self.restart) // step)
+        # The paper's H(i) reads the first i items; the code's counter leaves out the current one,
+        # and is compared before it is put back, hence one more.
+        if self.variant == "code":
+            return 0 if i <= self.size + 1 else step * ((i - 2 - self.restart) // step)
+        return 0 if i <= self.size else step * ((i - self.restart) // step)
 
     def windows(self, n: int) -> list[TextWindow]:
         """Windows that read every one of ``n`` items once, in order; shared starts share a pass."""
@@ -72,6 +74,28 @@ class WindowPolicy:
             return self.kind
         sizes = f"{self.size}:{self.restart}" if self.kind == "sawtooth" else f"{self.size}"
         return f"{self.kind}:{sizes}:{self.unit}" + (":code" if self.variant == "code" else "")
+
+
+def context_starts(policy: WindowPolicy, counted: Sequence[bool]) -> list[int]:
+    """First item of the context of each *counted* item, as an index among the counted ones.
+
+    ``counted`` says of every item whether it can stand in a context; silences cannot. They pass
+    unseen, except under ``variant="code"``: there they advance the counter that decides when a
+    context restarts, so that each of them moves the start one word back until it does. The released
+    code has no rule for a silence on which the counter runs full; here the next word restarts.
+    """
+    n = sum(counted)
+    if policy.kind != "sawtooth" or policy.variant != "code":
+        return [policy.start(i) for i in range(1, n + 1)]
+    starts: list[int] = []
+    lookback = 0
+    for is_counted in counted:
+        if is_counted:
+            starts.append(max(0, len(starts) - lookback))
+            if lookback >= policy.size:
+                lookback = policy.restart
+        lookback += 1
+    return starts
 
 
 def parse_window_policy(text: str) -> WindowPolicy:
