@@ -95,6 +95,9 @@ class Problem:
     distribution: str
     message: str
 
+    def __str__(self) -> str:
+        return f"{self.distribution}: {self.message}"
+
 
 @dataclass(frozen=True)
 class Host:
@@ -592,13 +595,9 @@ def _disabled_by_config() -> tuple[str, ...]:
     document = read_yaml(path)
     for line, problem in document.problems:
         raise PluginError(f"{path}:{line}: {problem}")
-    names = document.value
-    for key in ("plugins", "disabled"):
-        if names is None:
-            return ()
-        if not isinstance(names, Mapping):
-            break
-        names = names.get(key, ())
+    settings = {} if document.value is None else document.value
+    plugins = settings.get("plugins", {}) if isinstance(settings, Mapping) else None
+    names = plugins.get("disabled", ()) if isinstance(plugins, Mapping) else None
     if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
         raise PluginError(
             f"{path}:{document.line('plugins', 'disabled')}: write plugins: {{disabled: [NAME]}}"
