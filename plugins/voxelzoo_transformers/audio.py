@@ -1,0 +1,373 @@
+"""Speech encoders heard through causal windows: what every family of them shares.
+
+A state at time ``t`` is the last frame of a window of sound that ends at ``t``, so nothing later
+can reach it although the encoder itself looks both ways. A family brings a :class:`SpeechEncoder`;
+windows, batches, times and the walk through the blocks are here.
+
+The walk keeps one hidden state at a time, reads one frame of it, and computes the last block that
+is asked for at that frame alone: its keys and values need every frame, its query only one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from voxelzoo.api import (
+    AudioWindow,
+    ExtractorRequest,
+    PluginError,
+    StateBlock,
+    Story,
+    UsageError,
+    audio_windows,
+)
+from voxelzoo_transformers.loading import checkpoint_folder, load_config, source_fingerprint
+
+WINDOW = 16.1
+"""Seconds of sound that a state may see: 16 s of context and one stride (paper's script)."""
+
+STRIDE = 0.1
+"""Seconds between states."""
+
+OPTIONS = ("window", "stride", "full_context")
+"""Settings that every speech extractor reads; for its :class:`ExtractorSpec`."""
+
+# -------------------------------------------------------------------------------- window rule
+
+
+@dataclass(frozen=True)
+class WindowRule:
+    """Length and stride of the windows in seconds; ``full_context`` drops the young, short ones."""
+
+    length: float = WINDOW
+    stride: float = STRIDE
+    full_context: bool = False
+
+    @classmethod
+    def parse(cls, options: Mapping[str, str]) -> WindowRule:
+        """The rule as typed. Raises :class:`UsageError`."""
+        return cls(
+            _seconds("window", options.get("window"), WINDOW),
+            _seconds("stride", options.get("stride"), STRIDE),
+            _flag("full_context", options.get("full_context", "false")),
+        )
+
+
+def _seconds(name: str, text: str | None, default: float) -> float:
+    if text is None:
+        return default
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise UsageError(f"{name} {text!r}: say a positive number of seconds")
+    return seconds
+
+
+def _flag(name: str, text: str) -> bool:
+    if text.lower() in ("true", "yes", "1"):
+        return True
+    if text.lower() in ("false", "no", "0"):
+        return False
+    raise UsageError(f"{name} {text!r}: say true or false")
+
+
+# ------------------------------------------------------------------------- what a family brings
+
+Block = Callable[[Tensor, Tensor | None], Tensor]
+"""One transformer block: ``block(hidden, read)``.
+
+``hidden`` is (window, frame, unit). With ``read`` (window,) it returns the block's output at that
+frame of each window alone, (window, 1, unit); without, at every frame.
+"""
+
+
+class SpeechEncoder(ABC):
+    """A loaded network that hears windows of sound."""
+
+    batch: int = 8
+    """Windows a forward pass."""
+    equal_lengths: bool = True
+    """Windows of one batch must have one length."""
+
+    @abstractmethod
+    def embed(self, span: Tensor, windows: Sequence[AudioWindow]) -> tuple[Tensor, Tensor]:
+        """Hidden state 0, (window, frame, unit), and the last frame of sound in each, (window,).
+
+        ``span`` (sample,) is the sound from the first window's beginning to the last one's end,
+        and ``windows`` count their samples within it.
+        """
+
+    @abstractmethod
+    def blocks(self) -> Sequence[Block]:
+        """The blocks in order; the last includes what the family does to its last hidden state."""
+
+    def states(self, span: Tensor, windows: Sequence[AudioWindow], layers: Sequence[int]) -> Tensor:
+        """States of ``layers`` at the last frame of each window: (layer, window, unit)."""
+        hidden, read = self.embed(span, windows)
+        rows = torch.arange(len(windows), device=hidden.device)
+        deepest = max(layers)
+        kept = {0: hidden[rows, read]}
+        for layer, block in enumerate(self.blocks()[:deepest], start=1):
+            if layer == deepest:
+                kept[layer] = block(hidden, read)[:, 0]
+            else:
+                hidden = block(hidden, None)
+                if layer in layers:
+                    kept[layer] = hidden[rows, read]
+        return torch.stack([kept[layer] for layer in layers])
+
+
+def at_frame(hidden: Tensor, read: Tensor | None) -> Tensor:
+    """Frame ``read`` (window,) of each window as (window, 1, unit); all of ``hidden`` without."""
+    if read is None:
+        return hidden
+    return hidden[torch.arange(len(hidden), device=hidden.device), read][:, None]
+
+
+def conv_frames(n: int, convs: Sequence[tuple[int, int]]) -> int:
+    """Frames that unpadded convolutions, each (kernel, stride), make of ``n`` samples."""
+    for kernel, stride in convs:
+        n = (n - kernel) // stride + 1 if n >= kernel else 0
+    return n
+
+
+# --------------------------------------------------------------------------------- extractor
+
+
+class SpeechExtractor(ABC):
+    """:class:`voxelzoo.api.Extractor` for a family of speech encoders."""
+
+    def __init__(self, request: ExtractorRequest) -> None:
+        self.request = request
+        self.rule = WindowRule.parse(request.options)
+        self._encoder: SpeechEncoder | None = None
+
+    # What a family says ---------------------------------------------------------------------
+
+    @abstractmethod
+    def default_frontend(self) -> dict[str, Any]:
+        """Settings of the family's feature extractor, where no checkpoint gives them."""
+
+    @abstractmethod
+    def open(self) -> SpeechEncoder:
+        """Loads the network."""
+
+    def check_window(self) -> None:
+        """Raises :class:`UsageError` for windows that the network cannot hear."""
+        return
+
+    def n_layers(self) -> int:
+        """Transformer blocks."""
+        return int(self.config.num_hidden_layers)
+
+    # What the host asks ---------------------------------------------------------------------
+
+    def layers(self) -> list[int]:
+        """Every hidden state, 0 to the number of blocks."""
+        return list(range(self.n_layers() + 1))
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Window rule, feature extractor's settings and the source of the weights."""
+        return {
+            "window": self.rule.length,
+            "stride": self.rule.stride,
+            "full_context": self.rule.full_context,
+            "frontend": self.frontend,
+            "source": source_fingerprint(self.request),
+        }
+
+    def times(self, story: Story) -> NDArray[np.float64]:
+        """End of each window on the story's clock, (time,), in seconds."""
+        start = story.need_audio().start
+        stops = np.array([window.stop for window in self._windows(story)], dtype=np.float64)
+        times: NDArray[np.float64] = start + stops / self.rate
+        return times
+
+    def extract(self, story: Story, layers: Sequence[int]) -> Iterator[StateBlock]:
+        """States of ``layers``, a block a forward pass; memory does not grow with the story."""
+        windows = self._windows(story)
+        sound = story.need_audio().read(self.rate)
+        if self._encoder is None:
+            self._encoder = self.open()
+        done = 0
+        for batch in batches(windows, self._encoder.batch, self._encoder.equal_lengths):
+            states = self._forward(sound[batch[0].start : batch[-1].stop], batch, layers)
+            yield StateBlock(done, states)
+            done += len(batch)
+
+    def close(self) -> None:
+        """Frees the network."""
+        self._encoder = None
+
+    # Inside ---------------------------------------------------------------------------------
+
+    @cached_property
+    def config(self) -> Any:
+        """The network's configuration."""
+        return load_config(self.request)
+
+    @cached_property
+    def frontend(self) -> dict[str, Any]:
+        """Settings of the feature extractor: the checkpoint's own, else the family's."""
+        if self.request.untrained:
+            return self.default_frontend()
+        folder = checkpoint_folder(self.request)
+        path = folder / "preprocessor_config.json"
+        if not path.is_file():
+            self.request.notify(
+                f"{self.request.model.name}: {folder} has no preprocessor_config.json; "
+                "sound is prepared as the family's published models have it"
+            )
+            return self.default_frontend()
+        try:
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise PluginError(f"{path}: not JSON ({error})") from None
+        return {**self.default_frontend(), **found}
+
+    @property
+    def rate(self) -> int:
+        """Samples per second that the network was trained on."""
+        return int(self.frontend["sampling_rate"])
+
+    def _windows(self, story: Story) -> list[AudioWindow]:
+        self.check_window()
+        audio = story.need_audio()
+        n_samples = math.ceil(audio.duration * self.rate - 1e-6)
+        windows = audio_windows(n_samples, self.rate, self.rule.length, self.rule.stride)
+        if self.rule.full_context:
+            size = round(self.rule.length * self.rate)
+            windows = [window for window in windows if window.stop - window.start == size]
+        if not windows:
+            needed = self.rule.length if self.rule.full_context else self.rule.stride
+            raise UsageError(
+                f"story {story.name!r}: its sound lasts {audio.duration:g} s, less than one "
+                f"{'window' if self.rule.full_context else 'stride'} ({needed:g} s)"
+            )
+        return windows
+
+    @torch.inference_mode()
+    def _forward(
+        self, sound: NDArray[np.float32], batch: Sequence[AudioWindow], layers: Sequence[int]
+    ) -> NDArray[np.float32]:
+        assert self._encoder is not None
+        span = torch.from_numpy(sound).to(self.request.device)
+        first = batch[0].start
+        windows = [AudioWindow(window.start - first, window.stop - first) for window in batch]
+        states: NDArray[np.float32] = (
+            self._encoder.states(span, windows, layers).float().cpu().numpy()
+        )
+        return states
+
+
+def batches(
+    windows: Sequence[AudioWindow], size: int, equal_lengths: bool
+) -> Iterator[list[AudioWindow]]:
+    """Consecutive windows, ``size`` at most, of one length where ``equal_lengths``."""
+    batch: list[AudioWindow] = []
+    for window in windows:
+        odd = batch and window.stop - window.start != batch[0].stop - batch[0].start
+        if len(batch) == size or (equal_lengths and odd):
+            yield batch
+            batch = []
+        batch.append(window)
+    if batch:
+        yield batch
+
+
+# ----------------------------------------------------------------- encoders that hear a waveform
+
+
+class WaveformEncoder(SpeechEncoder):
+    """Networks of wav2vec 2.0's build: convolutions over the waveform, then a transformer.
+
+    HuBERT, WavLM, wav2vec 2.0 and data2vec-audio. ``normalise`` brings each window to zero mean and
+    unit variance, as the checkpoint's feature extractor says.
+
+    Hidden states are those of transformers 5: where blocks norm their input (``stable`` layer
+    norm: the large models), the last one is the residual stream. transformers 4 normed it.
+    """
+
+    def __init__(self, model: nn.Module, normalise: bool) -> None:
+        self.model: Any = model
+        self.normalise = normalise
+        self.dtype = next(model.parameters()).dtype
+        config: Any = model.config
+        self.pre_norm = bool(getattr(config, "do_stable_layer_norm", False))
+        self.convs = tuple(zip(config.conv_kernel, config.conv_stride, strict=True))
+
+    def embed(self, span: Tensor, windows: Sequence[AudioWindow]) -> tuple[Tensor, Tensor]:
+        """Convolutions, projection and positions; every window ends with its last frame."""
+        sound = torch.stack([span[window.start : window.stop] for window in windows])
+        if self.normalise:
+            wide = sound.double()
+            variance = wide.var(dim=1, correction=0, keepdim=True)
+            sound = (wide - wide.mean(dim=1, keepdim=True)) / torch.sqrt(variance + 1e-7)
+        heard = self.model.feature_extractor(sound.to(self.dtype)).transpose(1, 2)
+        projected = self.model.feature_projection(heard)
+        hidden = projected if isinstance(projected, Tensor) else projected[0]
+        encoder = self.model.encoder
+        hidden = hidden + encoder.pos_conv_embed(hidden)
+        if not self.pre_norm:
+            hidden = encoder.layer_norm(hidden)
+        last = torch.full((len(windows),), hidden.shape[1] - 1, device=hidden.device)
+        return hidden, last
+
+    def blocks(self) -> Sequence[Block]:
+        """The encoder's layers, attending as :meth:`attend` does."""
+        return [self._block(layer) for layer in self.model.encoder.layers]
+
+    def attend(self, layer: Any, query: Tensor, hidden: Tensor, read: Tensor | None) -> Tensor:
+        """Self-attention of ``query``, which is ``hidden`` or its frame ``read``."""
+        attended: Tensor = layer.attention(query, key_value_states=hidden)[0]
+        return attended
+
+    def _block(self, layer: Any) -> Block:
+        def pre_norm(hidden: Tensor, read: Tensor | None) -> Tensor:
+            normed = layer.layer_norm(hidden)
+            attended = self.attend(layer, at_frame(normed, read), normed, read)
+            out: Tensor = at_frame(hidden, read) + attended
+            out = out + layer.feed_forward(layer.final_layer_norm(out))
+            if getattr(layer, "adapter_layer", None) is not None:
+                out = out + layer.adapter_layer(out)
+            return out
+
+        def post_norm(hidden: Tensor, read: Tensor | None) -> Tensor:
+            query = at_frame(hidden, read)
+            out = layer.layer_norm(query + self.attend(layer, query, hidden, read))
+            normed: Tensor = layer.final_layer_norm(out + layer.feed_forward(out))
+            return normed
+
+        return pre_norm if self.pre_norm else post_norm
+
+
+class WaveformExtractor(SpeechExtractor):
+    """Extractor of a family whose networks hear a waveform."""
+
+    def default_frontend(self) -> dict[str, Any]:
+        """16 kHz; each window normalised."""
+        return {"sampling_rate": 16000, "do_normalize": True}
+
+    def check_window(self) -> None:
+        """The first window, one stride long, must hold a frame."""
+        convs = list(zip(self.config.conv_kernel, self.config.conv_stride, strict=True))
+        rule = self.rule
+        shortest = rule.length if rule.full_context else min(rule.length, rule.stride)
+        if conv_frames(round(shortest * self.rate), convs) < 1:
+            raise UsageError(
+                f"stride {shortest:g} s: the first window would be too short for one frame of "
+                f"{self.request.model.name} (25 ms); use a longer stride or full_context"
+            )

@@ -1,0 +1,178 @@
+"""Speech states: causal, equal to a plain loop over the network, and clear about bad input."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from numpy.typing import NDArray
+
+from speech import FAMILIES, RATE, all_states, extractor_for, noise, spec_of, story_of, tiny
+from voxelzoo.api import ModelEntry, Story, UsageError
+
+families = pytest.mark.parametrize("family", FAMILIES)
+
+
+def variant(family: str, **figures: Any) -> ModelEntry:
+    model = spec_of(family).tiny
+    assert model is not None
+    return dataclasses.replace(model, architecture={**model.architecture, **figures})
+
+
+def plain_loop(
+    model: ModelEntry, sound: NDArray[np.float32], length: float, stride: float, normalise: bool
+) -> NDArray[np.float32]:
+    """States (layer, time, unit) by the whole network, one window at a time."""
+    figures = dict(model.architecture)
+    config = transformers.AutoConfig.for_model(figures.pop("model_type"), **figures)
+    torch.manual_seed(0)
+    network = transformers.AutoModel.from_config(config).eval()
+    found = []
+    for stop in range(round(stride * RATE), len(sound) + 1, round(stride * RATE)):
+        window = sound[max(0, stop - round(length * RATE)) : stop]
+        if model.plugin == "whisper":
+            hear = transformers.WhisperFeatureExtractor(feature_size=config.num_mel_bins)
+            heard = hear(
+                window, sampling_rate=RATE, return_tensors="pt", return_attention_mask=True
+            )
+            mask = heard["attention_mask"].float()[None]
+            ones = torch.ones(1, 1, 3)
+            mask = torch.nn.functional.conv1d(mask, ones, padding=1)
+            mask = torch.nn.functional.conv1d(mask, ones, padding=1, stride=2)
+            frame = int(mask[0, 0].nonzero().max())
+            run, value = network.encoder, heard["input_features"]
+        else:
+            plain = transformers.Wav2Vec2FeatureExtractor(do_normalize=normalise)
+            frame, run = -1, network
+            value = plain(window, sampling_rate=RATE, return_tensors="pt")["input_values"]
+        with torch.no_grad():
+            states = run(value, output_hidden_states=True).hidden_states
+        found.append(np.stack([state[0, frame].numpy() for state in states]))
+    return np.stack(found, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("family", "figures", "normalise"),
+    [
+        ("whisper", {}, False),
+        ("whisper", {"num_mel_bins": 128}, False),
+        ("hubert", {}, True),
+        (
+            "hubert",
+            {"do_stable_layer_norm": True, "feat_extract_norm": "layer", "conv_bias": True},
+            True,
+        ),
+        ("wavlm", {}, False),
+        ("wavlm", {"do_stable_layer_norm": True, "feat_extract_norm": "layer"}, True),
+    ],
+)
+@pytest.mark.parametrize("stride", [0.1, 0.125])
+def test_states_equal_a_plain_loop(
+    family: str, figures: dict[str, Any], normalise: bool, stride: float
+) -> None:
+    model = variant(family, **figures)
+    sound = noise(1.7)
+    extractor = extractor_for(model, untrained=True, window="1.0", stride=str(stride))
+
+    states = all_states(extractor, story_of(sound))
+
+    expected = plain_loop(model, sound, 1.0, stride, normalise)
+    assert states.shape == expected.shape
+    for layer, (found, wanted) in enumerate(zip(states, expected, strict=True)):
+        error = np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
+        assert error < 1e-4, f"layer {layer}: relative error {error:.1e}"
+
+
+@families
+def test_no_bit_of_a_state_depends_on_later_sound(family: str) -> None:
+    sound, now = noise(3.0), 1.5
+    changed = sound.copy()
+    changed[round(now * RATE) :] = 5 * noise(3.0, seed=1)[round(now * RATE) :]
+    extractor = tiny(family, window="1.0", stride="0.1")
+
+    before, after = (all_states(extractor, story_of(heard)) for heard in (sound, changed))
+
+    past = extractor.times(story_of(sound)) <= now + 1e-9
+    assert np.array_equal(before[:, past], after[:, past])
+    assert (before[:, ~past] != after[:, ~past]).any(axis=2).all()
+
+
+@families
+def test_a_state_hears_all_of_its_window_and_nothing_before_it(family: str) -> None:
+    sound, changed = noise(3.0), noise(3.0)
+    changed[: RATE // 2] *= 3
+    extractor = tiny(family, window="1.0", stride="0.1")
+
+    plain, other = (all_states(extractor, story_of(heard)) for heard in (sound, changed))
+
+    hears_it = extractor.times(story_of(sound)) - 1.0 < 0.5 - 1e-9
+    deepest = (plain[-1] != other[-1]).any(axis=1)
+    assert deepest[hears_it].all()
+    assert not deepest[~hears_it].any()
+
+
+@families
+def test_few_layers_are_the_same_states_in_the_order_asked(family: str) -> None:
+    extractor, story = tiny(family, window="0.5"), story_of(noise(1.0))
+    every = all_states(extractor, story)
+
+    few = np.concatenate([block.states for block in extractor.extract(story, [1, 0])], axis=1)
+
+    np.testing.assert_allclose(few, every[[1, 0]], rtol=1e-4, atol=1e-5)
+
+
+@families
+def test_times_are_window_ends_on_the_storys_clock(family: str) -> None:
+    extractor = tiny(family)
+    story = story_of(noise(1.05), start=12.5)
+    np.testing.assert_allclose(extractor.times(story), 12.5 + 0.1 * np.arange(1, 11))
+
+
+@families
+def test_full_context_drops_the_young_windows(family: str) -> None:
+    story = story_of(noise(1.4))
+    grown = tiny(family, window="1.0", full_context="true")
+    growing = tiny(family, window="1.0")
+    np.testing.assert_allclose(grown.times(story), [1.0, 1.1, 1.2, 1.3, 1.4])
+    np.testing.assert_allclose(
+        all_states(grown, story), all_states(growing, story)[:, 9:], rtol=1e-3, atol=1e-5
+    )
+
+
+@families
+def test_silence_gives_finite_states(family: str) -> None:
+    states = all_states(tiny(family, window="0.5"), story_of(np.zeros(RATE, np.float32)))
+    assert np.isfinite(states).all()
+
+
+@families
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"window": "long"}, "positive number of seconds"),
+        ({"stride": "-1"}, "positive number of seconds"),
+        ({"full_context": "perhaps"}, "true or false"),
+        ({"window": "0.05", "stride": "0.1"}, "no shorter than the stride"),
+        ({"stride": "2"}, "less than one stride"),
+        ({"window": "2", "full_context": "yes"}, "less than one window"),
+    ],
+)
+def test_senseless_windows_are_refused(family: str, options: dict[str, str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        tiny(family, **options).times(story_of(noise(1.0)))
+
+
+@pytest.mark.parametrize("family", ["hubert", "wavlm"])
+def test_a_window_too_short_for_a_frame_is_refused(family: str) -> None:
+    with pytest.raises(UsageError, match="too short for one frame"):
+        tiny(family, stride="0.02").times(story_of(noise(1.0)))
+
+
+@families
+def test_a_story_without_sound_is_refused(family: str) -> None:
+    with pytest.raises(Exception, match="has no audio"):
+        tiny(family).times(Story("silent"))
