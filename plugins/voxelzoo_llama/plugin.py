@@ -1,1 +1,37 @@
-"""Registers what this plugin brings."""
+"""Registers the extractor of the LLaMA family."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from voxelzoo.api import ExtractorSpec, ModelEntry, hookimpl
+from voxelzoo_transformers.plugin import TEXT_OPTIONS
+
+
+@hookimpl
+def zoo_register_extractors() -> Iterable[ExtractorSpec]:
+    """The extractor ``llama``."""
+    yield ExtractorSpec(
+        name="llama",
+        target="voxelzoo_llama.extractor:LlamaExtractor",
+        modality="text",
+        summary="Meta's LLaMA models and checkpoints built like them.",
+        requires=("torch", "transformers"),
+        options=TEXT_OPTIONS,
+        tiny=ModelEntry(
+            name="tiny-llama",
+            plugin="llama",
+            modality="text",
+            n_layers=2,
+            embed_dim=32,
+            architecture={
+                "model_type": "llama",
+                "num_hidden_layers": 2,
+                "hidden_size": 32,
+                "intermediate_size": 64,
+                "num_attention_heads": 4,
+                "num_key_value_heads": 2,
+                "vocab_size": 320,
+            },
+        ),
+    )

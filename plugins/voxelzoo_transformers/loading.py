@@ -15,7 +15,7 @@ os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
 import hashlib
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,12 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, PretrainedConfig
 from transformers.utils import logging as transformers_logging
 
 from voxelzoo.api import (
+    DataError,
     ExtractorRequest,
     MissingError,
     PluginError,
@@ -83,7 +85,7 @@ def checkpoint_folder(request: ExtractorRequest) -> Path:
         if kind == "pickle":
             weights += ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
         request.notify(f"{model.name}: downloading {model.repo} from the hub")
-        folder = _download(request, [*weights, *SMALL_FILES])
+        folder = _download(model.name, model.repo, model.revision, [*weights, *SMALL_FILES])
         if weight_files(folder, kind):
             return folder
         raise MissingError(
@@ -106,8 +108,21 @@ def config_folder(request: ExtractorRequest) -> Path | None:
         return folder
     if is_local(model.repo) or not hub_answers():
         return None
-    folder = _download(request, list(SMALL_FILES))
+    folder = _download(model.name, model.repo, model.revision, SMALL_FILES)
     return folder if (folder / "config.json").is_file() else None
+
+
+def fetch_small_files(request: ExtractorRequest, repo: str) -> Path:
+    """Folder with the configuration and tokenizer of another repository, here or fetched."""
+    folder = local_snapshot(repo)
+    if folder is not None:
+        return folder
+    if is_local(repo) or not hub_answers():
+        raise MissingError(
+            f"{request.model.name}: tokenizer {repo} is not in {_where(repo)}"
+            + ("" if is_local(repo) else f"{_UNREACHABLE} 'hf download {repo}'")
+        )
+    return _download(request.model.name, repo, None, SMALL_FILES)
 
 
 @cache
@@ -131,7 +146,7 @@ def hub_answers() -> bool:
         return False
 
 
-def _download(request: ExtractorRequest, patterns: list[str]) -> Path:
+def _download(name: str, repo: str, revision: str | None, patterns: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -141,31 +156,30 @@ def _download(request: ExtractorRequest, patterns: list[str]) -> Path:
         RevisionNotFoundError,
     )
 
-    model = request.model
-    assert model.repo is not None
     try:
         return Path(
             snapshot_download(
-                model.repo,
-                revision=model.revision,
-                allow_patterns=patterns,
+                repo,
+                revision=revision,
+                allow_patterns=list(patterns),
                 ignore_patterns=["*/*"],
             )
         )
     except GatedRepoError:
         raise MissingError(
-            f"{model.name}: {model.repo} is gated; accept its licence on the hub and log in with "
+            f"{name}: {repo} is gated; accept its licence on the hub and log in with "
             "'hf auth login', or use --untrained"
         ) from None
     except RevisionNotFoundError:
-        raise MissingError(f"{model.name}: {model.repo} has no revision {model.revision}") from None
+        raise MissingError(f"{name}: {repo} has no revision {revision}") from None
     except RepositoryNotFoundError:
-        raise MissingError(
-            f"{model.name}: the hub has no repository {model.repo} that you may read"
-        ) from None
+        raise MissingError(f"{name}: the hub has no repository {repo} that you may read") from None
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise MissingError(f"{model.name}: {model.repo} could not be fetched ({reason})") from None
+        raise MissingError(f"{name}: {repo} could not be fetched ({reason})") from None
+
+
+_UNREACHABLE = ", and the hub cannot be reached; where there is a network, run"
 
 
 def _file_name(kind: str) -> str:
@@ -185,10 +199,7 @@ def _how_to_get(request: ExtractorRequest) -> str:
     if is_local(model.repo or ""):
         return "; put it there, mend 'repo' in the row, or use --untrained"
     revision = f" --revision {model.revision}" if model.revision else ""
-    return (
-        ", and the hub cannot be reached; where there is a network, run "
-        f"'hf download {model.repo}{revision}', or use --untrained"
-    )
+    return f"{_UNREACHABLE} 'hf download {model.repo}{revision}', or use --untrained"
 
 
 # ------------------------------------------------------------------------------ identity
@@ -297,7 +308,7 @@ def _load_trained(
 ) -> Any:
     folder = checkpoint_folder(request)
     try:
-        return auto_class.from_pretrained(
+        model, report = auto_class.from_pretrained(
             folder,
             config=config,
             dtype=dtype,
@@ -306,11 +317,19 @@ def _load_trained(
             or (folder / "model.safetensors.index.json").is_file(),
             trust_remote_code=_trusted(request),
             local_files_only=True,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise MissingError(
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise DataError(
             f"{request.model.name}: the weights in {folder} cannot be loaded ({_first_line(error)})"
         ) from None
+    # What a checkpoint lacks would be left random, with a warning at most.
+    if absent := sorted(report["missing_keys"]):
+        raise DataError(
+            f"{request.model.name}: the weights in {folder} lack {len(absent)} tensors of "
+            f"{type(model).__name__}, {absent[0]} among them; they are of another architecture"
+        )
+    return model
 
 
 def checked_device(name: str) -> torch.device:
