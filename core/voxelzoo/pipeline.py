@@ -154,7 +154,7 @@ class RunReport:
         return codes.pop() if len(codes) == 1 and not self.results else 1
 
 
-def find_model(host: Host, catalogue: Catalogue, name: str) -> ModelEntry:
+def find_model(catalogue: Catalogue, name: str) -> ModelEntry:
     """The catalogue's row, or ``features/NAME`` for states computed elsewhere."""
     plugin, slash, rest = name.partition("/")
     if slash and plugin == "features" and rest:
@@ -162,6 +162,19 @@ def find_model(host: Host, catalogue: Catalogue, name: str) -> ModelEntry:
             name=rest, plugin="features", extractor="features", modality="any", family="features"
         )
     return catalogue.find(name)
+
+
+def with_layers(entry: ModelEntry, dataset: Dataset) -> ModelEntry:
+    """States computed elsewhere have the layers that the dataset's files have."""
+    if entry.plugin != "features":
+        return entry
+    story = dataset.story(dataset.train_stories()[0])
+    try:
+        with np.load(story.features[entry.name], allow_pickle=False) as file:
+            shape = file["states"].shape
+    except (KeyError, OSError, ValueError, TypeError):
+        return entry  # absent or damaged: the extractor says which and how
+    return replace(entry, n_layers=shape[0] - 1 if len(shape) == 3 else 0, embed_dim=shape[-1])
 
 
 def open_model(host: Host, entry: ModelEntry, request: ExtractorRequest) -> Model:

@@ -184,12 +184,16 @@ def _run_all(
     from dataclasses import replace
 
     from voxelzoo.extraction import choose_layers
-    from voxelzoo.pipeline import RunReport, open_model, run_model
+    from voxelzoo.pipeline import RunReport, open_model, run_model, with_layers
 
     report = RunReport()
     for entry in entries:
         try:
-            model = open_model(session.host, entry, replace(request, notify=progress.say))
+            model = open_model(
+                session.host,
+                with_layers(entry, plan.dataset),
+                replace(request, notify=progress.say),
+            )
             for result in run_model(plan, model, choose_layers(model, layer), progress):
                 report.results.append(result)
         except ZooError as error:
@@ -289,7 +293,7 @@ def extract(
 
     from voxelzoo.datasets import open_dataset, plan_evaluation
     from voxelzoo.extraction import choose_layers, raw_states
-    from voxelzoo.pipeline import open_model
+    from voxelzoo.pipeline import open_model, with_layers
 
     data = open_dataset(session.host, dataset, _pairs("--dataset-option", dataset_option or ()))
     known = plan_evaluation(data).stories
@@ -297,7 +301,9 @@ def extract(
         raise UsageError(f"no story {unknown[0]!r}; there are {', '.join(known)}")
     arrays: dict[str, Any] = {}
     with TerminalProgress(quiet) as progress:
-        model = open_model(session.host, entry, replace(request, notify=progress.say))
+        model = open_model(
+            session.host, with_layers(entry, data), replace(request, notify=progress.say)
+        )
         layers = choose_layers(model, layer)
         for name in story or known:
             times, states = raw_states(model, data.story(name), layers, progress)
@@ -318,7 +324,7 @@ def extract(
 def _entries(session: Session, names: Sequence[str]) -> list[ModelEntry]:
     from voxelzoo.pipeline import find_model
 
-    found = [find_model(session.host, session.catalogue, name) for name in names]
+    found = [find_model(session.catalogue, name) for name in names]
     for entry in found:
         session.host.extractor(entry.plugin, entry.extractor)  # a missing plugin is said now
     return list({entry.id: entry for entry in found}.values())
