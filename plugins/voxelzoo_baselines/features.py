@@ -24,6 +24,7 @@ _UNREADABLE = (
     OverflowError,
     RuntimeError,  # among others, zipfile's for encrypted members
     SyntaxError,
+    TypeError,
     ValueError,
     struct.error,
     tokenize.TokenError,
@@ -107,7 +108,8 @@ def read_features(path: Path) -> FeatureFile:
                 )
             times, states = np.asarray(archive["times"]), np.asarray(archive["states"])
     except _UNREADABLE as error:
-        raise DataError(f"{path}: not an .npz archive of numbers ({error})") from error
+        first = str(error).partition("\n")[0]
+        raise DataError(f"{path}: not an .npz archive of numbers ({first})") from error
     for name, array in (("times", times), ("states", states)):
         if array.dtype.kind not in "fiu":
             raise DataError(f"{path}: {name} holds {array.dtype}, not real numbers")

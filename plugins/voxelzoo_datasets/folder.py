@@ -15,6 +15,9 @@ Sound begins at time 0 of the story's clock.
 from __future__ import annotations
 
 import csv
+import struct
+import tokenize
+import zipfile
 from functools import cache
 from pathlib import Path
 
@@ -37,6 +40,21 @@ from voxelzoo_datasets.description import read_description
 from voxelzoo_datasets.options import only_known
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    OverflowError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+)
+"""What numpy raises for arrays that are damaged: it parses their headers as Python."""
 
 
 class FolderDataset:
@@ -195,8 +213,9 @@ def _open_array(file: Path) -> NDArray[np.floating]:
         stored = np.load(file, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise DataError(f"{file}: missing; every listed subject needs every story") from None
-    except (OSError, ValueError, EOFError, SyntaxError, OverflowError) as error:
-        raise DataError(f"{file}: not a .npy array of numbers ({error})") from error
+    except _UNREADABLE as error:
+        first = str(error).partition("\n")[0]
+        raise DataError(f"{file}: not a .npy array of numbers ({first})") from error
     if not isinstance(stored, np.ndarray) or stored.dtype.kind not in "fiu":
         kind = getattr(stored, "dtype", type(stored).__name__)
         raise DataError(f"{file}: holds {kind}, not an array of real numbers")
