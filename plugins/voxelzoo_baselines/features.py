@@ -108,8 +108,8 @@ def read_features(path: Path) -> FeatureFile:
                 )
             times, states = np.asarray(archive["times"]), np.asarray(archive["states"])
     except _UNREADABLE as error:
-        first = str(error).partition("\n")[0]
-        raise DataError(f"{path}: not an .npz archive of numbers ({first})") from error
+        why = str(error).partition("\n")[0]
+        raise DataError(f"{path}: not an .npz archive of numbers ({why})") from error
     for name, array in (("times", times), ("states", states)):
         if array.dtype.kind not in "fiu":
             raise DataError(f"{path}: {name} holds {array.dtype}, not real numbers")
