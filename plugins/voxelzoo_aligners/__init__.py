@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""Aligners: states at their own times onto the scanner's clock."""

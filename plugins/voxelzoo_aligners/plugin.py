@@ -1,1 +1,19 @@
-"""Registers what this plugin brings."""
+"""Registers the linear aligners."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from voxelzoo.api import AlignerSpec, hookimpl
+
+_MODULE = "voxelzoo_aligners.linear"
+
+
+@hookimpl
+def zoo_register_aligners() -> Iterator[AlignerSpec]:
+    """Lanczos, the field's default, and the simple ones."""
+    yield AlignerSpec("lanczos", f"{_MODULE}:Lanczos", "Low-pass Lanczos filter, 3 lobes.")
+    yield AlignerSpec("sinc", f"{_MODULE}:Sinc", "Ideal low-pass, cut after some lobes.")
+    yield AlignerSpec("mean", f"{_MODULE}:Mean", "Mean of the states within a TR.")
+    yield AlignerSpec("sum", f"{_MODULE}:Sum", "Sum of the states within a TR.")
+    yield AlignerSpec("last", f"{_MODULE}:Last", "The latest state at a TR's end.")
