@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Story,
         Words,
         content_digest,
+        need_fetched,
         read_textgrid,
         read_words_csv,
     )
@@ -391,6 +392,7 @@ _LAZY = {
     "Story": "voxelzoo.stimuli",
     "Words": "voxelzoo.stimuli",
     "content_digest": "voxelzoo.stimuli",
+    "need_fetched": "voxelzoo.stimuli",
     "read_textgrid": "voxelzoo.stimuli",
     "read_words_csv": "voxelzoo.stimuli",
     "AudioWindow": "voxelzoo.windows",
@@ -447,6 +449,7 @@ __all__ = [
     "content_digest",
     "context_starts",
     "hookimpl",
+    "need_fetched",
     "hub_cache",
     "is_local",
     "local_snapshot",

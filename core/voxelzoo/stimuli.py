@@ -9,6 +9,7 @@ import csv
 import hashlib
 import io
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,12 +24,34 @@ from voxelzoo.api import DataError
 Floats = NDArray[np.float64]
 
 
+def need_fetched(path: Path) -> Path:
+    """``path``, or :class:`DataError` where a checkout has only a pointer to the file's content.
+
+    git-annex leaves a link without a target or a line that names an object, git LFS a short text;
+    either would otherwise be read as a damaged file.
+    """
+    if path.is_symlink() and not path.exists() and "annex/objects" in os.readlink(path):
+        raise DataError(f"{path}: not fetched yet (git-annex); run: datalad get {path.name}")
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError:
+        return path  # whoever reads it says why it cannot be read
+    if head.startswith((b"/annex/objects/", b".git/annex/objects/")):
+        raise DataError(f"{path}: not fetched yet (git-annex); run: datalad get {path.name}")
+    if head.startswith(b"version https://git-lfs"):
+        raise DataError(
+            f"{path}: not fetched yet (git LFS); run: git lfs pull --include='*/{path.name}'"
+        )
+    return path
+
+
 def content_digest(*parts: bytes | str | NDArray[np.generic] | Path) -> str:
     """SHA-256 over the parts, each framed by its length; a path stands for its file's bytes."""
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, Path):
-            with part.open("rb") as file:
+            with need_fetched(part).open("rb") as file:
                 inner = hashlib.file_digest(file, "sha256").digest()
         elif isinstance(part, str):
             inner = part.encode()
@@ -111,7 +134,7 @@ def read_words_csv(path: Path) -> Words:
     Raises :class:`DataError` that names the file, the line and the fault.
     """
     try:
-        raw = path.read_text(encoding="utf-8-sig")
+        raw = need_fetched(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
@@ -170,7 +193,7 @@ def read_textgrid(path: Path, tier: str | None = None) -> Words:
     :class:`DataError` that names the file and the fault.
     """
     try:
-        raw = path.read_bytes()
+        raw = need_fetched(path).read_bytes()
         encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
         content = raw.decode(encoding)
     except OSError as error:
@@ -293,6 +316,8 @@ class Audio:
             return len(self.samples), self.rate
         import soundfile
 
+        assert self.path is not None
+        need_fetched(self.path)
         try:
             info = soundfile.info(str(self.path))
         except (soundfile.SoundFileError, OSError) as error:
