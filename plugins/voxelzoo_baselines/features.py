@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voxelzoo.api import DataError, ExtractorRequest, NotFoundError, StateBlock, Story
+from voxelzoo.api import (
+    DataError,
+    ExtractorRequest,
+    NotFoundError,
+    StateBlock,
+    Story,
+    need_fetched,
+)
 
 _UNREADABLE = (
     OSError,
@@ -98,7 +105,7 @@ def read_features(path: Path) -> FeatureFile:
     """
     try:
         # Opened here, so that it is closed whatever numpy makes of it.
-        with path.open("rb") as file:
+        with need_fetched(path).open("rb") as file:
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError(f"{path}: a single array, not an .npz archive")

@@ -26,6 +26,11 @@ def is_alice(path: Path) -> bool:
     return alice_root(path) is not None
 
 
+def is_lebel(path: Path) -> bool:
+    """OpenNeuro ds003020: responses under ``derivative/preprocessed_data``."""
+    return (path / "derivative" / "preprocessed_data").is_dir()
+
+
 @hookimpl
 def zoo_register_datasets() -> Iterator[DatasetSpec]:
     """The datasets of this distribution."""
@@ -40,6 +45,12 @@ def zoo_register_datasets() -> Iterator[DatasetSpec]:
         "voxelzoo_datasets.alice:AliceDataset",
         "Chapter 1 of Alice in Wonderland, 14 listeners, 6 regions (Brennan et al. 2016).",
         recognise=is_alice,
+    )
+    yield DatasetSpec(
+        "lebel2023",
+        "voxelzoo_datasets.lebel:LebelDataset",
+        "Hours of spoken stories per listener, OpenNeuro ds003020 (LeBel et al. 2023).",
+        recognise=is_lebel,
     )
     yield DatasetSpec(
         "simulated",

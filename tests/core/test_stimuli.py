@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,35 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     for read in (read_words_csv, read_textgrid):
         with pytest.raises(DataError, match="cannot be read"):
             read(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("content", "command"),
+    [
+        ("/annex/objects/MD5E-s9--0123.csv\n", "datalad get words.csv"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
+    ],
+)
+def test_content_that_was_not_fetched_is_named(tmp_path: Path, content: str, command: str) -> None:
+    path = tmp_path / "words.csv"
+    path.write_text(content)
+    reads: list[Callable[[], object]] = [
+        lambda: read_words_csv(path),
+        lambda: read_textgrid(path),
+        lambda: Audio(path=path).read(16_000),
+        lambda: content_digest(path),
+    ]
+    for read in reads:
+        with pytest.raises(DataError, match=r"words.csv: not fetched yet") as caught:
+            read()
+        assert command in str(caught.value)
+
+
+def test_a_link_without_its_annexed_target_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "words.csv"
+    path.symlink_to("../.git/annex/objects/a/b/MD5E-s9--0/MD5E-s9--0")
+    with pytest.raises(DataError, match=r"datalad get words.csv"):
+        read_words_csv(path)
 
 
 # ------------------------------------------------------------------------------------- TextGrid

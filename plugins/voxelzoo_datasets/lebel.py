@@ -1,0 +1,294 @@
+"""LeBel et al. (2023), OpenNeuro ds003020, as a datalad checkout or a plain download.
+
+::
+
+    derivative/preprocessed_data/UTS03/<story>.hf5   data (TR, voxel); individual_repeats
+    derivative/TextGrids/<story>.TextGrid            tiers phone and word
+    derivative/respdict.json                         {story: volumes acquired}
+    stimuli/<story>.wav
+
+Responses are already standardised per voxel and have lost ten volumes at each end. The sound began
+10 s, five volumes, into the scan, so the first kept volume begins 10 s into the story.
+
+The stories that Antonello et al. (2023) tested on never train here, wherever a session list of the
+released code may have them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voxelzoo.api import (
+    Audio,
+    DataError,
+    DatasetInfo,
+    NotFoundError,
+    ScanClock,
+    Story,
+    UsageError,
+    content_digest,
+    need_fetched,
+    read_textgrid,
+)
+from voxelzoo_datasets.options import only_known
+
+TR = 2.0
+TRIMMED = 10
+"""Volumes that the published responses lack at each end of the scan."""
+
+SOUND_STARTS = 10.0
+"""Seconds from the first volume to the sound."""
+
+PAPER_SUBJECTS = ("UTS01", "UTS02", "UTS03")
+PAPER_TESTS = ("wheretheressmoke", "fromboyhoodtofatherhood", "onapproachtopluto")
+"""The paper's test stories; OpenNeuro lacks the last."""
+
+_OPTIONS = {
+    "subjects": "comma-separated, such as UTS03 (default: the paper's three, or all there are)",
+    "stories": "comma-separated training stories (default: all that every subject heard)",
+}
+
+
+class LebelDataset:
+    """Listeners of ds003020 and the stories that all chosen listeners heard.
+
+    Raises :class:`DataError` naming the file and the fault: content that is not fetched, responses
+    whose length is not ``respdict.json``'s less twenty, subjects without a story in common.
+    """
+
+    def __init__(self, path: Path, **options: str) -> None:
+        only_known("lebel2023", options, _OPTIONS)
+        self._derivative = path / "derivative"
+        self._audio = path / "stimuli"
+        folder = self._derivative / "preprocessed_data"
+        heard = {
+            subject.name: {file.stem for file in subject.glob("*.hf5")}
+            for subject in sorted(folder.glob("UTS*"))
+            if subject.is_dir()
+        }
+        heard = {subject: stories for subject, stories in heard.items() if stories}
+        if not heard:
+            raise DataError(f"{folder}: no UTS##/<story>.hf5; run: datalad get -n {folder.name}")
+        self._subjects = self._choose_subjects(options.get("subjects"), list(heard))
+        common = set.intersection(*(heard[subject] for subject in self._subjects))
+        self._test = tuple(story for story in PAPER_TESTS if story in common)
+        self._train = self._choose_stories(options.get("stories"), common)
+        self._volumes = _read_volumes(self._derivative / "respdict.json")
+        self._shape = cache(self._read_shape)
+
+    def info(self) -> DatasetInfo:
+        """Name, licence and citation; says which of the paper's test stories are not there."""
+        lacking = [story for story in PAPER_TESTS if story not in self._test]
+        without = f" Without the test stories {', '.join(lacking)}." if lacking else ""
+        return DatasetInfo(
+            name="lebel2023",
+            summary=f"Spoken stories in the scanner, OpenNeuro ds003020.{without}",
+            licence="CC0",
+            citation=(
+                "LeBel, Wagner, Jain, Adhikari-Desai, Gupta, Morgenthal, Tang, Xu and Huth (2023). "
+                "A natural language fMRI dataset for voxelwise encoding models. Scientific Data "
+                "10, 555."
+            ),
+        )
+
+    def subjects(self) -> tuple[str, ...]:
+        """The chosen listeners."""
+        return self._subjects
+
+    def train_stories(self) -> tuple[str, ...]:
+        """Stories for fitting: heard by every chosen listener, and none of the paper's tests."""
+        return self._train
+
+    def test_stories(self) -> tuple[str, ...]:
+        """The paper's test stories, those that are there."""
+        return self._test
+
+    def story(self, name: str) -> Story:
+        """Words, and sound where ``stimuli`` has it."""
+        self._known_story(name)
+        sound = self._audio / f"{name}.wav"
+        return Story(
+            name,
+            words=read_textgrid(self._derivative / "TextGrids" / f"{name}.TextGrid"),
+            audio=Audio(path=sound) if sound.is_symlink() or sound.exists() else None,
+        )
+
+    def clock(self, story: str) -> ScanClock:
+        """Volumes of 2.0 s; the first kept one begins 10 s into the sound."""
+        self._known_story(story)
+        return ScanClock(
+            tr=TR,
+            start=TRIMMED * TR - SOUND_STARTS,
+            n_trs=self._expected_rows(story),
+        )
+
+    def responses(self, subject: str, story: str) -> NDArray[np.float32]:
+        """(TR, voxel), or (repeat, TR, voxel) where single repeats are published."""
+        self._known_subject(subject)
+        self._known_story(story)
+        n_voxels = self._same_voxels(subject)
+        file = self._file(subject, story)
+        shape = self._shape(file)
+        rows = self._expected_rows(story)
+        if shape[-2] != rows:
+            raise DataError(
+                f"{file}: {shape[-2]} rows; respdict.json has {self._volumes[story]} volumes, "
+                f"less {TRIMMED} at each end {rows}"
+            )
+        if shape[-1] != n_voxels:
+            raise DataError(f"{file}: {shape[-1]} voxels, other stories have {n_voxels}")
+        return _read_rows(file)
+
+    def voxel_labels(self, subject: str) -> None:
+        """None: the published responses name no regions."""
+
+    def fingerprint(self, subject: str, story: str) -> str:
+        """Digest of the response file; git-annex's own, where that names the file."""
+        self._known_subject(subject)
+        self._known_story(story)
+        file = need_fetched(self._file(subject, story))
+        if file.is_symlink() and (key := Path(os.readlink(file)).name).startswith(("MD5E", "SHA")):
+            return content_digest("lebel2023", key)
+        return content_digest("lebel2023", file)
+
+    def _choose_subjects(self, asked: str | None, there: list[str]) -> tuple[str, ...]:
+        if asked is None:
+            return tuple(s for s in PAPER_SUBJECTS if s in there) or tuple(there)
+        chosen = _listed(asked)
+        if unknown := [subject for subject in chosen if subject not in there]:
+            raise NotFoundError(f"lebel2023: no subject {unknown[0]!r}; it has {', '.join(there)}")
+        return chosen
+
+    def _choose_stories(self, asked: str | None, common: set[str]) -> tuple[str, ...]:
+        there = sorted(common - set(PAPER_TESTS))
+        if not there:
+            raise DataError(
+                f"{self._derivative / 'preprocessed_data'}: no training story that "
+                f"{', '.join(self._subjects)} all heard"
+            )
+        if asked is None:
+            return tuple(there)
+        chosen = _listed(asked)
+        for story in chosen:
+            if story in PAPER_TESTS:
+                raise UsageError(
+                    f"lebel2023: {story!r} is a test story of the paper and never trains: a leak"
+                )
+            if story not in there:
+                raise NotFoundError(
+                    f"lebel2023: no story {story!r} that {', '.join(self._subjects)} all heard"
+                )
+        return chosen
+
+    def _known_story(self, name: str) -> None:
+        if name not in (*self._train, *self._test):
+            raise NotFoundError(
+                f"lebel2023: no story {name!r}; it has {len(self._train)} for training and "
+                f"{', '.join(self._test) or 'none'} for testing"
+            )
+
+    def _known_subject(self, name: str) -> None:
+        if name not in self._subjects:
+            raise NotFoundError(
+                f"lebel2023: no subject {name!r}; it has {', '.join(self._subjects)}"
+            )
+
+    def _file(self, subject: str, story: str) -> Path:
+        return self._derivative / "preprocessed_data" / subject / f"{story}.hf5"
+
+    def _expected_rows(self, story: str) -> int:
+        if story not in self._volumes:
+            raise DataError(f"{self._derivative / 'respdict.json'}: has no {story!r}")
+        return self._volumes[story] - 2 * TRIMMED
+
+    def _same_voxels(self, subject: str) -> int:
+        """How many voxels most of the subject's fetched stories have."""
+        files = [self._file(subject, story) for story in (*self._train, *self._test)]
+        counts = [self._shape(file)[-1] for file in files if file.exists()]
+        if not counts:
+            need_fetched(files[0])
+        return max(set(counts), key=counts.count)
+
+    def _read_shape(self, file: Path) -> tuple[int, ...]:
+        with _open(file) as stored:
+            return tuple(_published(file, stored).shape)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def _read_volumes(path: Path) -> dict[str, int]:
+    """Volumes acquired for each story."""
+    try:
+        content = json.loads(need_fetched(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}); without it no response's length can be "
+            "checked"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: must map each story to its number of volumes")
+    for story, volumes in content.items():
+        if type(volumes) is not int or volumes <= 2 * TRIMMED:
+            raise DataError(f"{path}: {story!r} has {volumes!r} volumes, expected a whole number")
+    return content
+
+
+def _open(file: Path) -> Any:
+    """The HDF5 file, to be used as a context."""
+    import h5py
+
+    need_fetched(file)
+    try:
+        return h5py.File(file, "r")
+    except FileNotFoundError:
+        raise DataError(f"{file}: missing") from None
+    except OSError as error:
+        raise DataError(f"{file}: not an HDF5 file ({error})") from error
+
+
+def _published(file: Path, stored: Any) -> Any:
+    """The array to use: single repeats where published, else ``data``."""
+    import h5py
+
+    data, repeats = stored.get("data"), stored.get("individual_repeats")
+    for name, array, dimensions in (("data", data, 2), ("individual_repeats", repeats, 3)):
+        if array is None and name == "individual_repeats":
+            return data
+        if not isinstance(array, h5py.Dataset):
+            raise DataError(f"{file}: has no dataset {name!r}")
+        if array.ndim != dimensions or array.dtype.kind not in "fiu" or 0 in array.shape:
+            raise DataError(
+                f"{file}: {name} is {array.dtype} {array.shape}, expected "
+                + ("(TR, voxel)" if dimensions == 2 else "(repeat, TR, voxel)")
+            )
+    if repeats.shape[1:] != data.shape:
+        raise DataError(
+            f"{file}: individual_repeats {repeats.shape} are not repeats of data {data.shape}"
+        )
+    return repeats
+
+
+def _read_rows(file: Path) -> NDArray[np.float32]:
+    """The published array as float32, converted while it is read."""
+    with _open(file) as stored:
+        array = _published(file, stored)
+        responses = np.empty(array.shape, dtype=np.float32)
+        try:
+            array.read_direct(responses)
+        except OSError as error:
+            raise DataError(f"{file}: cannot be read ({error})") from error
+    if np.isinf(responses).any():
+        *_, row, voxel = np.argwhere(np.isinf(responses))[0]
+        raise DataError(f"{file}: TR {row}, voxel {voxel} is infinite")
+    return responses

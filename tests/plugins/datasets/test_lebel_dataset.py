@@ -1,0 +1,220 @@
+"""ds003020 in miniature: its layout, its clock, its leak, and content that was never fetched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import soundfile
+
+from voxelzoo.api import DataError, Dataset, NotFoundError, UsageError
+from voxelzoo_datasets.lebel import LebelDataset
+from voxelzoo_datasets.plugin import is_alice, is_folder, is_lebel
+
+VOLUMES = {"alpha": 60, "beta": 50, "wheretheressmoke": 80, "fromboyhoodtofatherhood": 70}
+VOXELS = {"UTS01": 4, "UTS02": 5, "UTS03": 6, "UTS09": 3}
+
+
+def response(root: Path, subject: str, story: str) -> Path:
+    return root / "derivative" / "preprocessed_data" / subject / f"{story}.hf5"
+
+
+@pytest.fixture
+def lebel(tmp_path: Path) -> Path:
+    """Three listeners of four stories and a fourth who heard two, written as published."""
+    rng = np.random.default_rng(0)
+    derivative = tmp_path / "derivative"
+    (derivative / "TextGrids").mkdir(parents=True)
+    (tmp_path / "stimuli").mkdir()
+    (derivative / "respdict.json").write_text(json.dumps(VOLUMES))
+    for story, volumes in VOLUMES.items():
+        (derivative / "TextGrids" / f"{story}.TextGrid").write_text(
+            'File type = "ooTextFile"\nObject class = "TextGrid"\n\n0\n9\n<exists>\n2\n'
+            '"IntervalTier"\n"phone"\n0\n9\n1\n0\n9\n"W"\n'
+            f'"IntervalTier"\n"word"\n0\n9\n2\n0\n1\n"sp"\n1\n9\n"{story.upper()}"\n'
+        )
+        soundfile.write(tmp_path / "stimuli" / f"{story}.wav", np.zeros(4410), 44_100)
+        for subject, voxels in VOXELS.items():
+            if subject == "UTS09" and story in ("beta", "fromboyhoodtofatherhood"):
+                continue
+            file = response(tmp_path, subject, story)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with h5py.File(file, "w") as stored:
+                repeats = rng.normal(size=(10, volumes - 20, voxels))
+                stored["data"] = repeats.mean(axis=0)
+                if story == "wheretheressmoke":
+                    stored["individual_repeats"] = repeats
+    return tmp_path
+
+
+def test_the_published_layout_is_read(lebel: Path) -> None:
+    dataset = LebelDataset(lebel)
+    assert isinstance(dataset, Dataset)
+    assert is_lebel(lebel)
+    assert not is_alice(lebel)
+    assert not is_folder(lebel)
+    assert dataset.subjects() == ("UTS01", "UTS02", "UTS03")
+    assert dataset.train_stories() == ("alpha", "beta")
+    assert dataset.test_stories() == ("wheretheressmoke", "fromboyhoodtofatherhood")
+    with h5py.File(response(lebel, "UTS03", "alpha")) as stored:
+        np.testing.assert_allclose(
+            dataset.responses("UTS03", "alpha"), stored["data"][:], rtol=1e-6
+        )
+    assert dataset.responses("UTS03", "wheretheressmoke").shape == (10, 60, 6)
+    assert dataset.story("beta").need_words().text == ("", "BETA")
+    assert dataset.story("beta").need_audio().native_rate == 44_100
+    assert dataset.info().licence == "CC0"
+
+
+def test_the_clock_is_the_papers(lebel: Path) -> None:
+    """Feature row j of respdict - 5 is sampled at 2 j - 10 + 1 s; rows [10:-5] have responses."""
+    dataset = LebelDataset(lebel)
+    for story, volumes in VOLUMES.items():
+        expected = (2.0 * np.arange(volumes - 5) - 10.0 + 1.0)[10:-5]
+        np.testing.assert_allclose(dataset.clock(story).times, expected)
+
+
+def test_test_stories_never_train_and_the_lacking_one_is_reported(lebel: Path) -> None:
+    dataset = LebelDataset(lebel)
+    assert "fromboyhoodtofatherhood" not in dataset.train_stories()
+    assert "onapproachtopluto" in dataset.info().summary
+    with pytest.raises(UsageError, match="'fromboyhoodtofatherhood' is a test story"):
+        LebelDataset(lebel, stories="alpha,fromboyhoodtofatherhood")
+
+
+def test_listeners_share_the_stories_all_of_them_heard(lebel: Path) -> None:
+    both = LebelDataset(lebel, subjects="UTS09, UTS01")
+    assert both.subjects() == ("UTS09", "UTS01")
+    assert both.train_stories() == ("alpha",)
+    assert both.test_stories() == ("wheretheressmoke",)
+    assert LebelDataset(lebel, stories="beta").train_stories() == ("beta",)
+    with pytest.raises(NotFoundError, match="no story 'beta' that UTS09 all heard"):
+        LebelDataset(lebel, subjects="UTS09", stories="beta")
+    with pytest.raises(NotFoundError, match="no subject 'UTS77'; it has UTS01"):
+        LebelDataset(lebel, subjects="UTS77")
+    with pytest.raises(NotFoundError, match="no subject 'UTS09'"):
+        LebelDataset(lebel).responses("UTS09", "alpha")
+    with pytest.raises(NotFoundError, match="no story 'gamma'"):
+        LebelDataset(lebel).clock("gamma")
+    with pytest.raises(UsageError, match="no option 'subject'"):
+        LebelDataset(lebel, subject="UTS01")
+
+
+def unfetch(path: Path) -> None:
+    """Makes of a file what a datalad clone has before ``datalad get``."""
+    path.unlink()
+    key = f"MD5E-s1--d41d8cd98f00b204e9800998ecf8427e{path.suffix}"
+    path.symlink_to(f"../../../.git/annex/objects/xx/yy/{key}/{key}")
+
+
+def test_content_that_was_not_fetched_is_named_with_the_command(lebel: Path) -> None:
+    unfetch(response(lebel, "UTS03", "alpha"))
+    unfetch(lebel / "stimuli" / "beta.wav")
+    unfetch(lebel / "derivative" / "TextGrids" / "alpha.TextGrid")
+    dataset = LebelDataset(lebel)
+    assert dataset.train_stories() == ("alpha", "beta")
+    dataset.responses("UTS03", "beta")
+    with pytest.raises(DataError, match=r"alpha.hf5: not fetched yet .* datalad get alpha.hf5"):
+        dataset.responses("UTS03", "alpha")
+    with pytest.raises(DataError, match=r"alpha.TextGrid: not fetched yet"):
+        dataset.story("alpha")
+    assert dataset.story("beta").need_words().text == ("", "BETA")
+    with pytest.raises(DataError, match=r"beta.wav: not fetched yet .* datalad get beta.wav"):
+        dataset.story("beta").need_audio().read(16_000)
+
+
+@pytest.mark.parametrize(
+    ("pointer", "command"),
+    [
+        ("/annex/objects/MD5E-s1--d41d8cd98f00b204e9800998ecf8427e.hf5\n", "datalad get"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "git lfs pull"),
+    ],
+)
+def test_pointers_in_the_files_place_are_recognised(
+    lebel: Path, pointer: str, command: str
+) -> None:
+    response(lebel, "UTS03", "alpha").write_text(pointer)
+    with pytest.raises(DataError, match=r"alpha.hf5: not fetched yet") as caught:
+        LebelDataset(lebel).responses("UTS03", "alpha")
+    assert command in str(caught.value)
+
+
+def test_fetched_content_under_an_annex_link_is_read(lebel: Path) -> None:
+    file = response(lebel, "UTS03", "alpha")
+    plain = LebelDataset(lebel).responses("UTS03", "alpha")
+    objects = lebel / ".git" / "annex" / "objects"
+    objects.mkdir(parents=True)
+    prints = set()
+    for digest in ("0" * 32, "1" * 32):
+        stored = objects / f"MD5E-s1--{digest}.hf5"
+        stored.write_bytes(file.read_bytes())
+        file.unlink()
+        file.symlink_to(stored)
+        np.testing.assert_array_equal(LebelDataset(lebel).responses("UTS03", "alpha"), plain)
+        prints.add(LebelDataset(lebel).fingerprint("UTS03", "alpha"))
+    assert len(prints) == 2
+
+
+def rewrite(story: str, **arrays: np.ndarray) -> Callable[[Path], None]:
+    def damage(root: Path) -> None:
+        with h5py.File(response(root, "UTS03", story), "w") as stored:
+            for name, array in arrays.items():
+                stored[name] = array
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "where", "said"),
+    [
+        (rewrite("alpha", data=np.zeros((39, 6))), "alpha.hf5", "39 rows; respdict.json has 60"),
+        (rewrite("alpha", data=np.zeros((40, 7))), "alpha.hf5", "7 voxels, other stories have 6"),
+        (rewrite("alpha", data=np.zeros(40)), "alpha.hf5", "expected (TR, voxel)"),
+        (rewrite("alpha", other=np.zeros((40, 6))), "alpha.hf5", "no dataset 'data'"),
+        (rewrite("alpha", data=np.full((40, 6), np.inf)), "alpha.hf5", "is infinite"),
+        (
+            rewrite("alpha", data=np.zeros((40, 6)), individual_repeats=np.zeros((5, 30, 6))),
+            "alpha.hf5",
+            "are not repeats of data",
+        ),
+        (lambda root: response(root, "UTS03", "alpha").write_text("x"), "alpha.hf5", "not an HDF5"),
+        (
+            lambda root: (root / "derivative/respdict.json").write_text('{"beta": 50}'),
+            "respdict.json",
+            "has no 'alpha'",
+        ),
+        (
+            lambda root: (root / "derivative/respdict.json").write_text('{"beta": "50"}'),
+            "respdict.json",
+            "'beta' has '50' volumes",
+        ),
+        (lambda root: (root / "derivative/respdict.json").write_text("{"), "respdict.json", "JSON"),
+        (lambda root: (root / "derivative/respdict.json").unlink(), "respdict.json", "length"),
+    ],
+)
+def test_damage_is_named(
+    lebel: Path, damage: Callable[[Path], object], where: str, said: str
+) -> None:
+    damage(lebel)
+    with pytest.raises(DataError) as caught:
+        LebelDataset(lebel).responses("UTS03", "alpha")
+    assert where in str(caught.value)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_voxels_stay_missing(lebel: Path) -> None:
+    data = np.zeros((40, 6))
+    data[:, 2] = np.nan
+    rewrite("alpha", data=data)(lebel)
+    assert np.isnan(LebelDataset(lebel).responses("UTS03", "alpha")[:, 2]).all()
+
+
+def test_an_empty_checkout_says_so(tmp_path: Path) -> None:
+    (tmp_path / "derivative" / "preprocessed_data").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"preprocessed_data: no UTS"):
+        LebelDataset(tmp_path)
