@@ -13,7 +13,6 @@ import os
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
 
 import hashlib
-import json
 import socket
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -23,6 +22,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoConfig, PretrainedConfig
 from transformers.utils import logging as transformers_logging
@@ -66,21 +66,20 @@ def checkpoint_folder(request: ExtractorRequest) -> Path:
     Raises :class:`MissingError` that says what is missing, where it was looked for and the mend.
     """
     model = request.model
-    kind = "pickle" if model.weights_format == "pickle" else "safetensors"
-    if kind == "pickle" and not request.allow_pickle:
-        raise UsageError(
-            f"{model.name}: its weights exist as a pickle only, and loading one can run any code "
-            "it holds; say --allow-pickle if you trust the source, or use --untrained"
-        )
+    kind = model.weights_format
     if model.repo is None:
         raise MissingError(
             f"{model.name}: its weights are not published; give a folder that has them as 'repo' "
             "in a row of your own (--registry FILE), or use --untrained"
         )
     folder = local_snapshot(model.repo, model.revision)
-    if folder is not None and weight_files(folder, kind):
+    if folder is not None and (found := weight_files(folder, kind)):
+        if any(path.suffix == ".bin" for path in found):
+            _allow_pickle(request)
         return folder
     if not is_local(model.repo) and hub_answers():
+        if kind == "pickle":
+            _allow_pickle(request)
         weights = ["model*.safetensors", "model.safetensors.index.json"]
         if kind == "pickle":
             weights += ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
@@ -96,6 +95,14 @@ def checkpoint_folder(request: ExtractorRequest) -> Path:
         f"{model.name}: no {_file_name(kind)} of {model.repo}{_at(model.revision)} "
         f"in {_where(model.repo)}{_how_to_get(request)}"
     )
+
+
+def _allow_pickle(request: ExtractorRequest) -> None:
+    if not request.allow_pickle:
+        raise UsageError(
+            f"{request.model.name}: its weights are a pickle, and loading one can run any code it "
+            "holds; say --allow-pickle if you trust the source, or use --untrained"
+        )
 
 
 def config_folder(request: ExtractorRequest) -> Path | None:
@@ -219,8 +226,8 @@ def source_fingerprint(request: ExtractorRequest) -> dict[str, Any]:
             return {"commit": model.revision}
         return {"commit": checkpoint_folder(request).name}
     folder = checkpoint_folder(request)
-    kind = "pickle" if model.weights_format == "pickle" else "safetensors"
-    return {"files": file_digests([*weight_files(folder, kind), folder / "config.json"])}
+    weights = weight_files(folder, model.weights_format)
+    return {"files": file_digests([*weights, folder / "config.json"])}
 
 
 def file_digests(files: list[Path]) -> dict[str, str]:
@@ -262,7 +269,7 @@ def load_config(request: ExtractorRequest) -> PretrainedConfig:
         return AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=_trusted(request)
         )
-    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, KeyError, StrictDataclassError) as error:
         raise PluginError(
             f"{model.name}: {folder}/config.json cannot be used ({_first_line(error)})"
         ) from None
@@ -307,14 +314,13 @@ def _load_trained(
     request: ExtractorRequest, auto_class: Any, config: PretrainedConfig, dtype: torch.dtype
 ) -> Any:
     folder = checkpoint_folder(request)
+    weights = weight_files(folder, request.model.weights_format)
     try:
         model, report = auto_class.from_pretrained(
             folder,
             config=config,
             dtype=dtype,
-            use_safetensors=request.model.weights_format != "pickle"
-            or (folder / "model.safetensors").is_file()
-            or (folder / "model.safetensors.index.json").is_file(),
+            use_safetensors=weights[0].suffix == ".safetensors",
             trust_remote_code=_trusted(request),
             local_files_only=True,
             output_loading_info=True,

@@ -223,7 +223,7 @@ def _load(name: str, folder: Path, trust_remote_code: bool) -> Any:
             )
     except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise MissingError(f"tokenizer {name}: {folder} cannot be used ({reason})") from None
+        raise DataError(f"tokenizer {name}: {folder} cannot be used ({reason})") from None
     if not tokenizer.is_fast:
         raise PluginError(
             f"tokenizer {name}: only a slow one was found, which cannot say which characters a "
