@@ -89,12 +89,18 @@ def naive_states(
     """
     config = load_config(request)
     model = load_model(request, AutoModel, config)
-    found = []
+    found: dict[int, NDArray[np.float32]] = {}
+    by_length: dict[int, list[int]] = {}
+    for i, context in enumerate(contexts):
+        by_length.setdefault(len(context), []).append(i)
     with torch.inference_mode():
-        for context, n in zip(contexts, own or [1] * len(contexts), strict=True):
-            output = model(input_ids=torch.tensor([context]), output_hidden_states=True)
-            found.append(np.stack([h[0, -n:].mean(0).numpy() for h in output.hidden_states]))
-    return np.stack(found, axis=1)
+        for alike in by_length.values():  # contexts of one length, side by side: nothing is padded
+            ids = torch.tensor([contexts[i] for i in alike])
+            hidden = torch.stack(model(input_ids=ids, output_hidden_states=True).hidden_states)
+            for b, i in enumerate(alike):
+                n = own[i] if own else 1
+                found[i] = hidden[:, b, -n:].mean(1).numpy()
+    return np.stack([found[i] for i in range(len(contexts))], axis=1)
 
 
 def assert_same_states(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> None:

@@ -282,7 +282,7 @@ def config_from(name: str, architecture: Mapping[str, Any]) -> PretrainedConfig:
         return AutoConfig.for_model(figures.pop("model_type"), **figures)
     except KeyError:
         raise PluginError(f"{name}: its architecture has no model_type") from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, StrictDataclassError) as error:
         raise PluginError(
             f"{name}: its architecture cannot be used ({_first_line(error)})"
         ) from None

@@ -93,7 +93,6 @@ def test_the_trained_llama_on_all_of_alice() -> None:
             end += 1
         start = 0 if end <= 511 else 256 * ((end - 255) // 256)
         contexts.append([1, *ids[start:end]])
-    torch.set_num_threads(max(1, torch.get_num_threads()))
     assert_same_states(found, naive_states(request_for(STORIES260K, untrained=False), contexts))
 
 

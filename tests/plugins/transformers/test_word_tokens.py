@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ def words_of(items: Sequence[str]) -> Words:
     return Words(tuple(items), onsets, onsets + 0.5)
 
 
+@cache
 def hub(name: str) -> HubTokenizer:
     return HubTokenizer(name, SHARED / "models" / name)
 
@@ -185,7 +187,7 @@ def test_silences_are_dropped() -> None:
 
 
 def test_the_released_code_repeats_silences_and_possessives() -> None:
-    """Lower-cased; a silence and "'s" have the state of the word before; a first silence is none's."""
+    """Lower-cased; a silence and "'s" have the state before; a first silence has none."""
     items = ["", "The", "cat", "'s", "", "Mat"]
     encode = BuiltInTokenizer(9999).encode
     reading = read_words_as_released(words_of(items), encode, parse_window_policy("full:words"))
