@@ -60,7 +60,7 @@ def print_table(rows: Sequence[Row], columns: Sequence[str], title: str | None =
         table.add_column(
             column.replace("_", " "),
             justify="right" if numeric else "left",
-            no_wrap=column in ("model", "name", "key"),
+            no_wrap=numeric or column in ("model", "name", "subject", "key"),
         )
     for row in rows:
         table.add_row(*(_human(row[column]) for column in columns))

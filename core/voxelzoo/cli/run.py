@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import os
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -221,31 +223,33 @@ RESULT_COLUMNS = (
 
 
 def _print_results(results: Sequence[Result]) -> None:
-    """One row a result; on a terminal fewer columns, and r by region where there are regions."""
-    import sys
-
+    """One row a result; on a terminal fewer columns, and r of as many regions as fit."""
     records = [result.record() for result in results]
     if not sys.stdout.isatty():
         print_table(records, RESULT_COLUMNS)
         return
     first = records[0]
-    labels = list(dict.fromkeys(label for record in records for label in record["by_label"]))[:8]
-    rows = [
-        {
-            **record,
-            **{label: record["by_label"].get(label, {}).get("mean_r") for label in labels},
-        }
-        for record in records
-    ]
+    names = {"r": "mean_r", "best": "best_voxel_r", "ceiling": "mean_ceiling"}
+    columns = ["model", "layer", "subject", *names]
+    width = 38 + max(len(record["model"]) for record in records)
+    regions = list(dict.fromkeys(label for record in records for label in record["by_label"]))
+    shown = []
+    for region in regions:
+        width += max(len(region), 6) + 1
+        if width > shutil.get_terminal_size().columns:
+            break
+        shown.append(region)
+    rows = []
+    for record in records:
+        row = record | {short: record[name] for short, name in names.items()}
+        for region in shown:
+            row[region] = record["by_label"].get(region, {}).get("mean_r")
+        rows.append(row)
     title = (
         f"{first['dataset']}: {first['evaluation']}; {first['n_train']} TRs train, "
-        f"{first['n_test']} test; {first['n_voxels']} voxels"
+        f"{first['n_test']} test; {first['n_voxels']} voxels; mean r"
     )
-    print_table(
-        rows,
-        ("model", "layer", "subject", "mean_r", "best_voxel_r", "mean_ceiling", *labels),
-        title=title,
-    )
+    print_table(rows, [*columns, *shown], title=title)
 
 
 def extract(
