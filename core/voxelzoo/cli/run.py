@@ -231,11 +231,11 @@ def _print_results(results: Sequence[Result]) -> None:
     first = records[0]
     names = {"r": "mean_r", "best": "best_voxel_r", "ceiling": "mean_ceiling"}
     columns = ["model", "layer", "subject", *names]
-    width = 38 + max(len(record["model"]) for record in records)
+    width = 45 + max(len(record["model"]) for record in records)
     regions = list(dict.fromkeys(label for record in records for label in record["by_label"]))
     shown = []
     for region in regions:
-        width += max(len(region), 6) + 1
+        width += max(len(region), 6) + 2
         if width > shutil.get_terminal_size().columns:
             break
         shown.append(region)
