@@ -6,9 +6,11 @@
     derivative/TextGrids/<story>.TextGrid            tiers phone and word
     derivative/respdict.json                         {story: volumes acquired}
     stimuli/<story>.wav
+    trfiles/<story>.report                           logs of triggers, where there are some
 
 Responses are already standardised per voxel and have lost ten volumes at each end. The sound began
-10 s, five volumes, into the scan, so the first kept volume begins 10 s into the story.
+10 s, five volumes, into the scan, so the first kept volume begins 10 s into the story; a log of
+triggers, which OpenNeuro does not have but labs do, says it exactly.
 
 The stories that Antonello et al. (2023) tested on never train here, wherever a session list of the
 released code may have them.
@@ -38,6 +40,7 @@ from voxelzoo.api import (
     read_textgrid,
 )
 from voxelzoo_datasets.options import only_known
+from voxelzoo_datasets.triggers import read_report
 
 TR = 2.0
 TRIMMED = 10
@@ -67,6 +70,7 @@ class LebelDataset:
         only_known("lebel2023", options, _OPTIONS)
         self._derivative = path / "derivative"
         self._audio = path / "stimuli"
+        self._logs = path / "trfiles"
         folder = self._derivative / "preprocessed_data"
         heard = {
             subject.name: {file.stem for file in subject.glob("*.hf5")}
@@ -121,13 +125,25 @@ class LebelDataset:
         )
 
     def clock(self, story: str) -> ScanClock:
-        """Volumes of 2.0 s; the first kept one begins 10 s into the sound."""
+        """When the kept volumes began: by the story's log, else 2.0 s each from 10 s on."""
         self._known_story(story)
-        return ScanClock(
-            tr=TR,
-            start=TRIMMED * TR - SOUND_STARTS,
-            n_trs=self._expected_rows(story),
-        )
+        n_trs = self._expected_rows(story)
+        log = self._logs / f"{story}.report"
+        if not (log.is_symlink() or log.exists()):
+            return ScanClock(tr=TR, start=TRIMMED * TR - SOUND_STARTS, n_trs=n_trs)
+        times = read_report(log).times[TRIMMED : TRIMMED + n_trs]
+        if len(times) < n_trs:
+            raise DataError(
+                f"{log}: triggers for {len(times)} kept volumes, but {n_trs} have responses"
+            )
+        tr, start = np.polyfit(np.arange(n_trs), times, 1)
+        late = np.abs(start + tr * np.arange(n_trs) - times)
+        if late.max() > TR / 4:
+            raise DataError(
+                f"{log}: volume {TRIMMED + int(late.argmax()) + 1} is {late.max():.2f} s off an "
+                "even clock; its triggers are not one a volume"
+            )
+        return ScanClock(tr=float(tr), start=float(start), n_trs=n_trs)
 
     def responses(self, subject: str, story: str) -> NDArray[np.float32]:
         """(TR, voxel), or (repeat, TR, voxel) where single repeats are published."""

@@ -14,6 +14,7 @@ import soundfile
 from voxelzoo.api import DataError, Dataset, NotFoundError, UsageError
 from voxelzoo_datasets.lebel import LebelDataset
 from voxelzoo_datasets.plugin import is_alice, is_folder, is_lebel
+from voxelzoo_datasets.triggers import read_report
 
 VOLUMES = {"alpha": 60, "beta": 50, "wheretheressmoke": 80, "fromboyhoodtofatherhood": 70}
 VOXELS = {"UTS01": 4, "UTS02": 5, "UTS03": 6, "UTS09": 3}
@@ -76,6 +77,62 @@ def test_the_clock_is_the_papers(lebel: Path) -> None:
     for story, volumes in VOLUMES.items():
         expected = (2.0 * np.arange(volumes - 5) - 10.0 + 1.0)[10:-5]
         np.testing.assert_allclose(dataset.clock(story).times, expected)
+
+
+def write_log(root: Path, story: str, begins: list[float], sound: float) -> Path:
+    lines = [f"{begin:.4f} {'trigger' if i else 'init-trigger'}" for i, begin in enumerate(begins)]
+    path = root / "trfiles" / f"{story}.report"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join([*lines, f"{sound} sound-start", f"{sound + 99} sound-stop"]))
+    return path
+
+
+def test_a_log_of_triggers_sets_the_clock(lebel: Path) -> None:
+    begins = [3.0 + 2.0045 * i for i in range(60)]
+    write_log(lebel, "alpha", begins, sound=13.5)
+    clock = LebelDataset(lebel).clock("alpha")
+    assert clock.tr == pytest.approx(2.0045, abs=1e-6)
+    expected = np.array(begins)[10:50] - 13.5 + 2.0045 / 2
+    np.testing.assert_allclose(clock.times, expected, atol=1e-4)
+    assert LebelDataset(lebel).clock("beta").tr == 2.0
+
+
+@pytest.mark.parametrize("lost", [[7], [20, 40], [30, 31]])
+def test_triggers_that_were_not_logged_are_put_back(lebel: Path, lost: list[int]) -> None:
+    begins = [2.0045 * i for i in range(60)]
+    log = write_log(lebel, "alpha", [b for i, b in enumerate(begins) if i not in lost], sound=10.0)
+    triggers = read_report(log)
+    assert triggers.n_repaired == len(lost)
+    np.testing.assert_allclose(triggers.times, np.array(begins) - 10.0, atol=1e-3)
+    assert triggers.tr == pytest.approx(2.0045, abs=1e-3)
+    assert LebelDataset(lebel).clock("alpha").n_trs == 40
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "0 triggers"),
+        ("0 init-trigger\n2 trigger\n", "the sound starts 0 times"),
+        ("0 trigger\n2 trigger\n1 sound-start\n2 sound-start\n", "the sound starts 2 times"),
+        ("0 trigger\nx trigger\n1 sound-start\n", ":2: 'x trigger' is not"),
+        ("0 trigger\nnan trigger\n1 sound-start\n", ":2: 'nan trigger' is not"),
+        ("0 trigger\n2 trigger\n1 trigger\n1 sound-start\n", ":3: a trigger at 1 s, not after"),
+        ("0 trigger\n2 trigger\n1 sound-start\n", "triggers for 0 kept volumes, but 40"),
+    ],
+)
+def test_a_damaged_log_is_named(lebel: Path, content: str, said: str) -> None:
+    (lebel / "trfiles").mkdir()
+    (lebel / "trfiles" / "alpha.report").write_text(content)
+    with pytest.raises(DataError, match=r"alpha.report") as caught:
+        LebelDataset(lebel).clock("alpha")
+    assert said in str(caught.value)
+
+
+def test_a_log_with_stray_triggers_is_refused(lebel: Path) -> None:
+    begins = [2.0 * i for i in range(60)]
+    write_log(lebel, "alpha", sorted([*begins, 50.9, 51.0, 51.1]), sound=10.0)
+    with pytest.raises(DataError, match=r"alpha.report: volume \d+ is .* off an even clock"):
+        LebelDataset(lebel).clock("alpha")
 
 
 def test_test_stories_never_train_and_the_lacking_one_is_reported(lebel: Path) -> None:
