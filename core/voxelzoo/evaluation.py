@@ -92,9 +92,24 @@ def evaluate(
     make_regressor: Callable[[], Regressor],
 ) -> Scores:
     """Scores of the states (TR, unit) of each story against one subject's responses."""
+    _check_widths("states", "units", {story: each.shape[1] for story, each in states.items()})
+    _check_widths(
+        "responses", "voxels", {story: each.mean.shape[1] for story, each in responses.items()}
+    )
     if isinstance(evaluation, HeldOutStories):
         return _evaluate_stories(evaluation, protocol, delays, states, responses, make_regressor)
     return _evaluate_folds(evaluation, delays, states, responses, make_regressor)
+
+
+def _check_widths(what: str, unit: str, widths: Mapping[str, int]) -> None:
+    """Stories are joined, so each must have as many columns as the first."""
+    first = next(iter(widths))
+    for story, width in widths.items():
+        if width != widths[first]:
+            raise DataError(
+                f"{what} of story {story!r} have {width} {unit}, "
+                f"those of {first!r} have {widths[first]}"
+            )
 
 
 def _evaluate_stories(

@@ -149,8 +149,10 @@ def test_states_go_out_and_come_in_again(zoo: Zoo, tmp_path: Path) -> None:
     np.savez(
         folder / "mine.npz", times=np.arange(5.0), states=np.ones((5, 2)) * np.arange(5)[:, None]
     )
-    assert zoo(*run, "features/mine").json["results"][0]["computed"] is True
-    assert zoo(*run, "features/nothing").code != 0
+    changed = zoo(*run, "features/mine")
+    assert changed.code == 6
+    assert "2 units" in changed.err
+    assert zoo(*run, "features/nothing").code == 3
 
 
 def test_results_are_listed_shown_and_exported(zoo: Zoo, tmp_path: Path) -> None:

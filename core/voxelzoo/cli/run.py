@@ -361,17 +361,19 @@ def _request(
 
 
 def _tool(text: str) -> tuple[str, dict[str, Any]]:
-    """``lanczos:window=3,cutoff=1.0`` as a name and its settings."""
+    """A name and its settings: ``ridge:alphas=[1,10],scoring=r2`` reads as a call would."""
     name, _, settings = text.partition(":")
-    pairs = _pairs(f"{name}:", settings.split(",") if settings else ())
-    return name, {key: _literal(value) for key, value in pairs.items()}
-
-
-def _literal(text: str) -> Any:
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
+        call = ast.parse(f"_({settings})", mode="eval").body
+        assert isinstance(call, ast.Call)
+        assert not call.args
+        return name, {str(setting.arg): _literal(setting.value) for setting in call.keywords}
+    except (SyntaxError, ValueError, AssertionError):
+        raise UsageError(f"{text!r}: settings are KEY=VALUE, divided by commas") from None
+
+
+def _literal(value: ast.expr) -> Any:
+    return value.id if isinstance(value, ast.Name) else ast.literal_eval(value)
 
 
 def _pairs(where: str, settings: Sequence[str]) -> dict[str, str]:
