@@ -56,7 +56,7 @@ class LayerReader:
     """
 
     def __init__(self, model: Any, n_layers: int) -> None:
-        self._model = model
+        self.model = model
         self._n_layers = n_layers
         self._blocks = _find_blocks(model, n_layers)
         self._narrowed = getattr(model.config, "word_embed_proj_dim", None) not in (
@@ -67,7 +67,7 @@ class LayerReader:
     @property
     def device(self) -> torch.device:
         """Where token ids go."""
-        device: torch.device = next(self._model.parameters()).device
+        device: torch.device = next(self.model.parameters()).device
         return device
 
     @torch.inference_mode()
@@ -100,7 +100,7 @@ class LayerReader:
         if self._narrowed and deepest == self._n_layers:
             handles.append(self._blocks[-1].register_forward_hook(last))
         try:
-            output = self._model(input_ids=ids, use_cache=False)
+            output = self.model(input_ids=ids, use_cache=False)
             if deepest == self._n_layers:
                 found[deepest] = reading(output.last_hidden_state)
         except _Reached:
@@ -120,14 +120,14 @@ class LayerReader:
         every = torch.arange(PROBE)
         reading = TokensRead(torch.zeros_like(every), every, every, PROBE)
         found = self(ids, range(self._n_layers + 1), reading)
-        theirs = self._model(input_ids=ids, use_cache=False, output_hidden_states=True)
+        theirs = self.model(input_ids=ids, use_cache=False, output_hidden_states=True)
         for layer, (ours, state) in enumerate(zip(found, theirs.hidden_states, strict=True)):
             if layer == self._n_layers and self._narrowed:
                 continue
             if not torch.equal(ours, state[0].to(ours.device)):
                 raise PluginError(
                     f"{name}: layer {layer} cannot be read from the blocks of "
-                    f"{type(self._model).__name__}; this architecture is not supported"
+                    f"{type(self.model).__name__}; this architecture is not supported"
                 )
         ids[0, -1] = (ids[0, -1] + 1) % vocabulary
         changed = self(ids, [self._n_layers], reading)[0]

@@ -49,7 +49,7 @@ class CausalLMExtractor:
         self._state = request.options.get("state", "last")
         if self._state not in STATES:
             raise UsageError(f"state {self._state!r}: use one of {', '.join(STATES)}")
-        self._batch_tokens = _positive("batch_tokens", request.options.get("batch_tokens", "2048"))
+        self.batch_tokens = _positive("batch_tokens", request.options.get("batch_tokens", "2048"))
         self._reader: LayerReader | None = None
         self._read: tuple[str, Reading] | None = None
 
@@ -144,17 +144,17 @@ class CausalLMExtractor:
     def extract(self, story: Story, layers: Sequence[int]) -> Iterator[StateBlock]:
         """States of the words, a batch of passes at a time."""
         reading = self.reading(story)
-        reader = self._load()
-        for batch in _batches(list(reading.passes()), self._batch_tokens):
+        reader = self.reader
+        for batch in batches(list(reading.passes()), self.batch_tokens):
             rows = slice(batch[0].rows.start, batch[-1].rows.stop)
-            ids, tokens = self._feed(reading, batch)
+            ids, tokens = self.feed(reading, batch)
             found = reader(ids.to(reader.device), layers, tokens)
             states = np.empty((len(layers), *found[0].shape), dtype=np.float32)
             for layer, state in enumerate(found):
                 states[layer] = state.float().cpu().numpy()
             yield StateBlock(rows.start, states)
 
-    def _feed(self, reading: Reading, batch: Sequence[Pass]) -> tuple[Tensor, TokensRead]:
+    def feed(self, reading: Reading, batch: Sequence[Pass]) -> tuple[Tensor, TokensRead]:
         """Token ids (pass, token) of a batch, and which of them to read.
 
         Short passes are filled up on the right, where a causal network does not look.
@@ -178,7 +178,9 @@ class CausalLMExtractor:
         n = batch[-1].rows.stop - batch[0].rows.start
         return torch.from_numpy(ids), TokensRead(index[:, 0], index[:, 1], index[:, 2], n)
 
-    def _load(self) -> LayerReader:
+    @property
+    def reader(self) -> LayerReader:
+        """The network, loaded when first asked for."""
         if self._reader is None:
             model = load_model(self.request, AutoModel, self.config)
             reader = LayerReader(model, self._n_layers)
@@ -195,7 +197,7 @@ class CausalLMExtractor:
         self._reader = None
 
 
-def _batches(passes: Sequence[Pass], tokens: int) -> Iterator[list[Pass]]:
+def batches(passes: Sequence[Pass], tokens: int) -> Iterator[list[Pass]]:
     """Consecutive passes, as many as fit into ``tokens`` when filled up to the longest."""
     batch: list[Pass] = []
     longest = 0
