@@ -23,12 +23,17 @@ def spec_of(family: str) -> ExtractorSpec:
 
 
 def extractor_for(
-    model: ModelEntry, *, untrained: bool = False, dtype: str = "float32", **options: str
+    model: ModelEntry,
+    *,
+    untrained: bool = False,
+    dtype: str = "float32",
+    device: str = "cpu",
+    **options: str,
 ) -> Extractor:
     """The extractor of a row's plugin, ready to read stories."""
     package, _, name = spec_of(model.plugin).target.partition(":")
     target: Any = getattr(importlib.import_module(package), name)
-    extractor = target(ExtractorRequest(model, untrained=untrained, dtype=dtype, options=options))
+    extractor = target(ExtractorRequest(model, untrained, 0, device, dtype, options=options))
     assert isinstance(extractor, Extractor)
     return extractor
 

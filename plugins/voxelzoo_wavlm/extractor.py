@@ -6,10 +6,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import AutoModel
 
-from voxelzoo_transformers.audio import SpeechEncoder, WaveformEncoder, WaveformExtractor
+from voxelzoo_transformers.audio import (
+    Bias,
+    SpeechEncoder,
+    WaveformEncoder,
+    WaveformExtractor,
+    attention,
+)
 from voxelzoo_transformers.loading import load_model
 
 
@@ -26,27 +31,16 @@ class WavLMEncoder(WaveformEncoder):
 
     def attend(self, layer: Any, query: Tensor, hidden: Tensor, read: Tensor | None) -> Tensor:
         """Self-attention of ``query``, which is ``hidden`` or its frame ``read``."""
-        attention = layer.attention
-
-        def heads(states: Tensor) -> Tensor:
-            split: Tensor = states.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
-            return split
-
-        # (window, head, frame, 1): how strongly each frame minds distance.
-        gates = attention.gru_rel_pos_linear(heads(query)).unflatten(-1, (2, 4)).sum(-1)
+        module = layer.attention
+        # (window, head, frame, 8): how strongly each frame minds distance.
+        gates = query.unflatten(-1, (module.num_heads, -1)).transpose(1, 2)
+        gates = module.gru_rel_pos_linear(gates).unflatten(-1, (2, 4)).sum(-1)
         gate_a, gate_b = torch.sigmoid(gates).chunk(2, dim=-1)
-        gate = gate_a * (gate_b * attention.gru_rel_pos_const - 1.0) + 2.0
-        bias = self.position_bias(hidden.shape[1])
+        gate = gate_a * (gate_b * module.gru_rel_pos_const - 1.0) + 2.0
+        distance = self.position_bias(hidden.shape[1])[None]
         if read is not None:
-            bias = bias[:, read, None].transpose(0, 1)
-        attended = scaled_dot_product_attention(
-            heads(attention.q_proj(query)),
-            heads(attention.k_proj(hidden)),
-            heads(attention.v_proj(hidden)),
-            attn_mask=gate * bias,
-        )
-        out: Tensor = attention.out_proj(attended.transpose(1, 2).flatten(2))
-        return out
+            distance = distance[0][:, read, None].transpose(0, 1)
+        return attention(module, query, hidden, Bias(gate, distance))
 
     def position_bias(self, n_frames: int) -> Tensor:
         """Bias by distance, (head, frame, frame), which the first block holds for all."""

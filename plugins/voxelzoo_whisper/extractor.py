@@ -16,7 +16,7 @@ from torch.nn.functional import gelu, pad
 from transformers import AutoModel, WhisperFeatureExtractor
 
 from voxelzoo.api import AudioWindow, PluginError, UsageError
-from voxelzoo_transformers.audio import Block, SpeechEncoder, SpeechExtractor, at_frame
+from voxelzoo_transformers.audio import Block, SpeechEncoder, SpeechExtractor, at_frame, attention
 from voxelzoo_transformers.loading import load_model
 
 SILENCE = -10.0
@@ -121,7 +121,7 @@ class WhisperEncoder(SpeechEncoder):
     def _block(self, layer: Any, last: bool) -> Block:
         def block(hidden: Tensor, read: Tensor | None) -> Tensor:
             normed = layer.self_attn_layer_norm(hidden)
-            attended = layer.self_attn(at_frame(normed, read), key_value_states=normed)[0]
+            attended = attention(layer.self_attn, at_frame(normed, read), normed)
             out: Tensor = at_frame(hidden, read) + attended
             out = out + layer.fc2(layer.activation_fn(layer.fc1(layer.final_layer_norm(out))))
             if out.dtype == torch.float16:  # as the network does, lest large models overflow
