@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from voxelzoo.api import (
     Dataset,
     ExtractorRequest,
+    ExtractorSpec,
     ModelEntry,
     Regressor,
     RegressorSpec,
@@ -33,6 +35,7 @@ from voxelzoo.progress import Progress
 from voxelzoo.protocols import Protocol
 from voxelzoo.registry import Catalogue
 from voxelzoo.store import Artefact, Store, artefact_key
+from voxelzoo.weights import is_local
 
 SCORES_VERSION = 1
 """Raised when scores change for the same states and responses, so that old results are not used."""
@@ -154,14 +157,33 @@ class RunReport:
         return codes.pop() if len(codes) == 1 and not self.results else 1
 
 
-def find_model(catalogue: Catalogue, name: str) -> ModelEntry:
-    """The catalogue's row, or ``features/NAME`` for states computed elsewhere."""
+def find_model(host: Host, catalogue: Catalogue, name: str) -> ModelEntry:
+    """The catalogue's row; ``features/NAME``, computed elsewhere; or a checkpoint, ``hf:REPO``."""
+    scheme, colon, repo = name.partition(":")
+    if colon and repo:
+        for registered in host.extractors:
+            if scheme in registered.spec.schemes:
+                return any_checkpoint(registered, repo)
     plugin, slash, rest = name.partition("/")
     if slash and plugin == "features" and rest:
         return ModelEntry(
             name=rest, plugin="features", extractor="features", modality="any", family="features"
         )
     return catalogue.find(name)
+
+
+def any_checkpoint(registered: Registered[ExtractorSpec], repo: str) -> ModelEntry:
+    """A row for a checkpoint that has none, named after its repository or folder."""
+    local = is_local(repo)
+    where, _, revision = (repo, "", "") if local else repo.partition("@")
+    return ModelEntry(
+        name=Path(where).expanduser().resolve().name if local else where,
+        plugin=registered.plugin,
+        extractor=registered.spec.name,
+        modality=registered.spec.modality,
+        repo=str(Path(where).expanduser().resolve()) if local else where,
+        revision=revision or None,
+    )
 
 
 def with_layers(entry: ModelEntry, dataset: Dataset) -> ModelEntry:

@@ -20,6 +20,7 @@ def zoo_register_extractors() -> Iterable[ExtractorSpec]:
         summary="Any causal language model of the Hugging Face hub, such as GPT-2.",
         requires=("torch", "transformers"),
         options=TEXT_OPTIONS,
+        schemes=("hf",),
         tiny=ModelEntry(
             name="tiny-gpt2",
             plugin="transformers",

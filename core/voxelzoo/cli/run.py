@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,7 +34,8 @@ PluginOption = Annotated[
         "--model",
         "-p",
         metavar="NAME",
-        help="A model: whisper-tiny, whisper/whisper-tiny, or features/NAME. Repeatable.",
+        help="A model: whisper-tiny, whisper/whisper-tiny, features/NAME or hf:ORG/NAME. "
+        "Repeatable.",
     ),
 ]
 DatasetOption = Annotated[
@@ -66,6 +68,12 @@ ContextOption = Annotated[
     str | None,
     typer.Option(
         help="Text: sawtooth:512:256, sliding:64, full or none; add :words to count words."
+    ),
+]
+ModelOptionOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model-option", metavar="KEY=VALUE", help="A setting of the models. Repeatable."
     ),
 ]
 AllowPickleOption = Annotated[
@@ -102,6 +110,7 @@ def run(
     window: WindowOption = None,
     stride: StrideOption = None,
     context: ContextOption = None,
+    model_option: ModelOptionOption = None,
     device: DeviceOption = "cpu",
     dtype: DtypeOption = "float32",
     seed: SeedOption = 0,
@@ -127,6 +136,7 @@ def run(
     request = _request(
         untrained, seed, device, dtype, protocol, window, stride, context, allow_pickle
     )
+    request = _with_options(session, entries, request, model_option or ())
 
     from voxelzoo.datasets import choose_subjects, open_dataset, plan_evaluation
     from voxelzoo.extraction import Alignment
@@ -265,6 +275,7 @@ def extract(
     window: WindowOption = None,
     stride: StrideOption = None,
     context: ContextOption = None,
+    model_option: ModelOptionOption = None,
     device: DeviceOption = "cpu",
     dtype: DtypeOption = "float32",
     seed: SeedOption = 0,
@@ -290,8 +301,7 @@ def extract(
     request = _request(
         untrained, seed, device, dtype, protocol, window, stride, context, allow_pickle
     )
-
-    from dataclasses import replace
+    request = _with_options(session, [entry], request, model_option or ())
 
     import numpy as np
 
@@ -328,7 +338,7 @@ def extract(
 def _entries(session: Session, names: Sequence[str]) -> list[ModelEntry]:
     from voxelzoo.pipeline import find_model
 
-    found = [find_model(session.catalogue, name) for name in names]
+    found = [find_model(session.host, session.catalogue, name) for name in names]
     for entry in found:
         session.host.extractor(entry.plugin, entry.extractor)  # a missing plugin is said now
     return list({entry.id: entry for entry in found}.values())
@@ -358,6 +368,21 @@ def _request(
         options={name: str(value) for name, value in options.items() if value is not None},
         allow_pickle=allow_pickle,
     )
+
+
+def _with_options(
+    session: Session, entries: Sequence[ModelEntry], request: ExtractorRequest, typed: Sequence[str]
+) -> ExtractorRequest:
+    """The request with ``--model-option``; one that none of the models reads is refused."""
+    options = _pairs("--model-option", typed)
+    specs = [session.host.extractor(entry.plugin, entry.extractor).spec for entry in entries]
+    known = sorted({name for spec in specs for name in spec.options})
+    if unknown := [name for name in options if name not in known]:
+        raise UsageError(
+            f"--model-option {unknown[0]}: none of these models reads it; "
+            f"they read {', '.join(known) or 'none'}"
+        )
+    return replace(request, options={**request.options, **options})
 
 
 def _tool(text: str) -> tuple[str, dict[str, Any]]:
