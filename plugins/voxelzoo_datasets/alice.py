@@ -24,7 +24,7 @@ from voxelzoo.api import (
     content_digest,
     read_textgrid,
 )
-from voxelzoo_datasets.options import choice, only_known
+from voxelzoo_datasets.options import choice, only_known, seconds
 from voxelzoo_datasets.plugin import alice_root
 
 REGIONS = ("LATL", "RATL", "LPTL", "LIPL", "LPreM", "LIFG")
@@ -44,6 +44,7 @@ _OPTIONS = {
     "radius": "10mm (default) or 6mm, the radius of a region",
     "drift": "savgol (default: second order, 120 s) or none",
     "motion": "keep (default) or regress, which removes the six motion parameters",
+    "shift": "seconds by which words are made late, the misalignment control (default 0)",
 }
 
 
@@ -63,6 +64,7 @@ class AliceDataset:
         self.radius = choice("radius", options.get("radius", "10mm"), ("10mm", "6mm"))
         self.drift = choice("drift", options.get("drift", "savgol"), ("savgol", "none"))
         self.regress = choice("motion", options.get("motion", "keep"), ("keep", "regress"))
+        self.shift = seconds("shift", options.get("shift", "0"))
         root = alice_root(path)
         if root is None:
             raise DataError(f"{path}: no alice_data_shared and alice_stim_shared in it")
@@ -115,7 +117,7 @@ class AliceDataset:
     def story(self, name: str) -> Story:
         """The chapter's words; silences are items without text."""
         _known(name)
-        return Story(STORY, words=read_textgrid(self._grid))
+        return Story(STORY, words=read_textgrid(self._grid).shifted(self.shift))
 
     def clock(self, story: str) -> ScanClock:
         """362 volumes of 2.0 s; the first kept one begins at 20 s."""

@@ -36,12 +36,13 @@ def whole(name: str, value: str, least: int) -> int:
     return number
 
 
-def seconds(name: str, value: str, least: float) -> float:
+def seconds(name: str, value: str, least: float = -math.inf) -> float:
     """A number of seconds of at least ``least``, or :class:`UsageError`."""
     try:
         number = float(value)
     except ValueError:
         number = math.nan
     if not (math.isfinite(number) and number >= least):
-        raise UsageError(f"dataset option {name}={value!r}: must be seconds, at least {least:g}")
+        limit = f", at least {least:g}" if math.isfinite(least) else ""
+        raise UsageError(f"dataset option {name}={value!r}: must be seconds{limit}")
     return number

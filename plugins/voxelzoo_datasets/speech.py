@@ -1,8 +1,9 @@
 """Generated speech: pseudo-English words with their times, and the sound of someone saying them.
 
 The text has Zipf-like frequencies and topics that last for a few sentences; the sound has voiced
-vowels with formants and moving pitch, consonant noise, and pauses. It is no language and no voice,
-but words, rhythm and spectrum vary on the time scales of speech.
+vowels with formants and moving pitch, consonant noise, pauses, and behind it all a scene (wind,
+hum, traffic) that swells and fades over seconds, which is what slow responses can follow. It is no
+language and no voice, but words, rhythm and spectrum vary on the time scales of a radio play.
 """
 
 from __future__ import annotations
@@ -49,6 +50,15 @@ TOPICS = {topic: tuple(words.split()) for topic, words in _TOPICS.items()}
 VOCABULARY = tuple(
     dict.fromkeys(word for words in (FUNCTION_WORDS, *TOPICS.values()) for word in words)
 )
+
+_SCENE = (160, 400, 900, 2000, 4500)
+"""Centres of the scene's bands, in Hz."""
+
+_SCENE_DB = 0.0
+"""Level of the scene beside the voice."""
+
+_SWELL = 3.0
+"""How long the scene's bands swell and fade, in seconds (half width of the smoothing)."""
 
 _FORMANTS = {
     "a": (730, 1190, 2450),
@@ -121,7 +131,7 @@ def _zipf(rng: np.random.Generator, words: tuple[str, ...]) -> str:
 
 
 def _voice(rng: np.random.Generator, words: Words, seconds: float) -> NDArray[np.float32]:
-    """Sound of the words over a faint room noise: pulses through vowel resonances, and hiss."""
+    """Sound of the words over the scene: pulses through vowel resonances, and hiss."""
     n = round(seconds * RATE)
     times = np.arange(0, seconds + 0.1, 0.1)
     wander = np.convolve(rng.normal(0, 1, len(times) + 20), np.hanning(21), "valid")
@@ -129,7 +139,7 @@ def _voice(rng: np.random.Generator, words: Words, seconds: float) -> NDArray[np
     phase = np.cumsum(pitch / RATE)
     pulses = np.diff(np.floor(phase), prepend=0.0) * 12
     hiss = rng.normal(0, 1, n)
-    sound = 0.002 * hiss
+    voice = np.zeros(n)
     loudness = np.exp(rng.normal(0, 0.35, len(words)))
     for word, onset, offset, loud in zip(
         words.text, words.onsets, words.offsets, loudness, strict=True
@@ -137,8 +147,26 @@ def _voice(rng: np.random.Generator, words: Words, seconds: float) -> NDArray[np
         parts = syllables(word)
         edges = np.linspace(onset * RATE, offset * RATE, len(parts) + 1).astype(int)
         for part, start, stop in zip(parts, edges[:-1], edges[1:], strict=True):
-            sound[start:stop] += loud * _syllable(part, pulses[start:stop], hiss[start:stop])
+            voice[start:stop] += loud * _syllable(part, pulses[start:stop], hiss[start:stop])
+    scene = _scene(rng, seconds)
+    sound = voice / voice.std() + 10 ** (_SCENE_DB / 20) * scene / scene.std()
     return (0.05 * sound / sound.std()).astype(np.float32)
+
+
+def _scene(rng: np.random.Generator, seconds: float) -> Floats:
+    """Noise in separate bands, each with its own slow loudness."""
+    n = round(seconds * RATE)
+    scene = 0.04 * rng.normal(0, 1, n)
+    step = 0.5
+    times = np.arange(0, seconds + step, step)
+    window = np.hanning(round(2 * _SWELL / step) + 1)
+    for centre in _SCENE:
+        swell = np.convolve(rng.normal(0, 1, len(times) + len(window) - 1), window, "valid")
+        loudness = np.exp(1.2 * swell / np.sqrt((window**2).sum()))
+        noise = lfilter(*_resonance(centre, centre / 3), rng.normal(0, 1, n))
+        at_samples = np.interp(np.arange(n) / RATE, times, loudness)
+        scene += at_samples * noise / noise.std()
+    return scene
 
 
 def _syllable(part: str, pulses: Floats, hiss: Floats) -> Floats:

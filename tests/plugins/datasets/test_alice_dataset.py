@@ -88,6 +88,15 @@ def test_options_are_strict() -> None:
         AliceDataset(ALICE, smooth="6mm")
     with pytest.raises(UsageError, match="radius='8mm': must be 10mm or 6mm"):
         AliceDataset(ALICE, radius="8mm")
+    with pytest.raises(UsageError, match="shift='late': must be seconds"):
+        AliceDataset(ALICE, shift="late")
+
+
+def test_words_can_be_shifted_as_a_control(alice: AliceDataset) -> None:
+    late = AliceDataset(ALICE, shift="40").story("alice")
+    on_time = alice.story("alice")
+    np.testing.assert_allclose(late.need_words().times, on_time.need_words().times + 40)
+    assert late.digest("text") != on_time.digest("text")
 
 
 def test_fingerprint_tells_preparations_apart(alice: AliceDataset) -> None:

@@ -59,7 +59,8 @@ def test_words_are_said_when_the_sound_says_them(simulated: SimulatedDataset) ->
     spoken = np.zeros(len(sound), dtype=bool)
     for onset, offset in zip(words.onsets, words.offsets, strict=True):
         spoken[int(onset * 16_000) : int(offset * 16_000)] = True
-    assert sound[spoken].std() > 10 * sound[~spoken].std()
+    # The voice is as loud as the scene behind it, and there while words are said.
+    assert sound[spoken].std() > 1.2 * sound[~spoken].std()
     assert np.abs(sound).max() < 1
 
 
