@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from voxelzoo.api import DataError, Dataset, Regressor
 from voxelzoo.datasets import ContiguousFolds, Evaluation, HeldOutStories
@@ -20,6 +21,9 @@ from voxelzoo.protocols import Protocol
 from voxelzoo.scores import ceiling, correlation, signed_square
 
 Floats = NDArray[np.floating[Any]]
+
+SMALL = 2_000_000
+"""Numbers in design and responses below which a fit runs on one thread."""
 
 
 @dataclass(frozen=True)
@@ -196,9 +200,11 @@ def _fit_predict(
     usable[usable] = Y[:, usable].std(axis=0) > 0
     if not usable.any():
         raise DataError("no voxel has finite, varying training responses")
-    regressor.fit(X, Y[:, usable], groups=groups)
     prediction = np.full((len(X_test), Y.shape[1]), np.nan, dtype=np.float32)
-    prediction[:, usable] = np.asarray(regressor.predict(X_test))
+    # Threads that share small matrices spend their time waiting for each other.
+    with threadpool_limits(1 if X.size + Y.size < SMALL else None, user_api="blas"):
+        regressor.fit(X, Y[:, usable], groups=groups)
+        prediction[:, usable] = np.asarray(regressor.predict(X_test))
     fitted = getattr(regressor, "alpha_", None)
     if fitted is None:
         return prediction, None
