@@ -18,9 +18,9 @@ FAMILIES = ("transformers", "opt", "llama")
 
 
 def spec_of(plugin: str) -> ExtractorSpec:
-    """The text extractor that a plugin registers."""
+    """The extractor of states that a text plugin registers."""
     module = importlib.import_module(f"voxelzoo_{plugin}.plugin")
-    return next(s for s in module.zoo_register_extractors() if s.modality == "text")
+    return next(s for s in module.zoo_register_extractors() if s.name == plugin)
 
 
 def request_for(

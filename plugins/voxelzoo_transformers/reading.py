@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,13 @@ class Reading:
 
     def __len__(self) -> int:
         return len(self.times)
+
+    @cached_property
+    def since(self) -> Ints:
+        """First token after the word before, (state,): with ``last``, all that this word added."""
+        ends, which = np.unique(self.last, return_inverse=True)
+        after: Ints = np.append(-1, ends[:-1])[which] + 1
+        return after
 
     def passes(self, shared: bool = True) -> Iterator[Pass]:
         """Forward passes that serve every state once, in order.

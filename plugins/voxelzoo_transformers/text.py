@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import AutoModel, PretrainedConfig
+from transformers import AutoModel, AutoModelForCausalLM, PretrainedConfig
 
 from voxelzoo.api import (
     ExtractorRequest,
@@ -23,7 +23,7 @@ from voxelzoo.api import (
 )
 from voxelzoo_transformers.loading import load_config, load_model, source_fingerprint
 from voxelzoo_transformers.reading import Pass, Reading, read_words, read_words_as_released
-from voxelzoo_transformers.states import LayerReader, TokensRead
+from voxelzoo_transformers.states import LayerReader, TokensForetold, TokensRead
 from voxelzoo_transformers.tokens import Tokenizer, load_tokenizer
 
 DEFAULT_CONTEXT = {
@@ -35,22 +35,29 @@ DEFAULT_CONTEXT = {
 STATES = ("last", "mean")
 """A word's state is its last token's, or the mean over its tokens."""
 
+OUTPUTS = {"states": (), "surprisal": (0,), "entropy": (1,), "predictions": (0, 1)}
+"""What is given: states, or these columns of the predictions as the one layer 0."""
+
 
 class CausalLMExtractor:
     """States of every layer of a causal language model, one for each word.
 
     Options: ``context``, a window policy (see :func:`voxelzoo.api.parse_window_policy`); ``state``,
-    ``last`` (default) or ``mean``, of a word's tokens; ``batch_tokens``, tokens fed at a time,
-    which changes no value.
+    ``last`` (default) or ``mean``, of a word's tokens; ``output``, ``states`` (default) or what the
+    network foretold: ``surprisal``, ``entropy`` or ``predictions``, both; ``batch_tokens``, tokens
+    fed at a time, which changes no value.
     """
+
+    default_output = "states"
 
     def __init__(self, request: ExtractorRequest) -> None:
         self.request = request
-        self._state = request.options.get("state", "last")
-        if self._state not in STATES:
-            raise UsageError(f"state {self._state!r}: use one of {', '.join(STATES)}")
+        self._state = _one_of("state", request.options.get("state", "last"), STATES)
+        output = request.options.get("output", self.default_output)
+        self._output = _one_of("output", output, OUTPUTS)
         self.batch_tokens = _positive("batch_tokens", request.options.get("batch_tokens", "2048"))
         self._reader: LayerReader | None = None
+        self._has_head = False
         self._read: tuple[str, Reading] | None = None
 
     # ------------------------------------------------------------ what it is
@@ -60,8 +67,8 @@ class CausalLMExtractor:
         return self.tokenizer.first_tokens
 
     def layers(self) -> Sequence[int]:
-        """0, what the first block is given, to the number of blocks, what the network returns."""
-        return range(self._n_layers + 1)
+        """0, what the first block is given, to the number of blocks; or 0, the predictions."""
+        return range(self._n_layers + 1) if self._output == "states" else [0]
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Weights, tokenizer, context and how a word is read."""
@@ -70,7 +77,7 @@ class CausalLMExtractor:
             "tokenizer": self.tokenizer.fingerprint(),
             "first_tokens": list(self.first_tokens()),
             "context": str(self.context),
-            "state": self._state,
+            **({"state": self._state} if self._output == "states" else {"output": self._output}),
         }
 
     def times(self, story: Story) -> NDArray[np.float64]:
@@ -143,16 +150,39 @@ class CausalLMExtractor:
 
     def extract(self, story: Story, layers: Sequence[int]) -> Iterator[StateBlock]:
         """States of the words, a batch of passes at a time."""
+        if self._output == "states":
+            for block, _ in self.read(story, layers):
+                yield block
+        else:
+            columns = OUTPUTS[self._output]
+            for block, foretold in self.read(story, [], predictions=True):
+                wanted = np.ascontiguousarray(foretold[:, columns])
+                yield StateBlock(block.start, np.repeat(wanted[None], len(layers), axis=0))
+
+    def read(
+        self, story: Story, layers: Sequence[int], predictions: bool = False
+    ) -> Iterator[tuple[StateBlock, NDArray[np.float32]]]:
+        """States of the words, and from the same pass what the network had foretold of them.
+
+        The second array is (word, 2) in bits: a word's surprisal, -log2 of its probability given
+        its context, and the entropy of the prediction before it. It is empty unless
+        ``predictions`` are asked for, which needs a network that has a language-model head.
+        """
         reading = self.reading(story)
-        reader = self.reader
+        reader = self.load(with_head=predictions)
         for batch in batches(list(reading.passes()), self.batch_tokens):
             rows = slice(batch[0].rows.start, batch[-1].rows.stop)
             ids, tokens = self.feed(reading, batch)
-            found = reader(ids.to(reader.device), layers, tokens)
-            states = np.empty((len(layers), *found[0].shape), dtype=np.float32)
+            foretold = np.zeros((0, 2), dtype=np.float32)
+            if predictions:
+                found, foretold = self._foretell(reading, batch, ids, layers, tokens)
+            else:
+                found = reader(ids.to(reader.device), layers, tokens)
+            width = found[0].shape[1] if found else 0
+            states = np.empty((len(layers), rows.stop - rows.start, width), dtype=np.float32)
             for layer, state in enumerate(found):
                 states[layer] = state.float().cpu().numpy()
-            yield StateBlock(rows.start, states)
+            yield StateBlock(rows.start, states), foretold
 
     def feed(self, reading: Reading, batch: Sequence[Pass]) -> tuple[Tensor, TokensRead]:
         """Token ids (pass, token) of a batch, and which of them to read.
@@ -178,23 +208,69 @@ class CausalLMExtractor:
         n = batch[-1].rows.stop - batch[0].rows.start
         return torch.from_numpy(ids), TokensRead(index[:, 0], index[:, 1], index[:, 2], n)
 
-    @property
-    def reader(self) -> LayerReader:
-        """The network, loaded when first asked for."""
-        if self._reader is None:
-            model = load_model(self.request, AutoModel, self.config)
+    def _foretell(
+        self,
+        reading: Reading,
+        batch: Sequence[Pass],
+        ids: Tensor,
+        layers: Sequence[int],
+        tokens: TokensRead,
+    ) -> tuple[list[Tensor], NDArray[np.float32]]:
+        """States and predictions of a batch.
+
+        A word's surprisal is the sum over the tokens that it added. A token that nothing precedes,
+        not even a special one, is foretold by a uniform guess.
+        """
+        before = len(self.first_tokens())
+        where: list[tuple[int, int, int]] = []
+        owner: list[tuple[int, bool]] = []
+        uniform = np.log2(int(self.config.vocab_size))
+        n = batch[-1].rows.stop - batch[0].rows.start
+        foretold = np.zeros((n, 2), dtype=np.float32)
+        for b, one in enumerate(batch):
+            for row in range(one.rows.start, one.rows.stop):
+                since = max(int(reading.since[row]), one.start)
+                for token in range(since, int(reading.last[row]) + 1):
+                    position = token - one.start + before - 1
+                    if position >= 0:
+                        where.append((b, position, int(reading.ids[token])))
+                        owner.append((row - batch[0].rows.start, token == since))
+                    else:
+                        foretold[row - batch[0].rows.start] += uniform
+        index = torch.tensor(where, dtype=torch.long).reshape(-1, 3).T.contiguous()
+        wanted = TokensForetold(index[0], index[1], index[2])
+        reader = self.load(with_head=True)
+        found, bits = reader.with_predictions(ids.to(reader.device), layers, tokens, wanted)
+        for (row, is_first), (surprisal, entropy) in zip(owner, bits.numpy(), strict=True):
+            foretold[row, 0] += surprisal
+            if is_first:
+                foretold[row, 1] = entropy
+        return found, foretold
+
+    def load(self, with_head: bool = False) -> LayerReader:
+        """The network, loaded when first asked for; ``with_head``: one that can foretell."""
+        if self._reader is None or (with_head and not self._has_head):
+            self.close()
+            auto_class = AutoModelForCausalLM if with_head else AutoModel
+            model = load_model(self.request, auto_class, self.config)
             reader = LayerReader(model, self._n_layers)
             if not reader.check(self.request.model.name, int(self.config.vocab_size)):
                 raise PluginError(
                     f"{self.request.model.name}: {type(model).__name__} looks ahead; it is not a "
                     "causal language model"
                 )
-            self._reader = reader
+            self._reader, self._has_head = reader, with_head
         return self._reader
 
     def close(self) -> None:
         """Frees the model's memory."""
         self._reader = None
+
+
+class PredictionExtractor(CausalLMExtractor):
+    """Surprisal and entropy of each word in bits, as layer 0: (word, 2)."""
+
+    default_output = "predictions"
 
 
 def batches(passes: Sequence[Pass], tokens: int) -> Iterator[list[Pass]]:
@@ -208,6 +284,12 @@ def batches(passes: Sequence[Pass], tokens: int) -> Iterator[list[Pass]]:
             batch, longest = [], len(one)
         batch.append(one)
     yield batch
+
+
+def _one_of(name: str, value: str, known: Collection[str]) -> str:
+    if value not in known:
+        raise UsageError(f"{name} {value!r}: use one of {', '.join(known)}")
+    return value
 
 
 def _positive(name: str, text: str) -> int:

@@ -64,7 +64,7 @@ def measure(row: ModelEntry, arguments: argparse.Namespace) -> dict[str, Any]:
     story = story_of(arguments.words)
     reading = extractor.reading(story)
     layers = list(extractor.layers())
-    model = extractor.reader.model
+    model = extractor.load().model
     feeds = [
         extractor.feed(reading, batch)[0].to(arguments.device)
         for batch in batches(list(reading.passes()), extractor.batch_tokens)

@@ -31,7 +31,7 @@ def test_a_trained_checkpoint_knows_english() -> None:
     extractor = trained(FOLDER)
     told = story_of("once upon a time there was a little girl named Lily")
     states = all_states(extractor, told)
-    embedding = extractor.reader.model.get_input_embeddings().weight.numpy()
+    embedding = extractor.load().model.get_input_embeddings().weight.numpy()
     logits = states[-1] @ embedding.T
     ids = extractor.reading(told).ids
     last = extractor.reading(told).last
