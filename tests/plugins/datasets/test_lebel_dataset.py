@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import h5py
@@ -15,6 +16,7 @@ from voxelzoo.api import DataError, Dataset, NotFoundError, UsageError
 from voxelzoo_datasets.lebel import LebelDataset
 from voxelzoo_datasets.plugin import is_alice, is_folder, is_lebel
 from voxelzoo_datasets.triggers import read_report
+from zoo_cli import Zoo
 
 VOLUMES = {"alpha": 60, "beta": 50, "wheretheressmoke": 80, "fromboyhoodtofatherhood": 70}
 VOXELS = {"UTS01": 4, "UTS02": 5, "UTS03": 6, "UTS09": 3}
@@ -275,3 +277,34 @@ def test_an_empty_checkout_says_so(tmp_path: Path) -> None:
     (tmp_path / "derivative" / "preprocessed_data").mkdir(parents=True)
     with pytest.raises(DataError, match=r"preprocessed_data: no UTS"):
         LebelDataset(tmp_path)
+
+
+def test_it_runs_end_to_end_on_its_own_clock(tmp_path: Path, zoo: Zoo) -> None:
+    """Voxel 0 answers each word 4 s later; were the clock off by a few TRs, r would vanish."""
+    rng = np.random.default_rng(0)
+    derivative = tmp_path / "derivative"
+    (derivative / "TextGrids").mkdir(parents=True)
+    volumes = {"alpha": 160, "beta": 150, "wheretheressmoke": 140}
+    (derivative / "respdict.json").write_text(json.dumps(volumes))
+    for story, n in volumes.items():
+        onsets = np.cumsum(rng.exponential(0.35, 5 * n) * rng.choice([0.5, 3.0], 5 * n))
+        onsets = onsets[onsets < 2.0 * n - 20]
+        intervals = [f'{a!r}\n{b!r}\n"w"' for a, b in pairwise(onsets.tolist())]
+        (derivative / "TextGrids" / f"{story}.TextGrid").write_text(
+            'File type = "ooTextFile"\nObject class = "TextGrid"\n\n0\n999\n<exists>\n1\n'
+            f'"IntervalTier"\n"word"\n0\n999\n{len(intervals)}\n' + "\n".join(intervals)
+        )
+        begins = 2.0 * np.arange(n - 20) + 10.0  # of the kept volumes, on the story's clock
+        middles = (onsets[1:] + onsets[:-1]) / 2
+        rate = [((middles >= b - 4) & (middles < b - 2)).sum() for b in begins]
+        voxels = np.stack([rate, np.zeros(n - 20)], axis=1) + rng.normal(size=(n - 20, 2))
+        file = response(tmp_path, "UTS03", story)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with h5py.File(file, "w") as stored:
+            stored["data"] = voxels
+    ended = zoo("run", "--plugin", "word-rate", "--dataset", tmp_path, "--json")
+    assert ended.code == 0, ended.err
+    (record,) = ended.json["results"]
+    assert (record["dataset"], record["n_train"], record["n_test"]) == ("lebel2023", 270, 120)
+    assert record["best_voxel_r"] > 0.7
+    assert abs(2 * record["mean_r"] - record["best_voxel_r"]) < 4 / np.sqrt(120)
