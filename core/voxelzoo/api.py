@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from voxelzoo.sound import SoundStream, examine, n_samples_at
     from voxelzoo.stimuli import (
         Audio,
         ScanClock,
@@ -402,6 +403,9 @@ _LAZY = {
     "TextWindow": "voxelzoo.windows",
     "WindowPolicy": "voxelzoo.windows",
     "audio_windows": "voxelzoo.windows",
+    "examine": "voxelzoo.sound",
+    "n_samples_at": "voxelzoo.sound",
+    "SoundStream": "voxelzoo.sound",
     "context_starts": "voxelzoo.windows",
     "parse_window_policy": "voxelzoo.windows",
     "hub_cache": "voxelzoo.weights",
@@ -440,6 +444,7 @@ __all__ = [
     "Regressor",
     "RegressorSpec",
     "ScanClock",
+    "SoundStream",
     "Spec",
     "StateBlock",
     "Story",
@@ -451,10 +456,12 @@ __all__ = [
     "audio_windows",
     "content_digest",
     "context_starts",
+    "examine",
     "hookimpl",
     "hub_cache",
     "is_local",
     "local_snapshot",
+    "n_samples_at",
     "need_fetched",
     "parse_window_policy",
     "read_textgrid",

@@ -343,37 +343,62 @@ class Audio:
         assert self.samples is not None
         return content_digest(self.samples, repr((self.rate, self.start)))
 
+    @property
+    def n_samples(self) -> int:
+        """Samples of each channel, as recorded."""
+        return self._header[0]
+
+    def pieces(self, size: int) -> Iterator[NDArray[np.float32]]:
+        """The recording as it is, mono, ``size`` samples at a time: (sample,) float32 each.
+
+        Channels are averaged. Raises :class:`DataError` for sound that is empty, not finite, or
+        shorter than the file says.
+        """
+        where = self.path or "audio in memory"
+        done = 0
+        for sound in self._raw_pieces(size):
+            mono = sound if sound.ndim == 1 else sound.mean(axis=1, dtype=np.float32)
+            if not np.isfinite(mono).all():
+                first = done + int(np.flatnonzero(~np.isfinite(mono))[0])
+                raise DataError(
+                    f"{where}: sample {first} ({first / self.native_rate:.3f} s) is not a finite "
+                    "number"
+                )
+            done += len(mono)
+            yield mono
+        if not done:
+            raise DataError(f"{where}: no samples")
+        if done != self.n_samples:
+            raise DataError(
+                f"{where}: ends after {done} samples of {self.n_samples}; the file is cut short"
+            )
+
+    def _raw_pieces(self, size: int) -> Iterator[NDArray[np.float32]]:
+        n_samples, _ = self._header  # a damaged file is named here
+        if self.samples is not None:
+            for part in blocks(n_samples, size):
+                yield np.asarray(self.samples[part], dtype=np.float32)
+            return
+        import soundfile
+
+        try:
+            with soundfile.SoundFile(str(self.path)) as file:
+                while len(sound := file.read(size, dtype="float32", always_2d=True)):
+                    yield sound
+        except (soundfile.SoundFileError, OSError) as error:
+            raise DataError(f"{self.path}: not readable as audio ({error})") from error
+
     def read(self, rate: int) -> NDArray[np.float32]:
         """The whole recording, mono, at ``rate`` Hz: (sample,) float32.
 
-        Channels are averaged; resampling is torchaudio's. Raises :class:`DataError` for sound that
-        is empty or not finite.
+        Resampling is torchaudio's. Raises :class:`DataError` as :meth:`pieces` does.
         """
-        if self.samples is not None:
-            sound = np.asarray(self.samples, dtype=np.float32)
-        else:
-            import soundfile
-
-            self._header  # noqa: B018 - a damaged file is named here
-            try:
-                sound, _ = soundfile.read(str(self.path), dtype="float32", always_2d=True)
-            except (soundfile.SoundFileError, OSError) as error:
-                raise DataError(f"{self.path}: not readable as audio ({error})") from error
-        if sound.ndim == 2:
-            sound = sound.mean(axis=1, dtype=np.float32)
-        where = self.path or "audio in memory"
-        if not sound.size:
-            raise DataError(f"{where}: no samples")
-        if not np.isfinite(sound).all():
-            first = int(np.flatnonzero(~np.isfinite(sound))[0])
-            raise DataError(
-                f"{where}: sample {first} ({first / self.native_rate:.3f} s) is not a finite number"
-            )
+        sound = np.concatenate(list(self.pieces(1 << 22)))
         if rate != self.native_rate:
             import torch
-            from torchaudio.functional import resample
+            from torchaudio.transforms import Resample  # its kernel is worked out in float64
 
-            sound = resample(torch.from_numpy(sound), self.native_rate, rate).numpy()
+            sound = Resample(self.native_rate, rate)(torch.from_numpy(sound)).numpy()
         return np.ascontiguousarray(sound, dtype=np.float32)
 
 

@@ -29,10 +29,14 @@ from voxelzoo.api import (
     AudioWindow,
     ExtractorRequest,
     PluginError,
+    SoundStream,
     StateBlock,
     Story,
     UsageError,
+    ZooError,
     audio_windows,
+    examine,
+    n_samples_at,
 )
 from voxelzoo_transformers.loading import checkpoint_folder, load_config, source_fingerprint
 
@@ -91,6 +95,36 @@ def _flag(name: str, text: str) -> bool:
 
 # ------------------------------------------------------------------------- what a family brings
 
+
+@dataclass(frozen=True)
+class Batch:
+    """Consecutive windows of sound: ``span`` (sample,) and where each lies within it.
+
+    ``endings`` are the last samples of each window as they were heard at its end, where the
+    recording was resampled; the span's own, there, have looked ahead.
+    """
+
+    span: Tensor
+    windows: Sequence[AudioWindow]
+    endings: Sequence[Tensor]
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def sound(self, i: int) -> Tensor:
+        """What window ``i`` hears, (sample,)."""
+        window, ending = self.windows[i], self.endings[i]
+        sound = self.span[window.start : window.stop]
+        if not len(ending):
+            return sound
+        return torch.cat([sound[: self.settled(i)], ending[-len(sound) :]])
+
+    def settled(self, i: int) -> int:
+        """Samples of window ``i`` that it has in common with the span."""
+        window = self.windows[i]
+        return max(0, window.stop - window.start - len(self.endings[i]))
+
+
 Block = Callable[[Tensor, Tensor | None], Tensor]
 """One transformer block: ``block(hidden, read)``.
 
@@ -108,21 +142,17 @@ class SpeechEncoder(ABC):
     """Windows of one batch must have one length."""
 
     @abstractmethod
-    def embed(self, span: Tensor, windows: Sequence[AudioWindow]) -> tuple[Tensor, Tensor]:
-        """Hidden state 0, (window, frame, unit), and the last frame of sound in each, (window,).
-
-        ``span`` (sample,) is the sound from the first window's beginning to the last one's end,
-        and ``windows`` count their samples within it.
-        """
+    def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Hidden state 0, (window, frame, unit), and the last frame of sound in each, (window,)."""
 
     @abstractmethod
     def blocks(self) -> Sequence[Block]:
         """The blocks in order; the last includes what the family does to its last hidden state."""
 
-    def states(self, span: Tensor, windows: Sequence[AudioWindow], layers: Sequence[int]) -> Tensor:
+    def states(self, batch: Batch, layers: Sequence[int]) -> Tensor:
         """States of ``layers`` at the last frame of each window: (layer, window, unit)."""
-        hidden, read = self.embed(span, windows)
-        rows = torch.arange(len(windows), device=hidden.device)
+        hidden, read = self.embed(batch)
+        rows = torch.arange(len(batch), device=hidden.device)
         deepest = max(layers)
         kept = {0: hidden[rows, read]}
         for layer, block in enumerate(self.blocks()[:deepest], start=1):
@@ -203,15 +233,41 @@ class SpeechExtractor(ABC):
 
     def extract(self, story: Story, layers: Sequence[int]) -> Iterator[StateBlock]:
         """States of ``layers``, a block a forward pass; memory does not grow with the story."""
+        audio = story.need_audio()
         windows = self._windows(story)
-        sound = story.need_audio().read(self.rate)
+        for line in examine(audio, self.rate):
+            self.request.notify(line)
         if self._encoder is None:
             self._encoder = self.open()
+        stream = SoundStream(audio, self.rate)
         done = 0
-        for batch in batches(windows, self._encoder.batch, self._encoder.equal_lengths):
-            states = self._forward(sound[batch[0].start : batch[-1].stop], batch, layers)
+        while done < len(windows):
+            few = next_windows(windows, done, self._encoder.batch, self._encoder.equal_lengths)
+            try:
+                states = self._forward(stream, few, layers)
+            except RuntimeError as error:
+                self._shrink(error, len(few))
+                continue
             yield StateBlock(done, states)
-            done += len(batch)
+            done += len(few)
+
+    def _shrink(self, error: RuntimeError, size: int) -> None:
+        """Halves the batch where memory ran out; raises what went wrong otherwise."""
+        assert self._encoder is not None
+        if not (isinstance(error, torch.OutOfMemoryError) or "can't allocate" in str(error)):
+            raise error
+        name = self.request.model.name
+        if size == 1:
+            raise ZooError(
+                f"{name}: out of memory with one window of {self.rule.length:g} s; use a shorter "
+                "window, --dtype bfloat16 or another device"
+            ) from None
+        self._encoder.batch = size // 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self.request.notify(
+            f"{name}: out of memory; going on with batches of {size // 2} windows, not {size}"
+        )
 
     def close(self) -> None:
         """Frees the network."""
@@ -251,7 +307,7 @@ class SpeechExtractor(ABC):
     def _windows(self, story: Story) -> list[AudioWindow]:
         self.check_window()
         audio = story.need_audio()
-        n_samples = math.ceil(audio.duration * self.rate - 1e-6)
+        n_samples = n_samples_at(audio, self.rate)
         windows = audio_windows(n_samples, self.rate, self.rule.length, self.rule.stride)
         if self.rule.full_context:
             size = round(self.rule.length * self.rate)
@@ -266,31 +322,28 @@ class SpeechExtractor(ABC):
 
     @torch.inference_mode()
     def _forward(
-        self, sound: NDArray[np.float32], batch: Sequence[AudioWindow], layers: Sequence[int]
+        self, stream: SoundStream, windows: Sequence[AudioWindow], layers: Sequence[int]
     ) -> NDArray[np.float32]:
         assert self._encoder is not None
-        span = torch.from_numpy(sound).to(self.request.device)
-        first = batch[0].start
-        windows = [AudioWindow(window.start - first, window.stop - first) for window in batch]
-        states: NDArray[np.float32] = (
-            self._encoder.states(span, windows, layers).float().cpu().numpy()
-        )
-        return states
+        device = self.request.device
+        first = windows[0].start
+        span = torch.from_numpy(stream.span(first, windows[-1].stop)).to(device)
+        endings = [torch.from_numpy(stream.ending(window.stop)).to(device) for window in windows]
+        within = [AudioWindow(window.start - first, window.stop - first) for window in windows]
+        states = self._encoder.states(Batch(span, within, endings), layers)
+        found: NDArray[np.float32] = states.float().cpu().numpy()
+        return found
 
 
-def batches(
-    windows: Sequence[AudioWindow], size: int, equal_lengths: bool
-) -> Iterator[list[AudioWindow]]:
-    """Consecutive windows, ``size`` at most, of one length where ``equal_lengths``."""
-    batch: list[AudioWindow] = []
-    for window in windows:
-        odd = batch and window.stop - window.start != batch[0].stop - batch[0].start
-        if len(batch) == size or (equal_lengths and odd):
-            yield batch
-            batch = []
-        batch.append(window)
-    if batch:
-        yield batch
+def next_windows(
+    windows: Sequence[AudioWindow], first: int, size: int, equal_lengths: bool
+) -> Sequence[AudioWindow]:
+    """Windows from ``first`` on, ``size`` at most, of one length where ``equal_lengths``."""
+    few = windows[first : first + size]
+    if equal_lengths:
+        length = few[0].stop - few[0].start
+        few = [window for window in few if window.stop - window.start == length]
+    return few
 
 
 # --------------------------------------------------------------------------------- attention
@@ -380,9 +433,9 @@ class WaveformEncoder(SpeechEncoder):
             if is_parametrized(module, "weight"):
                 remove_parametrizations(module, "weight")
 
-    def embed(self, span: Tensor, windows: Sequence[AudioWindow]) -> tuple[Tensor, Tensor]:
+    def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Convolutions, projection and positions; every window ends with its last frame."""
-        sound = torch.stack([span[window.start : window.stop] for window in windows])
+        sound = torch.stack([batch.sound(i) for i in range(len(batch))])
         if self.normalise:
             wide = sound.double()
             variance = wide.var(dim=1, correction=0, keepdim=True)
@@ -398,7 +451,7 @@ class WaveformEncoder(SpeechEncoder):
         hidden = hidden + encoder.pos_conv_embed(hidden)
         if not self.pre_norm:
             hidden = encoder.layer_norm(hidden)
-        last = torch.full((len(windows),), hidden.shape[1] - 1, device=hidden.device)
+        last = torch.full((len(batch),), hidden.shape[1] - 1, device=hidden.device)
         return hidden, last
 
     def _convolve_in_tiles(self, sound: Tensor) -> Tensor:

@@ -15,8 +15,15 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, pad
 from transformers import AutoModel, WhisperFeatureExtractor
 
-from voxelzoo.api import AudioWindow, PluginError, UsageError
-from voxelzoo_transformers.audio import Block, SpeechEncoder, SpeechExtractor, at_frame, attention
+from voxelzoo.api import PluginError, UsageError
+from voxelzoo_transformers.audio import (
+    Batch,
+    Block,
+    SpeechEncoder,
+    SpeechExtractor,
+    at_frame,
+    attention,
+)
 from voxelzoo_transformers.loading import load_model
 
 SILENCE = -10.0
@@ -44,22 +51,21 @@ class LogMel:
         self.filters = torch.tensor(extractor.mel_filters, dtype=torch.float32, device=device).T
         self.taper = torch.hann_window(self.n_fft, device=device)
 
-    def __call__(self, span: Tensor, windows: Sequence[AudioWindow]) -> Tensor:
-        """Spectrograms (window, mel, frame) of ``windows`` in ``span`` (sample,)."""
+    def __call__(self, batch: Batch) -> Tensor:
+        """Spectrograms (window, mel, frame)."""
         half = self.n_fft // 2
         first = -(-half // self.hop)  # frames before it reach back beyond the window
         lead = first * self.hop - half
-        shared = self._log_power(span[lead:])
-        logs = span.new_full((len(windows), len(self.filters), self.n_frames), SILENCE)
-        for log, window in zip(logs, windows, strict=True):
-            sound = span[window.start : window.stop]
-            n = len(sound)
+        shared = self._log_power(batch.span[lead:])
+        logs = batch.span.new_full((len(batch), len(self.filters), self.n_frames), SILENCE)
+        for i, (log, window) in enumerate(zip(logs, batch.windows, strict=True)):
+            sound = batch.sound(i)
+            n, settled = len(sound), batch.settled(i)
             end = min((n + half - 1) // self.hop + 1, self.n_frames)  # no sound from here on
-            tail = min(max((n - half) // self.hop + 1, first), end)  # silence follows from here on
+            tail = min(max((settled - half) // self.hop + 1, first), end)  # its own from here on
             head = pad(sound[: lead + self.n_fft], (0, max(0, self.n_fft - n)))
-            log[:, :first] = self._log_power(pad(head[None], (half, 0), mode="reflect")[0])[
-                :, :first
-            ]
+            head = pad(head[None], (half, 0), mode="reflect")[0]
+            log[:, :first] = self._log_power(head)[:, :first]
             if tail > first:
                 at, odd = divmod(window.start, self.hop)
                 inner = self._log_power(sound[lead:]) if odd else shared[:, at:]
@@ -90,13 +96,13 @@ class WhisperEncoder(SpeechEncoder):
         self.mel = mel
         self.dtype = next(model.parameters()).dtype
 
-    def embed(self, span: Tensor, windows: Sequence[AudioWindow]) -> tuple[Tensor, Tensor]:
+    def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Spectrogram, convolutions and positions."""
         model = self.model
-        heard = gelu(model.conv1(self.mel(span, windows).to(self.dtype)))
+        heard = gelu(model.conv1(self.mel(batch).to(self.dtype)))
         heard = gelu(model.conv2(heard)).transpose(1, 2)
         hidden = heard + model.embed_positions.weight[: heard.shape[1]]
-        read = [self.last_frame(window.stop - window.start) for window in windows]
+        read = [self.last_frame(window.stop - window.start) for window in batch.windows]
         return hidden, torch.tensor(read, device=hidden.device)
 
     def last_frame(self, n_samples: int) -> int:

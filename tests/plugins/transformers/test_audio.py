@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import transformers
 from numpy.typing import NDArray
 
 from speech import FAMILIES, RATE, all_states, extractor_for, noise, spec_of, story_of, tiny
-from voxelzoo.api import ModelEntry, Story, UsageError
+from voxelzoo.api import ModelEntry, Story, UsageError, ZooError
 
 families = pytest.mark.parametrize("family", FAMILIES)
 
@@ -144,8 +145,10 @@ def test_full_context_drops_the_young_windows(family: str) -> None:
 
 
 @families
-def test_silence_gives_finite_states(family: str) -> None:
-    states = all_states(tiny(family, window="0.5"), story_of(np.zeros(RATE, np.float32)))
+def test_a_silent_stretch_gives_finite_states(family: str) -> None:
+    sound = noise(1.5)
+    sound[:RATE] = 0
+    states = all_states(tiny(family, window="0.5"), story_of(sound))
     assert np.isfinite(states).all()
 
 
@@ -176,3 +179,78 @@ def test_a_window_too_short_for_a_frame_is_refused(family: str) -> None:
 def test_a_story_without_sound_is_refused(family: str) -> None:
     with pytest.raises(Exception, match="has no audio"):
         tiny(family).times(Story("silent"))
+
+
+@families
+@pytest.mark.parametrize("rate", [8000, 22050, 44100])
+def test_resampled_sound_knows_no_future_either(family: str, rate: int) -> None:
+    """A resampling filter looks ahead; what a window hears of it must not."""
+    sound, now = noise(1.6, rate=rate), 0.8
+    changed = sound.copy()
+    changed[round(now * rate) :] *= -7
+    extractor = tiny(family, window="0.5", stride="0.1")
+
+    before, after = (all_states(extractor, story_of(heard, rate)) for heard in (sound, changed))
+
+    past = extractor.times(story_of(sound, rate)) <= now + 1e-9
+    assert past.sum() == 8
+    assert np.array_equal(before[:, past], after[:, past])
+    assert (before[:, ~past] != after[:, ~past]).any(axis=2).all()
+
+
+@families
+def test_a_batch_that_does_not_fit_is_halved_aloud(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    story = story_of(noise(1.5))
+    whole = all_states(tiny(family, window="0.5"), story)
+    extractor: Any = tiny(family, window="0.5")
+    extractor.request = dataclasses.replace(extractor.request, notify=said.append)
+    encoder = extractor._encoder = extractor.open()
+    encoder.batch = 4
+    embed = encoder.embed
+
+    def embed_in_little_memory(batch: Any) -> Any:
+        if len(batch) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return embed(batch)
+
+    monkeypatch.setattr(encoder, "embed", embed_in_little_memory)
+    np.testing.assert_allclose(all_states(extractor, story), whole, rtol=1e-3, atol=1e-5)
+    assert [line.rsplit(maxsplit=1)[1] for line in said] == ["4", "2"]
+    assert "out of memory" in said[0]
+
+
+def test_one_window_that_does_not_fit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    extractor: Any = tiny("hubert")
+    encoder = extractor._encoder = extractor.open()
+
+    def no_memory(batch: Any) -> Any:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+
+    monkeypatch.setattr(encoder, "embed", no_memory)
+    with pytest.raises(ZooError, match=r"out of memory with one window of 16\.1 s"):
+        all_states(extractor, story_of(noise(1.0)))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@families
+def test_half_precision_keeps_every_layers_direction(
+    family: str, dtype: str, tmp_path: Path
+) -> None:
+    """Cosine similarity to float32 of at least 0.999 in every layer."""
+    shape = {"whisper": {"d_model": 64}}.get(family, {"hidden_size": 64, "conv_dim": [32] * 7})
+    figures = dict(variant(family, **shape).architecture)
+    config = transformers.AutoConfig.for_model(figures.pop("model_type"), **figures)
+    torch.manual_seed(0)
+    transformers.AutoModel.from_config(config).save_pretrained(tmp_path)
+    model = ModelEntry(name="saved", plugin=family, modality="audio", repo=str(tmp_path))
+    story = story_of(noise(1.0))
+
+    exact = all_states(extractor_for(model, window="0.8"), story)
+    rough = all_states(extractor_for(model, dtype=dtype, window="0.8"), story)
+
+    norms = np.linalg.norm(exact, axis=-1) * np.linalg.norm(rough, axis=-1)
+    cosine = ((exact * rough).sum(axis=-1) / norms).mean(axis=1)
+    assert (cosine >= 0.999).all(), cosine
