@@ -26,7 +26,9 @@ def _tr(scan_times: Floats) -> float:
     return float(np.diff(scan_times).mean())
 
 
-def _near(times: Floats, first: Floats, last: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _near(
+    times: Floats, first: NDArray[np.intp], last: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """(TR, state) index pairs: for state ``i``, every TR in ``first[i]..last[i]`` (exclusive)."""
     counts = np.maximum(last - first, 0).astype(np.intp)
     columns = np.repeat(np.arange(len(times)), counts)
@@ -48,7 +50,9 @@ class _Kernel:
         for name in ("window", "cutoff"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-                raise UsageError(f"{type(self).__name__.lower()}: {name}={value!r}, must be above 0")
+                raise UsageError(
+                    f"{type(self).__name__.lower()}: {name}={value!r}, must be above 0"
+                )
 
     def weights(self, times: Floats, scan_times: Floats) -> scipy.sparse.csc_array:
         """Sparse (TR, time): the kernel at each distance."""

@@ -12,11 +12,20 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from voxelzoo.api import DataError, UsageError
-from voxelzoo_regressors.ridge import signed_root_r2_score
 
 Floats = NDArray[np.floating[Any]]
 
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(1, 4, 15))
+
+
+def signed_root_r2_score(prediction: Floats, response: Floats) -> Floats:
+    """``sign(R2) sqrt(|R2|)``, the released code's score: ``R2 = 1 - var(residual) / d``.
+
+    ``d = (1 + var(response)) / 2``, and variances drop the mean error, as that code has it.
+    """
+    r2 = 1 - (response - prediction).var(axis=0) / ((1 + response.var(axis=0)) / 2)
+    score: Floats = np.sqrt(np.abs(r2)) * np.sign(r2)
+    return score
 
 
 def ridge_weights(X: Floats, Y: Floats, alphas: Floats) -> Floats:
@@ -61,7 +70,7 @@ def ridge_scores(
     return np.nan_to_num(found)
 
 
-class BootstrapRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class BootstrapRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     """Ridge with alphas chosen on random chunks of the training rows.
 
     Each boot shuffles consecutive chunks of ``chunklen`` rows (what is left over is never held

@@ -6,17 +6,19 @@ from collections.abc import Iterator
 
 from voxelzoo.api import RegressorSpec, hookimpl
 
+_PACKAGE = "voxelzoo_regressors"
+
 
 @hookimpl
 def zoo_register_regressors() -> Iterator[RegressorSpec]:
-    """Ridge, the default, and the paper's bootstrap ridge."""
+    """Ridge, the default, and the paper's bootstrap."""
     yield RegressorSpec(
         "ridge",
-        "voxelzoo_regressors.ridge:Ridge",
-        "Ridge; one alpha a voxel by exact leave-one-story-out cross-validation.",
+        f"{_PACKAGE}.ridge:Ridge",
+        "Ridge, one alpha a voxel by leave-one-story-out in closed form.",
     )
     yield RegressorSpec(
         "bootstrap-ridge",
-        "voxelzoo_regressors.bootstrap:BootstrapRidge",
-        "Ridge as Antonello et al. (2023) released it: random chunks, penalty alpha squared.",
+        f"{_PACKAGE}.bootstrap:BootstrapRidge",
+        "Ridge as the paper's code fits it: alphas by random held-out chunks.",
     )

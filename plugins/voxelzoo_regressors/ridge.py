@@ -1,210 +1,394 @@
-"""Ridge regression for many targets, its alphas chosen by exact blocked cross-validation."""
+"""Ridge regression for many voxels, its alphas chosen by exact blocked cross-validation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
 
-from voxelzoo.api import DataError, UsageError
-from voxelzoo_regressors.blocks import (
-    Decomposition,
-    Floats,
-    Rows,
-    cross_validated_scores,
-    held_out_predictions,
-)
+from voxelzoo.api import UsageError
+from voxelzoo_regressors.arrays import Kind, as_numpy, is_lazy, story_names
+from voxelzoo_regressors.design import Design, story_slices
+from voxelzoo_regressors.engine import SCORES, Sweep, best_alpha, block_width
+from voxelzoo_regressors.errors import FitError
+from voxelzoo_regressors.folds import make_folds
+from voxelzoo_regressors.recent import recent_decomposition
+
+log = logging.getLogger("voxelzoo.ridge")
 
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(0, 8, 17))
-"""Penalties tried by default: designs are z-scored, so a feature's Gram entry is the row count."""
+"""Penalties tried by default: designs are z-scored, so a feature's Gram entry is the row count.
+They span the paper's (10^2 to 10^8) and reach down to designs of a few features."""
+
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
-def correlation_score(prediction: Floats, response: Floats) -> Floats:
-    """Pearson r of each target; zero where either side is constant."""
-    x, y = prediction - prediction.mean(axis=0), response - response.mean(axis=0)
-    size = np.sqrt((x * x).sum(axis=0) * (y * y).sum(axis=0))
-    score: Floats = (x * y).sum(axis=0) / np.where(size > 0, size, 1)
-    return score
+class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
+    """Ridge with one penalty a voxel, chosen by leave-one-story-out cross-validation.
 
-
-def r2_score(prediction: Floats, response: Floats) -> Floats:
-    """Coefficient of determination of each target; zero where the response is constant."""
-    total = ((response - response.mean(axis=0)) ** 2).sum(axis=0)
-    residual = ((response - prediction) ** 2).sum(axis=0)
-    return np.where(total > 0, 1 - residual / np.where(total > 0, total, 1), 0)
-
-
-def signed_root_r2_score(prediction: Floats, response: Floats) -> Floats:
-    """``sign(R2) sqrt(|R2|)``, the released code's score: ``R2 = 1 - var(residual) / d``.
-
-    ``d = (1 + var(response)) / 2``, and variances drop the mean error, as that code has it
-    (Antonello et al. 2023).
-    """
-    r2 = 1 - (response - prediction).var(axis=0) / ((1 + response.var(axis=0)) / 2)
-    score: Floats = np.sqrt(np.abs(r2)) * np.sign(r2)
-    return score
-
-
-SCORES: dict[str, Callable[[Floats, Floats], Floats]] = {
-    "correlation": correlation_score,
-    "r2": r2_score,
-    "signed_root_r2": signed_root_r2_score,
-}
-
-
-class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Ridge with one penalty a target, chosen by leave-one-group-out cross-validation.
-
-    Held-out predictions come in closed form from one decomposition (:mod:`.blocks`) and equal
-    explicit refits.
+    Held-out predictions come in closed form from one decomposition (:mod:`.engine`) and equal
+    explicit refits. The decomposition is kept, so that the next fit on the same design (another
+    subject who heard the same stories) does without.
 
     Parameters
     ----------
     alphas
-        Penalties to try, as added to the Gram matrix's diagonal. (The paper's code squares its
-        alphas: its 10..10^4 are 10^2..10^8 here.)
+        Penalties to try.
+    alpha_convention
+        ``"penalty"``: alphas are added to the Gram matrix's diagonal (scikit-learn, himalaya);
+        ``"squared"``: their squares are (the paper's code: 10..10^4 there is 10^2..10^8 here).
     cv
-        ``"groups"`` holds each group out in turn; where there is but one group, or for a number,
-        rows are cut into so many (5) contiguous blocks.
+        ``"groups"``: leave one group (story) out; five contiguous blocks where there is but one.
+        ``"blocks"``: contiguous blocks of ``block_length`` rows. A number: so many contiguous
+        blocks. Else a scikit-learn splitter, or (train, test) rows.
+    block_length, gap
+        Rows per block; rows beside a contiguous block that train no model scored on it (at most
+        half a block).
     scoring
-        ``"correlation"``, ``"r2"`` or ``"signed_root_r2"``, averaged over blocks.
+        ``"correlation"``, ``"r2"`` or ``"signed_root_r2"`` (the paper's), averaged over folds.
     alpha_scope
-        ``"target"``: one penalty each; ``"shared"``: the one with the best mean score for all.
+        ``"voxel"``: a penalty each; ``"shared"``: the one with the best mean score; or labels
+        (voxel,): one for each group of voxels.
     fit_intercept
         Fit an unpenalised constant.
+    delays
+        FIR delays in rows, formed within groups and never stored; ``predict`` then takes groups
+        too. ``None``: the design is taken as it is.
     store_cv_predictions
-        Keep the held-out predictions at the chosen penalties as ``cv_predictions_``.
-    targets_at_once
-        Targets per slice: bounds memory, changes no value.
+        Keep held-out predictions at the chosen penalties as ``cv_predictions_``.
+    dtype
+        Of the sweep and the predictions: ``"float32"``, ``"float64"``, or ``"auto"``, the
+        design's. Decompositions are float64 always.
+    sweep_dtype
+        ``"bfloat16"`` makes the sweep's large products so, for choosing alphas alone; ``"same"``
+        makes them in ``dtype``.
+    device
+        A torch device; ``"auto"`` is CUDA where there is some.
+    voxel_block
+        Voxels at once: bounds memory, changes no choice. ``None``: by memory.
 
     Attributes
     ----------
-    alpha_ : (target,)
-        Chosen penalty of each target.
-    cv_scores_ : (alpha, target)
+    alpha_ : (voxel,)
+        Penalty of each voxel, on the Gram matrix's diagonal. NaN where a voxel has responses
+        that are not finite or do not vary; so are its predictions.
+    n_undefined_ : int
+        Number of such voxels.
+    cv_scores_ : (alpha, voxel)
         Mean held-out score.
-    coef_ : (target, feature)
-        Weights.
-    intercept_ : (target,)
-        Constants.
+    cv_predictions_ : (row, voxel)
+        Held-out predictions, when asked for.
+    coef_ : (voxel, feature), intercept_ : (voxel,)
+        Weights, computed when asked for; :meth:`coef_block` gives some voxels'.
+    path_ : str
+        Which way the fit went: device, precision, primal or dual, voxels at once.
     """
 
     def __init__(
         self,
         alphas: Sequence[float] = ALPHAS,
-        cv: Literal["groups"] | int = "groups",
+        *,
+        cv: Any = "groups",
         scoring: str = "correlation",
-        alpha_scope: Literal["target", "shared"] = "target",
+        alpha_scope: Any = "voxel",
+        alpha_convention: Literal["penalty", "squared"] = "penalty",
         fit_intercept: bool = True,
+        delays: Sequence[int] | None = None,
+        block_length: int = 50,
+        gap: int = 5,
         store_cv_predictions: bool = False,
-        targets_at_once: int = 4096,
+        dtype: str = "auto",
+        sweep_dtype: str = "same",
+        device: str = "auto",
+        voxel_block: int | None = None,
     ) -> None:
         self.alphas = alphas
         self.cv = cv
         self.scoring = scoring
         self.alpha_scope = alpha_scope
+        self.alpha_convention = alpha_convention
         self.fit_intercept = fit_intercept
+        self.delays = delays
+        self.block_length = block_length
+        self.gap = gap
         self.store_cv_predictions = store_cv_predictions
-        self.targets_at_once = targets_at_once
+        self.dtype = dtype
+        self.sweep_dtype = sweep_dtype
+        self.device = device
+        self.voxel_block = voxel_block
+
+    # ------------------------------------------------------------------------------------- fit
 
     def fit(self, X: Any, Y: Any, groups: Any = None) -> Ridge:
-        """Fits ``Y`` (row, target) from ``X`` (row, feature); ``groups`` (row,) names each story.
+        """Fits ``Y`` (row, voxel) from ``X`` (row, feature); ``groups`` (row,) names each story.
 
-        Raises :class:`UsageError` for parameters that make no sense, :class:`DataError` where
-        there are too few rows to hold any out.
+        ``Y`` may be a Zarr array, or anything else sliced by voxels; it is then read a block at
+        a time, now and by :meth:`predict`. Raises :class:`UsageError` for settings that make no
+        sense, :class:`FitError` for data no fit can be made of.
         """
         alphas = self._alphas()
-        X, Y = validate_data(
-            self,
-            X,
-            Y,
-            multi_output=True,
-            y_numeric=True,
-            dtype=(np.float64, np.float32),
-            ensure_min_samples=2,
-        )
-        Y = np.asarray(Y, dtype=X.dtype)
-        self._one_target = Y.ndim == 1
-        Y = Y.reshape(len(Y), -1)
-        blocks = self._blocks(len(X), groups)
-        decomposition = Decomposition.of(X, self.fit_intercept)
-        if len(alphas) > 1:
-            self.cv_scores_ = cross_validated_scores(
-                decomposition, Y, blocks, alphas, SCORES[self.scoring], self.targets_at_once
-            )
-            if self.alpha_scope == "shared":
-                best = np.full(Y.shape[1], self.cv_scores_.mean(axis=1).argmax())
-            else:
-                best = self.cv_scores_.argmax(axis=0)
-        else:
-            best = np.zeros(Y.shape[1], dtype=np.intp)
-        self.alpha_ = np.asarray(alphas)[best]
-        if self.store_cv_predictions:
-            self.cv_predictions_ = np.empty_like(Y)
-            for i in np.unique(best):
-                chosen = best == i
-                self.cv_predictions_[:, chosen] = held_out_predictions(
-                    decomposition, Y[:, chosen], blocks, alphas[i]
-                )
-        self._fit_weights(decomposition, Y)
+        X, Y = self._checked(X, Y)
+        names = story_names(groups, len(X))
+        device = self._device()
+        try:
+            self._fit(X, Y, names, alphas, device)
+        except torch.OutOfMemoryError:
+            if device == "cpu":
+                raise
+            log.warning("ridge: out of memory on %s; fitting on the CPU", device)
+            self._fit(X, Y, names, alphas, "cpu")
         return self
 
-    def predict(self, X: Any) -> Any:
-        """Predictions (row, target)."""
+    def _fit(self, X: NDArray[Any], Y: Any, names: Any, alphas: list[float], device: str) -> None:
+        self._sweep = sweep = self._prepared(X, names, alphas, device)
+        n_voxels = Y.shape[1]
+        self._block = self.voxel_block or block_width(len(X), len(alphas), X.itemsize)
+        scores = np.full((len(alphas), n_voxels), np.nan, dtype=np.float64)
+        usable = np.zeros(n_voxels, dtype=bool)
+        for block, y, defined in self._responses(Y):
+            usable[block] = defined
+            if len(alphas) > 1:
+                scores[:, np.arange(n_voxels)[block][defined]] = self._halving(
+                    lambda part: sweep.scores(part, SCORES[self.scoring]), y
+                )
+        if not usable.any():
+            raise FitError("no voxel has finite, varying responses")
+        self.n_undefined_ = int((~usable).sum())
+        if self.n_undefined_:
+            log.info("ridge: %d voxels undefined (not finite, or constant)", self.n_undefined_)
+        self._choice = np.zeros(n_voxels, dtype=np.intp)
+        if len(alphas) > 1:
+            self.cv_scores_ = scores
+            scope = self.alpha_scope if isinstance(self.alpha_scope, str) else self._labels(usable)
+            self._choice[usable] = best_alpha(scores[:, usable], scope)
+        self.alpha_ = np.where(usable, np.asarray(alphas)[self._choice], np.nan)
+        self._usable = usable
+        self._finish(Y)
+        self.path_ = (
+            f"{device} {str(sweep.dtype).removeprefix('torch.')}, "
+            f"{sweep.decomposition.path}, rank {len(sweep.decomposition.s)}, "
+            f"{self._block} voxels at once"
+        )
+
+    def _finish(self, Y: Any) -> None:
+        """Keeps what predictions need: weights in the eigenbasis, or the responses' whereabouts."""
+        lazy = not isinstance(Y, np.ndarray)
+        self._lazy_responses: Any = Y if lazy else None
+        n, rank = self._sweep.decomposition.Q.shape
+        self._scaled = None if lazy else np.zeros((rank, Y.shape[1]), self._np_dtype())
+        self._mean = np.zeros(Y.shape[1], self._np_dtype())
+        if self.store_cv_predictions:
+            self.cv_predictions_ = np.full((n, Y.shape[1]), np.nan, self._np_dtype())
+        if lazy and not self.store_cv_predictions:
+            return
+        for block, y, defined in self._responses(Y):
+            voxels = np.arange(Y.shape[1])[block][defined]
+            choice = torch.as_tensor(self._choice[voxels], device=y.device)
+            if self._scaled is not None:
+                scaled, mean = self._sweep.weights(y, choice)
+                self._scaled[:, voxels] = scaled.cpu().numpy()
+                self._mean[voxels] = mean.cpu().numpy()
+            if self.store_cv_predictions:
+                self.cv_predictions_[:, voxels] = self._sweep.held_out(y, choice).cpu().numpy()
+        if self.store_cv_predictions and self._one_target:
+            self.cv_predictions_ = self.cv_predictions_[:, 0]
+
+    def _halving(self, scores: Any, y: Tensor) -> NDArray[Any]:
+        """Scores of a block of voxels, of its halves where memory does not suffice."""
+        try:
+            found: NDArray[Any] = scores(y).cpu().numpy()
+            return found
+        except torch.OutOfMemoryError:
+            if y.shape[1] < 32:
+                raise
+        self._block = max(32, y.shape[1] // 2)
+        log.warning("ridge: out of memory; going on with %d voxels at once", self._block)
+        halves = y.split(self._block, dim=1)
+        return np.concatenate([self._halving(scores, half) for half in halves], axis=1)
+
+    def _responses(self, Y: Any) -> Iterator[tuple[slice, Tensor, NDArray[np.bool_]]]:
+        """Each block of voxels: its slice, its usable responses on the device, and which those
+        are."""
+        device, dtype = self._sweep.device, self._sweep.dtype
+        for start in range(0, Y.shape[1], self._block):
+            block = slice(start, min(Y.shape[1], start + self._block))
+            values = np.ascontiguousarray(Y[:, block])
+            with np.errstate(invalid="ignore"):
+                defined = np.isfinite(values).all(axis=0) & (np.ptp(values, axis=0) > 0)
+            if defined.any():
+                values = values if defined.all() else values[:, defined]
+                yield block, torch.tensor(values, dtype=dtype, device=device), defined
+
+    # --------------------------------------------------------------------------------- predict
+
+    def predict(self, X: Any, groups: Any = None, out: Any = None) -> Any:
+        """Predictions (row, voxel); ``groups`` (row,) where the regressor forms delays.
+
+        ``out``, such as a Zarr array, is written a block of voxels at a time and returned.
+        """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
-        prediction = (X - self._mean) @ self._basis @ self._weights + self._target_mean
-        return prediction[:, 0] if self._one_target else prediction
+        blocks = self.predict_blocks(X, groups)
+        if out is not None:
+            for block, prediction in blocks:
+                out[:, block] = prediction
+            return out
+        found = np.concatenate([prediction for _, prediction in blocks], axis=1)
+        return Kind.of(X).give(found[:, 0] if self._one_target else found)
+
+    def predict_blocks(self, X: Any, groups: Any = None) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """Blocks of voxels with their predictions (row, voxel), in order."""
+        check_is_fitted(self)
+        X = validate_data(self, as_numpy(X), dtype=(np.float64, np.float32), reset=False)
+        design = self._design(X, story_names(groups, len(X)), str(self._sweep.device))
+        rows = self._sweep.decomposition.coordinates(design, self._sweep.dtype)
+        for block, scaled, mean in self._scaled_blocks():
+            prediction = torch.addmm(mean, rows, scaled).cpu().numpy()
+            prediction[:, ~self._usable[block]] = np.nan
+            yield block, prediction
+
+    def _scaled_blocks(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Weights in the eigenbasis and constants of each block of voxels, in order."""
+        n_voxels, device = len(self.alpha_), self._sweep.device
+        for start in range(0, n_voxels, self._block):
+            block = slice(start, min(n_voxels, start + self._block))
+            if self._scaled is not None:
+                yield (
+                    block,
+                    torch.as_tensor(self._scaled[:, block], device=device),
+                    torch.as_tensor(self._mean[block], device=device),
+                )
+                continue
+            y = np.nan_to_num(np.asarray(self._lazy_responses[:, block]))
+            choice = torch.as_tensor(self._choice[block], device=device)
+            yield (
+                block,
+                *self._sweep.weights(
+                    torch.tensor(y, dtype=self._sweep.dtype, device=device), choice
+                ),
+            )
+
+    def coef_block(self, voxels: slice) -> NDArray[Any]:
+        """Weights (voxel, feature) of some voxels."""
+        check_is_fitted(self)
+        found = [
+            self._sweep.decomposition.weights(scaled).T.cpu().numpy()
+            for scaled, _ in self._chosen(voxels)
+        ]
+        weights: NDArray[Any] = np.concatenate(found).astype(self._np_dtype())
+        weights[~self._usable[voxels]] = np.nan
+        return weights
+
+    def _chosen(self, voxels: slice) -> Iterator[tuple[Tensor, Tensor]]:
+        start, stop, _ = voxels.indices(len(self.alpha_))
+        for block, scaled, mean in self._scaled_blocks():
+            first, last = max(start, block.start), min(stop, block.stop)
+            if first < last:
+                inside = slice(first - block.start, last - block.start)
+                yield scaled[:, inside], mean[inside]
 
     @property
     def coef_(self) -> NDArray[Any]:
-        """Weights (target, feature), or (feature,) for one target."""
-        coefficients = (self._basis @ self._weights).T
-        return coefficients[0] if self._one_target else coefficients
+        """Weights (voxel, feature), or (feature,) for one target."""
+        weights = self.coef_block(slice(None))
+        return weights[0] if self._one_target else weights
 
     @property
     def intercept_(self) -> Any:
-        """Constants (target,)."""
-        constants = self._target_mean - self._mean @ self._basis @ self._weights
+        """Constants (voxel,)."""
+        check_is_fitted(self)
+        mean = self._sweep.decomposition.mean.cpu().numpy()
+        constants = np.concatenate([m.cpu().numpy() for _, m in self._chosen(slice(None))])
+        constants = constants - self.coef_block(slice(None)) @ mean
         return constants[0] if self._one_target else constants
 
-    def _fit_weights(self, decomposition: Decomposition, Y: Floats) -> None:
-        """Weights in the basis of right singular vectors: no (feature, target) matrix is made."""
-        dtype = Y.dtype
-        self._mean = decomposition.mean.astype(dtype)
-        self._basis = decomposition.right
-        root = np.sqrt(decomposition.spectrum)[:, None]
-        shrinkage = root / (decomposition.spectrum[:, None] + self.alpha_[None])
-        self._weights = (shrinkage * (decomposition.left.T @ Y)).astype(dtype)
-        zero = np.zeros(Y.shape[1], dtype)
-        self._target_mean = Y.mean(axis=0) if self.fit_intercept else zero
+    # ------------------------------------------------------------------------------- settings
 
     def _alphas(self) -> list[float]:
-        alphas = np.atleast_1d(np.asarray(self.alphas, dtype=np.float64))
-        if not alphas.size or not (np.isfinite(alphas) & (alphas > 0)).all():
+        """Penalties on the Gram matrix's diagonal, all settings having been looked at."""
+        try:
+            alphas = np.atleast_1d(np.asarray(self.alphas, dtype=np.float64))
+        except (TypeError, ValueError):
+            alphas = np.empty(0)
+        if alphas.ndim != 1 or not alphas.size or not (np.isfinite(alphas) & (alphas > 0)).all():
             raise UsageError(f"ridge: alphas must be positive numbers, not {self.alphas!r}")
-        if self.scoring not in SCORES:
-            raise UsageError(f"ridge: scoring={self.scoring!r}; say one of {', '.join(SCORES)}")
-        if self.alpha_scope not in ("target", "shared"):
-            raise UsageError(f"ridge: alpha_scope={self.alpha_scope!r}; say 'target' or 'shared'")
-        if self.cv != "groups" and not isinstance(self.cv, int):
-            raise UsageError(f"ridge: cv={self.cv!r}; say 'groups' or a number of blocks")
-        return [float(alpha) for alpha in alphas]
+        choices: dict[str, tuple[Any, Sequence[str]]] = {
+            "scoring": (self.scoring, list(SCORES)),
+            "alpha_convention": (self.alpha_convention, ("penalty", "squared")),
+            "dtype": (self.dtype, ("auto", *_DTYPES)),
+            "sweep_dtype": (self.sweep_dtype, ("same", "bfloat16")),
+        }
+        if isinstance(self.alpha_scope, str):
+            choices["alpha_scope"] = (self.alpha_scope, ("voxel", "shared"))
+        for name, (value, allowed) in choices.items():
+            if value not in allowed:
+                raise UsageError(f"ridge: {name}={value!r}; say one of {', '.join(allowed)}")
+        if self.delays is not None and (
+            not len(self.delays) or any(int(d) != d or d < 0 for d in self.delays)
+        ):
+            raise UsageError(f"ridge: delays={self.delays!r}; say whole rows, 0 or more")
+        return [float(a) for a in (alphas if self.alpha_convention == "penalty" else alphas**2)]
 
-    def _blocks(self, n: int, groups: Any) -> list[Rows]:
-        """Row indices held out together."""
-        if self.cv == "groups" and groups is not None:
-            names = np.asarray(groups)
-            if names.shape != (n,):
-                raise DataError(f"groups of shape {names.shape} for {n} rows")
-            unique = np.unique(names)
-            if len(unique) > 1:
-                return [np.flatnonzero(names == name) for name in unique]
-        count = 5 if self.cv == "groups" else int(self.cv)
-        if not 2 <= count <= n:
-            raise DataError(f"ridge: {n} rows cannot be cut into {count} blocks")
-        return list(np.array_split(np.arange(n), count))
+    def _labels(self, usable: NDArray[np.bool_]) -> NDArray[Any]:
+        labels = np.asarray(self.alpha_scope)
+        if labels.shape != usable.shape:
+            raise UsageError(f"ridge: {labels.shape} labels in alpha_scope, {usable.shape} voxels")
+        return labels[usable]
+
+    def _device(self) -> str:
+        if self.device != "auto":
+            return self.device
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    def _np_dtype(self) -> Any:
+        return np.float64 if self._sweep.dtype == torch.float64 else np.float32
+
+    def _checked(self, X: Any, Y: Any) -> tuple[NDArray[Any], Any]:
+        X, Y = as_numpy(X), as_numpy(Y)
+        if Y is None:
+            raise FitError("requires y to be passed, but the target y is None")
+        if is_lazy(Y):
+            X = validate_data(self, X, dtype=(np.float64, np.float32), ensure_min_samples=2)
+            self._one_target = False
+        else:
+            Y = np.asarray(Y)
+            one = Y.ndim == 1
+            X, Y = validate_data(
+                self,
+                X,
+                Y,
+                validate_separately=(
+                    {"dtype": (np.float64, np.float32), "ensure_min_samples": 2},
+                    # An undefined voxel among many is left undefined; a single one is an error.
+                    {
+                        "dtype": (np.float64, np.float32),
+                        "ensure_2d": False,
+                        "ensure_all_finite": one,
+                    },
+                ),
+            )
+            self._one_target = one
+            Y = Y[:, None] if one else Y
+        if Y.shape[0] != len(X):
+            raise FitError(f"{len(X)} rows of features, {Y.shape[0]} of responses")
+        return X, Y
+
+    def _design(self, X: NDArray[Any], names: Any, device: str) -> Design:
+        dtype = _DTYPES.get(self.dtype)
+        values = torch.tensor(np.ascontiguousarray(X), dtype=dtype, device=device)
+        if self.delays is None:
+            return Design(values, [slice(0, len(X))])
+        return Design(values, story_slices(names, len(X)), [int(d) for d in self.delays])
+
+    def _prepared(self, X: NDArray[Any], names: Any, alphas: list[float], device: str) -> Sweep:
+        """Decomposition, that of an earlier fit where the design is the same, and folds."""
+        folds = make_folds(self.cv, len(X), names, self.gap, self.block_length)
+        decomposition = recent_decomposition(self._design(X, names, device), self.fit_intercept)
+        dtype = decomposition.design.X.dtype
+        return Sweep(decomposition, folds, alphas, dtype, self.sweep_dtype == "bfloat16")

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from shared_data import SHARED, needs_shared
+from voxelzoo.api import DataError
+from voxelzoo_regressors import BootstrapRidge
+from voxelzoo_regressors.bootstrap import ridge_scores, ridge_weights
+
+
+@needs_shared
+def test_weights_and_scores_equal_the_reference() -> None:
+    g = np.load(SHARED / "golden/reference.npz")
+    X, Y, Xt, Yt, alphas = (g[f"ridge_{k}"] for k in ("X", "Y", "Xt", "Yt", "alphas"))
+    weights = ridge_weights(X, Y, g["ridge_valphas"])
+    np.testing.assert_allclose(weights, g["ridge_weights"], atol=1e-12)
+    for use_corr, name in ((True, "ridge_corr_out"), (False, "ridge_signed_sqrt_r2_out")):
+        found = ridge_scores(X, Xt, Y, Yt, alphas, use_corr)
+        np.testing.assert_allclose(found, g[name], atol=1e-10)
+
+
+def test_alphas_are_squared_and_chosen_on_held_out_chunks() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 10))
+    Y = np.hstack([X[:, :1], rng.standard_normal((200, 1)) / 2])
+    model = BootstrapRidge(alphas=[0.1, 1000.0], chunklen=10).fit(X, Y)
+    np.testing.assert_allclose(model.alpha_, [0.1**2, 1000.0**2])
+    again = BootstrapRidge(alphas=[0.1, 1000.0], chunklen=10).fit(X, Y)
+    np.testing.assert_array_equal(model.boot_scores_, again.boot_scores_)
+
+
+def test_too_few_rows_for_the_chunks_is_said() -> None:
+    with pytest.raises(DataError, match="30 rows make 1 chunks of 20"):
+        BootstrapRidge().fit(np.eye(30), np.eye(30))
+
+
+@parametrize_with_checks([BootstrapRidge(chunklen=2)])
+def test_is_a_citizen_of_sklearn(estimator, check) -> None:
+    check(estimator)

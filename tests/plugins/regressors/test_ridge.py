@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sklearn.linear_model
+import torch
+import zarr
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.model_selection import LeaveOneGroupOut
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from shared_data import SHARED, needs_shared
+from voxelzoo.api import Regressor, UsageError
+from voxelzoo.design import delayed
+from voxelzoo_regressors import Ridge, recent
+from voxelzoo_regressors.errors import FitError
+from voxelzoo_regressors.folds import make_folds
+
+ALPHAS = np.logspace(-2, 5, 9)
+SHAPES = [(120, 30), (60, 200)]
+
+
+def problem(n: int, p: int, n_voxels: int = 7) -> tuple[NDArray, NDArray, NDArray]:
+    """Features of very different sizes, responses with an offset, four stories."""
+    rng = np.random.default_rng(n)
+    X = rng.standard_normal((n, p)) * np.exp(rng.standard_normal(p))
+    Y = X[:, :3] @ rng.standard_normal((3, n_voxels)) + rng.standard_normal((n, n_voxels)) + 3
+    return X, Y, np.repeat(["a", "b", "c", "d"], n // 4)
+
+
+def refits(X: NDArray, Y: NDArray, folds: list, alpha: float, intercept: bool = True) -> NDArray:
+    """Held-out predictions, one scikit-learn fit a fold."""
+    found = np.full_like(Y, np.nan)
+    for fold in folds:
+        kept = np.setdiff1d(np.arange(len(X)), fold.held)
+        model = sklearn.linear_model.Ridge(alpha, fit_intercept=intercept, solver="svd")
+        found[fold.scored] = model.fit(X[kept], Y[kept]).predict(X[fold.scored])
+    return found
+
+
+def naive_score(name: str, p: NDArray, y: NDArray) -> float:
+    if name == "correlation":
+        return float(np.corrcoef(p, y)[0, 1])
+    if name == "r2":
+        return 1 - ((y - p) ** 2).sum() / ((y - y.mean()) ** 2).sum()
+    r2 = 1 - (y - p).var() / ((1 + y.var()) / 2)
+    return float(np.sign(r2) * np.sqrt(abs(r2)))
+
+
+@needs_shared
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-8), ("float32", 1e-3)])
+def test_held_out_predictions_equal_the_reference(dtype: str, tolerance: float) -> None:
+    golden = np.load(SHARED / "golden/reference.npz")
+    for alpha, expected in zip(golden["ridge_alphas"], golden["blockcv_predictions"], strict=True):
+        model = Ridge(
+            [alpha],
+            alpha_convention="squared",
+            fit_intercept=False,
+            cv=8,
+            gap=0,
+            dtype=dtype,
+            store_cv_predictions=True,
+        ).fit(golden["ridge_X"], golden["ridge_Y"])
+        np.testing.assert_allclose(model.alpha_, alpha**2)
+        error = np.linalg.norm(model.cv_predictions_ - expected) / np.linalg.norm(expected)
+        assert error < tolerance
+
+
+@pytest.mark.parametrize(("n", "p"), SHAPES)
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("cv", ["groups", "blocks", 3])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-8), ("float32", 1e-3)])
+def test_everything_equals_explicit_refits(
+    n: int, p: int, intercept: bool, cv: str | int, dtype: str, tolerance: float
+) -> None:
+    X, Y, groups = problem(n, p)
+    model = Ridge(
+        ALPHAS,
+        cv=cv,
+        block_length=20,
+        gap=4,
+        fit_intercept=intercept,
+        dtype=dtype,
+        store_cv_predictions=True,
+    ).fit(X, Y, groups=groups)
+    folds = make_folds(cv, n, groups, gap=4, block_length=20)
+    by_alpha = [refits(X, Y, folds, alpha, intercept) for alpha in ALPHAS]
+    scores = np.array(
+        [
+            [
+                np.mean([naive_score("correlation", P[f.scored, v], Y[f.scored, v]) for f in folds])
+                for v in range(Y.shape[1])
+            ]
+            for P in by_alpha
+        ]
+    )
+    np.testing.assert_allclose(model.cv_scores_, scores, atol=tolerance)
+    best = [int(np.flatnonzero(alpha == ALPHAS)[0]) for alpha in model.alpha_]
+    assert (scores.max(axis=0) - scores[best, range(7)]).max() < 1e-5
+    held_out = np.stack([by_alpha[i][:, v] for v, i in enumerate(best)], axis=1)
+    np.testing.assert_allclose(
+        model.cv_predictions_, held_out, atol=tolerance * np.abs(held_out).max()
+    )
+    final = [
+        sklearn.linear_model.Ridge(a, fit_intercept=intercept, solver="svd").fit(X, Y[:, v])
+        for v, a in enumerate(model.alpha_)
+    ]
+    fresh = np.random.default_rng(9).standard_normal((11, p))
+    expected = np.stack([fit.predict(fresh) for fit in final], axis=1)
+    scale = tolerance * np.abs(expected).max()
+    np.testing.assert_allclose(model.predict(fresh), expected, atol=scale)
+    np.testing.assert_allclose(fresh @ model.coef_.T + model.intercept_, expected, atol=scale)
+
+
+@pytest.mark.parametrize("scoring", ["correlation", "r2", "signed_root_r2"])
+def test_scores_equal_a_loop(scoring: str) -> None:
+    X, Y, groups = problem(120, 30)
+    model = Ridge(ALPHAS, scoring=scoring).fit(X, Y, groups=groups)
+    folds = make_folds("groups", 120, groups, 0, 50)
+    for i, alpha in enumerate(ALPHAS):
+        P = refits(X, Y, folds, alpha)
+        for v in range(7):
+            found = [naive_score(scoring, P[f.scored, v], Y[f.scored, v]) for f in folds]
+            np.testing.assert_allclose(model.cv_scores_[i, v], np.mean(found), atol=1e-9)
+
+
+def test_splitters_of_sklearn_are_folds_too() -> None:
+    X, Y, groups = problem(120, 30)
+    ours = Ridge(ALPHAS).fit(X, Y, groups=groups)
+    theirs = Ridge(ALPHAS, cv=LeaveOneGroupOut()).fit(X, Y, groups=groups)
+    np.testing.assert_allclose(ours.cv_scores_, theirs.cv_scores_)
+
+
+def test_alpha_scopes_choose_by_the_mean_score_of_their_voxels() -> None:
+    X, Y, groups = problem(120, 30)
+    Y[:, 3:] = np.random.default_rng(0).standard_normal((120, 4))
+    labels = np.array(["v1"] * 3 + ["a1"] * 4)
+    each = Ridge(ALPHAS).fit(X, Y, groups=groups)
+    shared = Ridge(ALPHAS, alpha_scope="shared").fit(X, Y, groups=groups)
+    grouped = Ridge(ALPHAS, alpha_scope=labels).fit(X, Y, groups=groups)
+    scores = each.cv_scores_
+    assert (shared.alpha_ == ALPHAS[scores.mean(axis=1).argmax()]).all()
+    for label in ("v1", "a1"):
+        chosen = ALPHAS[scores[:, labels == label].mean(axis=1).argmax()]
+        assert (grouped.alpha_[labels == label] == chosen).all()
+
+
+@pytest.mark.parametrize(("n", "unit"), [(160, 5), (80, 60)])
+def test_delays_within_stories_equal_the_dense_design(n: int, unit: int) -> None:
+    X, Y, groups = problem(n, unit)
+    groups = np.repeat(
+        [3, 1, 2, 0, 9], [n // 2, n // 4, 2, n // 8, n - n // 2 - n // 4 - 2 - n // 8]
+    )
+    delays = [1, 2, 3, 4, 0]
+    edges = np.flatnonzero(np.diff(groups)) + 1
+
+    def dense(values: NDArray) -> NDArray:
+        return np.concatenate([delayed(story, delays) for story in np.split(values, edges)])
+
+    inside = Ridge(ALPHAS, delays=delays, store_cv_predictions=True).fit(X, Y, groups=groups)
+    outside = Ridge(ALPHAS, store_cv_predictions=True).fit(dense(X), Y, groups=groups)
+    fresh = np.random.default_rng(1).standard_normal(X.shape)
+    np.testing.assert_allclose(inside.cv_scores_, outside.cv_scores_, atol=1e-8)
+    np.testing.assert_allclose(inside.cv_predictions_, outside.cv_predictions_, atol=1e-8)
+    np.testing.assert_allclose(
+        inside.predict(fresh, groups=groups), outside.predict(dense(fresh)), atol=1e-8
+    )
+    np.testing.assert_allclose(inside.coef_, outside.coef_, atol=1e-8)
+
+
+def test_a_story_in_two_pieces_cannot_be_delayed() -> None:
+    X, Y, _ = problem(120, 5)
+    with pytest.raises(FitError, match="consecutive"):
+        Ridge(delays=[1]).fit(X, Y, groups=np.repeat([0, 1, 0], 40))
+
+
+def test_undefined_voxels_stay_undefined_and_change_no_other() -> None:
+    X, Y, groups = problem(120, 30)
+    damaged = np.insert(Y, [2, 5], np.nan, axis=1)
+    damaged[:, 2] = 0.1
+    kept = np.isfinite(damaged).all(axis=0) & (np.ptp(damaged, axis=0) > 0)
+    whole = Ridge(ALPHAS).fit(X, Y, groups=groups)
+    model = Ridge(ALPHAS, store_cv_predictions=True).fit(X, damaged, groups=groups)
+    assert model.n_undefined_ == 2
+    np.testing.assert_array_equal(model.alpha_[kept], whole.alpha_)
+    np.testing.assert_allclose(model.predict(X)[:, kept], whole.predict(X))
+    for values in (model.alpha_[None], model.predict(X), model.cv_predictions_, model.coef_.T):
+        assert np.isnan(values[:, ~kept]).all()
+
+
+def test_no_voxel_to_fit_is_said() -> None:
+    X, Y, _ = problem(60, 5)
+    with pytest.raises(FitError, match="no voxel"):
+        Ridge().fit(X, np.zeros_like(Y))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_features_that_are_constant_or_repeated_change_no_prediction(shape: tuple) -> None:
+    X, Y, groups = problem(*shape)
+    twice = np.hstack([X, X, np.full((len(X), 1), 7.0)]) / np.sqrt(2)
+    model = Ridge(ALPHAS).fit(X, Y, groups=groups)
+    again = Ridge(ALPHAS).fit(twice, Y, groups=groups)
+    np.testing.assert_allclose(again.predict(twice), model.predict(X), atol=1e-7)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_voxel_blocks_change_nothing(shape: tuple) -> None:
+    X, Y, groups = problem(*shape)
+    whole = Ridge(ALPHAS, store_cv_predictions=True).fit(X, Y, groups=groups)
+    parts = Ridge(ALPHAS, store_cv_predictions=True, voxel_block=2).fit(X, Y, groups=groups)
+    np.testing.assert_allclose(parts.cv_scores_, whole.cv_scores_, atol=1e-10)
+    np.testing.assert_allclose(parts.cv_predictions_, whole.cv_predictions_, atol=1e-10)
+    np.testing.assert_allclose(parts.predict(X), whole.predict(X), atol=1e-10)
+    np.testing.assert_allclose(parts.coef_block(slice(1, 4)), whole.coef_[1:4], atol=1e-10)
+
+
+def test_zarr_responses_are_read_and_predictions_written_in_blocks(tmp_path) -> None:
+    X, Y, groups = problem(120, 30)
+    Y[3, 1] = np.nan
+    kept = zarr.create_array(tmp_path / "y.zarr", shape=Y.shape, chunks=(120, 3), dtype="f8")
+    kept[:] = Y
+    out = zarr.create_array(tmp_path / "p.zarr", shape=(50, 7), chunks=(50, 3), dtype="f8")
+    lazy = Ridge(ALPHAS, voxel_block=3).fit(X, kept, groups=groups)
+    model = Ridge(ALPHAS).fit(X, Y, groups=groups)
+    assert lazy.predict(X[:50], out=out) is out
+    np.testing.assert_array_equal(lazy.alpha_, model.alpha_)
+    np.testing.assert_allclose(out[:], model.predict(X[:50]), atol=1e-10)
+
+
+def test_the_second_subject_costs_no_decomposition(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, Y, groups = problem(120, 30)
+    calls = []
+    real = recent.decompose
+    monkeypatch.setattr(recent, "decompose", lambda *a: calls.append(a) or real(*a))
+    recent._recent.clear()
+    Ridge(ALPHAS).fit(X, Y, groups=groups)
+    Ridge(ALPHAS[:4], scoring="r2").fit(X, Y[:, ::-1], groups=groups)
+    assert len(calls) == 1
+    Ridge(ALPHAS).fit(X + 1e-9, Y, groups=groups)
+    assert len(calls) == 2
+
+
+def test_bfloat16_sweeps_choose_alphas_as_good() -> None:
+    X, Y, groups = problem(400, 60, n_voxels=40)
+    Y += 3 * np.random.default_rng(1).standard_normal(Y.shape)
+    exact = Ridge(ALPHAS, dtype="float32").fit(X, Y, groups=groups)
+    reduced = Ridge(ALPHAS, dtype="float32", sweep_dtype="bfloat16").fit(X, Y, groups=groups)
+    np.testing.assert_allclose(reduced.cv_scores_, exact.cv_scores_, atol=5e-3)
+    chosen = np.argmax(reduced.cv_scores_, axis=0)
+    loss = exact.cv_scores_.max(axis=0) - exact.cv_scores_[chosen, range(40)]
+    assert loss.mean() < 1e-3
+
+
+def test_tensors_in_tensors_out() -> None:
+    X, Y, groups = problem(120, 30)
+    model = Ridge(ALPHAS).fit(torch.tensor(X), torch.tensor(Y), groups=torch.arange(120) // 30)
+    found = model.predict(torch.tensor(X))
+    assert isinstance(found, torch.Tensor)
+    expected = Ridge(ALPHAS).fit(X, Y, groups=groups).predict(X)
+    np.testing.assert_allclose(found.numpy(), expected)
+
+
+def test_in_a_pipeline_and_cloned() -> None:
+    X, Y, _ = problem(120, 30)
+    pipeline = make_pipeline(StandardScaler(), Ridge(ALPHAS, cv=4))
+    assert clone(pipeline).fit(X, Y).score(X, Y) > 0.5
+    assert isinstance(Ridge(), Regressor)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"alphas": [0.0]},
+        {"alphas": "many"},
+        {"scoring": "mse"},
+        {"alpha_scope": "brain"},
+        {"alpha_convention": "cubed"},
+        {"delays": [-1]},
+        {"dtype": "float8"},
+    ],
+)
+def test_settings_without_sense_are_refused_by_name(options: dict) -> None:
+    X, Y, _ = problem(60, 5)
+    with pytest.raises(UsageError, match=next(iter(options))):
+        Ridge(**options).fit(X, Y)
+
+
+@parametrize_with_checks([Ridge()])
+def test_is_a_citizen_of_sklearn(estimator, check) -> None:
+    check(estimator)
