@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from voxelzoo.api import Audio, Extractor, ExtractorRequest, ExtractorSpec, ModelEntry, Story
 
 RATE = 16000
-FAMILIES = ("whisper", "hubert", "wavlm")
+FAMILIES = ("whisper", "hubert", "wavlm", "transformers")
+"""Plugins with a speech extractor."""
 
 
 def spec_of(family: str) -> ExtractorSpec:
-    """The one extractor that the family's plugin registers."""
+    """The speech extractor that the family's plugin registers."""
     plugin = importlib.import_module(f"voxelzoo_{family}.plugin")
-    (spec,) = plugin.zoo_register_extractors()
+    (spec,) = (spec for spec in plugin.zoo_register_extractors() if spec.modality == "audio")
     assert isinstance(spec, ExtractorSpec)
     return spec
 

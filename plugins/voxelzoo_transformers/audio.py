@@ -427,7 +427,7 @@ class WaveformEncoder(SpeechEncoder):
         self.normalise = normalise
         self.dtype = next(model.parameters()).dtype
         config: Any = model.config
-        self.pre_norm = bool(getattr(config, "do_stable_layer_norm", False))
+        self.pre_norm = "StableLayerNorm" in type(self.model.encoder).__name__
         self.convs = tuple(zip(config.conv_kernel, config.conv_stride, strict=True))
         for module in list(model.modules()):  # weights that would be worked out at every pass
             if is_parametrized(module, "weight"):
@@ -540,10 +540,17 @@ class WaveformExtractor(SpeechExtractor):
     def check_window(self) -> None:
         """The first window, one stride long, must hold a frame."""
         convs = list(zip(self.config.conv_kernel, self.config.conv_stride, strict=True))
+        if conv_frames(self.shortest_window(), convs) < 1:
+            raise self.too_short()
+
+    def shortest_window(self) -> int:
+        """Samples of the first window."""
         rule = self.rule
-        shortest = rule.length if rule.full_context else min(rule.length, rule.stride)
-        if conv_frames(round(shortest * self.rate), convs) < 1:
-            raise UsageError(
-                f"stride {shortest:g} s: the first window would be too short for one frame of "
-                f"{self.request.model.name} (25 ms); use a longer stride or full_context"
-            )
+        return round((rule.length if rule.full_context else rule.stride) * self.rate)
+
+    def too_short(self) -> UsageError:
+        """Says that the first window holds no frame."""
+        return UsageError(
+            f"stride {self.rule.stride:g} s: the first window would be too short for one frame of "
+            f"{self.request.model.name} (25 ms); use a longer stride or full_context"
+        )

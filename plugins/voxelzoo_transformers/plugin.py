@@ -26,6 +26,26 @@ TINY = ModelEntry(
     },
 )
 
+TINY_SPEECH = ModelEntry(
+    name="tiny-wav2vec2",
+    plugin="transformers",
+    extractor="speech",
+    modality="audio",
+    n_layers=2,
+    embed_dim=32,
+    sample_rate_hz=16000,
+    architecture={
+        "model_type": "wav2vec2",
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 48,
+        "conv_dim": [16] * 7,
+        "num_conv_pos_embeddings": 16,
+        "num_conv_pos_embedding_groups": 4,
+    },
+)
+
 
 @hookimpl
 def zoo_register_extractors() -> Iterable[ExtractorSpec]:
@@ -52,4 +72,37 @@ def zoo_register_extractors() -> Iterable[ExtractorSpec]:
         options=TEXT_OPTIONS,
         schemes=("surprisal",),
         tiny=replace(TINY, name="tiny-surprisal", extractor="surprisal", n_layers=0, embed_dim=2),
+    )
+    yield ExtractorSpec(
+        name="speech",
+        target="voxelzoo_transformers.speech:SpeechModelExtractor",
+        modality="audio",
+        summary="wav2vec 2.0, data2vec-audio and w2v-BERT 2.0 at the end of causal windows.",
+        requires=("torch", "torchaudio", "transformers"),
+        options=("window", "stride", "full_context"),
+        tiny=TINY_SPEECH,
+    )
+
+
+@hookimpl
+def zoo_register_models() -> Iterable[ModelEntry]:
+    """``gpt2-surprisal``: the baseline, without a row of its own for each model.
+
+    Others are ``surprisal:ORG/NAME``.
+    """
+    yield ModelEntry(
+        name="gpt2-surprisal",
+        plugin="transformers",
+        extractor="surprisal",
+        family="surprisal",
+        modality="text",
+        repo="openai-community/gpt2",
+        n_parameters=124439808,
+        n_layers=0,
+        embed_dim=2,
+        architecture={"model_type": "gpt2"},
+        license="mit",
+        languages=("en",),
+        reference="https://doi.org/10.1016/j.cognition.2013.02.013",
+        summary="Surprisal and entropy of each word by GPT-2, in bits: the predictability control.",
     )

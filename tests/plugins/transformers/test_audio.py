@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,11 @@ def variant(family: str, **figures: Any) -> ModelEntry:
     model = spec_of(family).tiny
     assert model is not None
     return dataclasses.replace(model, architecture={**model.architecture, **figures})
+
+
+def test_a_network_of_another_kind_is_refused() -> None:
+    with pytest.raises(UsageError, match="'gpt2' is not one of"):
+        extractor_for(variant("transformers", model_type="gpt2"), untrained=True).layers()
 
 
 def plain_loop(
@@ -46,6 +52,12 @@ def plain_loop(
             mask = torch.nn.functional.conv1d(mask, ones, padding=1, stride=2)
             frame = int(mask[0, 0].nonzero().max())
             run, value = network.encoder, heard["input_features"]
+        elif config.model_type == "wav2vec2-bert":
+            bank = transformers.SeamlessM4TFeatureExtractor()(
+                window, sampling_rate=RATE, return_tensors="pt"
+            )
+            frame, value = int(bank["attention_mask"].sum()) - 1, bank["input_features"]
+            run = functools.partial(network, attention_mask=bank["attention_mask"])
         else:
             plain = transformers.Wav2Vec2FeatureExtractor(do_normalize=normalise)
             frame, run = -1, network
@@ -67,6 +79,22 @@ def plain_loop(
             {"do_stable_layer_norm": True, "feat_extract_norm": "layer", "conv_bias": True},
             True,
         ),
+        ("transformers", {}, True),
+        (
+            "transformers",
+            {"do_stable_layer_norm": True, "feat_extract_norm": "layer", "conv_bias": True},
+            True,
+        ),
+        (
+            "transformers",
+            {
+                "model_type": "data2vec-audio",
+                "conv_pos_kernel_size": 5,
+                "num_conv_pos_embeddings": 2,
+            },
+            True,
+        ),
+        ("transformers", {"model_type": "wav2vec2-bert"}, True),
         ("wavlm", {}, False),
         ("wavlm", {"do_stable_layer_norm": True, "feat_extract_norm": "layer"}, True),
     ],

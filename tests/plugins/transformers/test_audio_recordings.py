@@ -15,9 +15,7 @@ from voxelzoo.api import Audio, Story
 @pytest.mark.parametrize(
     ("name", "seconds"), [("jfk.flac", 11.0), ("harvard-sentences-list30.mp3", 54.0)]
 )
-def test_stereo_at_44_kHz_and_mp3_at_8_kHz_are_heard(
-    family: str, name: str, seconds: float
-) -> None:
+def test_stereo_flac_and_coarse_mp3_are_heard(family: str, name: str, seconds: float) -> None:
     path = next((SHARED / "data" / "audio").rglob(name))
     story, extractor = Story(name, audio=Audio(path=path)), tiny(family, window="4", stride="1")
 
