@@ -1,0 +1,1 @@
+"""A voxelzoo plugin: how new each word of a story is."""
