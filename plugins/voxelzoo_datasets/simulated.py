@@ -32,7 +32,7 @@ from voxelzoo.api import (
     content_digest,
 )
 from voxelzoo_datasets import options as typed
-from voxelzoo_datasets.speech import RATE, VOCABULARY, Speech, speak
+from voxelzoo_datasets.speech import RATE, TOPICS, VOCABULARY, Speech, speak
 
 Floats = NDArray[np.float64]
 
@@ -148,7 +148,7 @@ class SimulatedDataset:
         """Signal plus noise: (TR, voxel), or (repeat, TR, voxel) for a test story."""
         self._known_story(story)
         signal, noise_sd = self._signal(subject, story)
-        rng = self._rng("noise", subject, story)
+        rng = self._rng("scanner", subject, story)
         repeats = self.size.repeats if story in self._test else 1
         heard = signal + noise_sd * rng.normal(size=(repeats, *signal.shape))
         return (heard if repeats > 1 else heard[0]).astype(np.float32)
@@ -226,7 +226,10 @@ class SimulatedDataset:
 
     def _context(self, speech: Speech, n: int) -> Floats:
         """Embeddings of the words so far, forgotten exponentially, (step, dimension)."""
-        vectors = self._rng("embedding").normal(size=(len(VOCABULARY), EMBEDDING))
+        rng = self._rng("embedding")
+        vectors = 0.5 * rng.normal(size=(len(VOCABULARY), EMBEDDING))
+        for topic in TOPICS.values():  # words of a topic mean alike
+            vectors[[VOCABULARY.index(word) for word in topic]] += 1.5 * rng.normal(size=EMBEDDING)
         rows = vectors[[VOCABULARY.index(word) for word in speech.words.text]]
         forget = np.exp(-np.arange(0, 5 * MEMORY, STEP) / MEMORY)
         return _convolve(_impulses(speech.words.onsets, rows, n), forget)

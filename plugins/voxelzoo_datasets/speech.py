@@ -29,20 +29,17 @@ _FUNCTION = (
 )
 
 _TOPICS = {
-    "sea": "boat wave harbor captain sail storm rope anchor island tide gull deck sailor fish "
-    "shore salt wind drift net reef",
-    "kitchen": "bread oven butter onion kettle spoon plate supper sugar pepper flour recipe stove "
-    "knife apple honey cream soup table cook",
-    "school": "teacher lesson pencil paper window desk chalk book pupil answer question bell ruler "
-    "library letter story number exam corner page",
-    "forest": "tree branch river fox owl moss stone path leaf shadow deer berry root cabin axe "
-    "lantern snow hill meadow trail",
-    "city": "street taxi tower market corridor elevator office station ticket bridge traffic "
+    "outdoors": "boat tree wave river harbor fox captain branch sail owl storm moss rope stone "
+    "anchor path island leaf tide shadow gull deer deck berry sailor root fish cabin shore axe "
+    "salt lantern wind snow drift hill net meadow reef trail",
+    "home": "bread mother oven father butter sister onion brother kettle baby spoon cousin plate "
+    "wedding supper dinner sugar uncle pepper grandma flour birthday recipe kiss stove laugh knife "
+    "promise apple photo honey garden cream cradle soup memory table holiday cook kin",
+    "town": "street taxi tower market corridor elevator office station ticket bridge traffic "
     "neighbor doorman subway crowd signal bakery corner siren hotel",
-    "music": "violin singer drum piano concert melody rhythm stage chorus trumpet audience guitar "
-    "dancer opera record tune applause conductor string whistle",
-    "family": "mother father sister brother baby cousin wedding dinner uncle grandma birthday kiss "
-    "laugh promise photo garden cradle memory holiday kin",
+    "lessons": "teacher violin lesson singer pencil drum paper piano window concert desk melody "
+    "chalk rhythm book stage pupil chorus answer trumpet question audience bell guitar ruler "
+    "dancer library opera letter record story tune number applause exam conductor page whistle",
 }
 
 FUNCTION_WORDS = tuple(_FUNCTION.split())
@@ -126,7 +123,7 @@ def _tell(rng: np.random.Generator, seconds: float) -> Words:
 
 
 def _zipf(rng: np.random.Generator, words: tuple[str, ...]) -> str:
-    weights = 1 / (np.arange(len(words)) + 4)
+    weights = 1 / (np.arange(len(words)) + 1)
     return words[int(np.searchsorted(np.cumsum(weights / weights.sum()), rng.random()))]
 
 
