@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -48,6 +48,9 @@ STRIDE = 0.1
 
 TILE = 100
 """Frames (2 s) whose convolutions are worked out together on a CPU: they fit its cache."""
+
+GPU_BATCH = 32
+"""Windows of a forward pass on a GPU; halved where they do not fit."""
 
 OPTIONS = ("window", "stride", "full_context")
 """Settings that every speech extractor reads; for its :class:`ExtractorSpec`."""
@@ -137,7 +140,9 @@ class SpeechEncoder(ABC):
     """A loaded network that hears windows of sound."""
 
     batch: int = 8
-    """Windows a forward pass."""
+    """Windows that are prepared together, sharing what they have in common."""
+    together: int = 2
+    """Windows of them that go through the blocks at once."""
     equal_lengths: bool = True
     """Windows of one batch must have one length."""
 
@@ -152,17 +157,34 @@ class SpeechEncoder(ABC):
     def states(self, batch: Batch, layers: Sequence[int]) -> Tensor:
         """States of ``layers`` at the last frame of each window: (layer, window, unit)."""
         hidden, read = self.embed(batch)
-        rows = torch.arange(len(batch), device=hidden.device)
+        few = zip(hidden.split(self.together), read.split(self.together), strict=True)
+        return torch.cat([self._walk(hidden, read, layers) for hidden, read in few], dim=1)
+
+    def _walk(self, hidden: Tensor, read: Tensor, layers: Sequence[int]) -> Tensor:
         deepest = max(layers)
-        kept = {0: hidden[rows, read]}
+        kept = {0: at_frame(hidden, read)[:, 0]}
         for layer, block in enumerate(self.blocks()[:deepest], start=1):
             if layer == deepest:
                 kept[layer] = block(hidden, read)[:, 0]
             else:
                 hidden = block(hidden, None)
-                if layer in layers:
-                    kept[layer] = hidden[rows, read]
+                kept[layer] = at_frame(hidden, read)[:, 0]
         return torch.stack([kept[layer] for layer in layers])
+
+    def sized_for(self, device: str) -> Self:
+        """Itself, with batches that suit the device.
+
+        A CPU does best when a block's widest activations stay near its cache; a GPU wants work.
+        """
+        if torch.device(device).type != "cpu":
+            self.batch = self.together = GPU_BATCH
+        return self
+
+    def halve(self, size: int) -> int:
+        """Makes batches smaller than one of ``size`` windows, which did not fit; their new size."""
+        self.batch = size // 2
+        self.together = min(self.together, self.batch)
+        return self.batch
 
 
 def at_frame(hidden: Tensor, read: Tensor | None) -> Tensor:
@@ -238,7 +260,7 @@ class SpeechExtractor(ABC):
         for line in examine(audio, self.rate):
             self.request.notify(line)
         if self._encoder is None:
-            self._encoder = self.open()
+            self._encoder = self.open().sized_for(self.request.device)
         stream = SoundStream(audio, self.rate)
         done = 0
         while done < len(windows):
@@ -262,11 +284,11 @@ class SpeechExtractor(ABC):
                 f"{name}: out of memory with one window of {self.rule.length:g} s; use a shorter "
                 "window, --dtype bfloat16 or another device"
             ) from None
-        self._encoder.batch = size // 2
+        smaller = self._encoder.halve(size)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         self.request.notify(
-            f"{name}: out of memory; going on with batches of {size // 2} windows, not {size}"
+            f"{name}: out of memory; going on with batches of {smaller} windows, not {size}"
         )
 
     def close(self) -> None:
@@ -374,18 +396,22 @@ def attention(module: Any, query: Tensor, hidden: Tensor, bias: Bias | None = No
 
 
 def _attend_by_head(q: Tensor, k: Tensor, v: Tensor, bias: Bias | None) -> Tensor:
-    """Attention as three plain products a head: twice as fast as torch's in bfloat16 on a CPU.
+    """Attention a head at a time: nearly twice as fast as torch's in bfloat16 on a CPU.
 
-    One head's scores stay in the cache. They are rounded to bfloat16, as its inputs were.
+    One head's scores stay in the cache, in memory that is not asked for anew. They are rounded to
+    bfloat16, as what they are made of was; the softmax computes in float32.
     """
-    out = torch.empty_like(q)
+    out = torch.empty(q.shape, dtype=q.dtype)
     q = q * q.shape[-1] ** -0.5
+    scores = torch.empty(q.shape[-2], k.shape[-2], dtype=q.dtype)
+    weights = torch.empty_like(scores)
     for window in range(q.shape[0]):
         for head in range(q.shape[1]):
-            scores = q[window, head] @ k[window, head].T
+            torch.mm(q[window, head], k[window, head].T, out=scores)
             if bias is not None:
                 scores += bias.of(window, head)
-            out[window, head] = scores.softmax(-1) @ v[window, head]
+            torch.softmax(scores, -1, out=weights)
+            torch.mm(weights, v[window, head], out=out[window, head])
     return out
 
 

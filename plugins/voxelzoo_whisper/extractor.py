@@ -29,6 +29,9 @@ from voxelzoo_transformers.loading import load_model
 SILENCE = -10.0
 """Log10 power of silence: power is floored at 1e-10."""
 
+SPARE = 2
+"""Frames of the encoder beyond which its convolutions do not reach."""
+
 RANGE = 8.0
 """Decades below its loudest moment that a window keeps."""
 
@@ -99,11 +102,18 @@ class WhisperEncoder(SpeechEncoder):
     def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Spectrogram, convolutions and positions."""
         model = self.model
-        heard = gelu(model.conv1(self.mel(batch).to(self.dtype)))
-        heard = gelu(model.conv2(heard)).transpose(1, 2)
-        hidden = heard + model.embed_positions.weight[: heard.shape[1]]
+        mel = self.mel(batch).to(self.dtype)
+        n = model.embed_positions.num_embeddings
+        # The silence that fills the 30 s sounds the same throughout: the convolutions hear a short
+        # one, and a frame from within it stands for the rest.
+        longest = max(window.stop - window.start for window in batch.windows)
+        heard = min(self.last_frame(longest) + 1 + SPARE, n - 2 * SPARE)
+        mel = torch.cat([mel[:, :, : 2 * heard], mel[:, :, -4 * SPARE :]], dim=2)
+        hidden = gelu(model.conv2(gelu(model.conv1(mel)))).transpose(1, 2)
+        same = hidden[:, heard : heard + 1].expand(-1, n - hidden.shape[1], -1)
+        hidden = torch.cat([hidden[:, :heard], same, hidden[:, heard:]], dim=1)
         read = [self.last_frame(window.stop - window.start) for window in batch.windows]
-        return hidden, torch.tensor(read, device=hidden.device)
+        return hidden + model.embed_positions.weight, torch.tensor(read, device=hidden.device)
 
     def last_frame(self, n_samples: int) -> int:
         """The last frame that ``n_samples`` of sound reach through the convolutions.

@@ -282,3 +282,14 @@ def test_half_precision_keeps_every_layers_direction(
     norms = np.linalg.norm(exact, axis=-1) * np.linalg.norm(rough, axis=-1)
     cosine = ((exact * rough).sum(axis=-1) / norms).mean(axis=1)
     assert (cosine >= 0.999).all(), cosine
+
+
+@pytest.mark.parametrize("stride", [14.9, 15.0])
+def test_whisper_hears_up_to_its_thirty_seconds(stride: float) -> None:
+    """Where little or no silence follows the sound, and where much does."""
+    model, sound = variant("whisper"), noise(30.0)
+    extractor = extractor_for(model, untrained=True, window="30", stride=str(stride))
+    states = all_states(extractor, story_of(sound))
+    expected = plain_loop(model, sound, 30.0, stride, normalise=False)
+    for found, wanted in zip(states, expected, strict=True):
+        assert np.linalg.norm(found - wanted) / np.linalg.norm(wanted) < 1e-4
