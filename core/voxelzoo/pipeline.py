@@ -194,8 +194,8 @@ def with_layers(entry: ModelEntry, dataset: Dataset) -> ModelEntry:
     try:
         with np.load(story.features[entry.name], allow_pickle=False) as file:
             shape = file["states"].shape
-    except (KeyError, OSError, ValueError, TypeError):
-        return entry  # absent or damaged: the extractor says which and how
+    except Exception:
+        return entry  # absent, or damaged in any way: the extractor says which and how
     return replace(entry, n_layers=shape[0] - 1 if len(shape) == 3 else 0, embed_dim=shape[-1])
 
 

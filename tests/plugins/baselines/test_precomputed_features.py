@@ -21,6 +21,7 @@ from voxelzoo.api import (
     Story,
 )
 from voxelzoo_baselines.features import PrecomputedFeatures, read_features
+from zoo_cli import Zoo
 
 
 def extractor(n_layers: int | None = None) -> PrecomputedFeatures:
@@ -133,3 +134,18 @@ def test_any_damage_is_named_or_harmless(tmp_path: Path, at: float, patch: bytes
         said = str(error)
     assert str(path) in said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04 and no more", b"", b"\x93NUMPY\x01\x00"])
+def test_the_command_line_names_the_damaged_file(tmp_path: Path, zoo: Zoo, content: bytes) -> None:
+    (tmp_path / "dataset.yaml").write_text(
+        "{name: mini, tr: 2.0, start: 0.0, stories: {train: [one]}, subjects: [ann]}"
+    )
+    folder = tmp_path / "stories" / "one" / "features"
+    folder.mkdir(parents=True)
+    (folder / "mine.npz").write_bytes(content)
+    (tmp_path / "responses" / "ann").mkdir(parents=True)
+    np.save(tmp_path / "responses" / "ann" / "one.npy", np.zeros((80, 2)))
+    ended = zoo("run", "--plugin", "features/mine", "--dataset", tmp_path)
+    assert ended.code == DataError.exit_code
+    assert str(folder / "mine.npz") in ended.err

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import RidgeCV
 
-from voxelzoo.api import Dataset, ExtractorRequest, NotFoundError, UsageError
+from voxelzoo.api import (
+    Dataset,
+    ExtractorRequest,
+    NotFoundError,
+    StateBlock,
+    Story,
+    UsageError,
+)
 from voxelzoo_baselines.extractors import MelSpectrogram, WordRate
 from voxelzoo_baselines.plugin import zoo_register_models
 from voxelzoo_datasets.simulated import (
@@ -126,7 +134,20 @@ def test_noise_follows_nothing_before_it(simulated: SimulatedDataset) -> None:
     assert abs(columnwise_r(rows[1:], rows[:-1]).mean()) < 5 / np.sqrt(rows.size)
 
 
-def predict(dataset: SimulatedDataset, extractor: MelSpectrogram | WordRate) -> Floats:
+class WordIdentity:
+    """One column a word of the vocabulary: all that a text model could know of a word alone."""
+
+    def times(self, story: Story) -> Floats:
+        return story.need_words().times
+
+    def extract(self, story: Story, layers: Sequence[int]) -> Iterator[StateBlock]:
+        said = [VOCABULARY.index(word) for word in story.need_words().text]
+        yield StateBlock(0, np.eye(len(VOCABULARY), dtype=np.float32)[said][None])
+
+
+def predict(
+    dataset: SimulatedDataset, extractor: MelSpectrogram | WordRate | WordIdentity
+) -> Floats:
     """r of ridge on the extractor's features by Lanczos with delays 1 to 4, (voxel,)."""
 
     def design(name: str) -> Floats:
@@ -135,7 +156,8 @@ def predict(dataset: SimulatedDataset, extractor: MelSpectrogram | WordRate) -> 
         lag = (clock.times[:, None] - extractor.times(story)) / clock.tr
         kernel = np.where(np.abs(lag) <= 3, np.sinc(lag) * np.sinc(lag / 3), 0)
         rows = kernel @ states
-        rows = (rows - rows.mean(axis=0)) / rows.std(axis=0)
+        spread = rows.std(axis=0)
+        rows = (rows - rows.mean(axis=0)) / np.where(spread > 0, spread, 1)
         empty = np.zeros_like(rows)
         return np.concatenate([np.concatenate([empty[:d], rows[:-d]]) for d in (1, 2, 3, 4)], 1)
 
@@ -162,6 +184,16 @@ def test_each_feature_predicts_what_it_drives_and_no_noise(seed: str) -> None:
     n_voxels, n_test = (drivers == "noise").sum(), dataset.clock("test01").n_trs
     for r in (by_rate, by_mel):
         assert abs(r[drivers == "noise"].mean()) < 4 / np.sqrt(n_voxels * n_test)
+
+
+def test_words_predict_context_better_than_their_rate_does() -> None:
+    dataset = SimulatedDataset(None, stories="8", test_stories="2", subjects="1")
+    row = next(row for row in zoo_register_models() if row.name == "word-rate")
+    context = np.array(dataset.drivers()) == "context"
+    by_identity = predict(dataset, WordIdentity())[context].mean()
+    by_rate = predict(dataset, WordRate(ExtractorRequest(model=row)))[context].mean()
+    assert by_identity > 0.35
+    assert by_identity > by_rate + 0.15
 
 
 def test_haemodynamic_response_peaks_at_five_seconds() -> None:
