@@ -202,7 +202,7 @@ def _fit_predict(
         raise DataError("no voxel has finite, varying training responses")
     prediction = np.full((len(X_test), Y.shape[1]), np.nan, dtype=np.float32)
     # Threads that share small matrices spend their time waiting for each other.
-    with threadpool_limits(1 if X.size + Y.size < SMALL else None, user_api="blas"):
+    with threadpool_limits(1 if X.size + Y.size < SMALL else None):
         regressor.fit(X, Y[:, usable], groups=groups)
         prediction[:, usable] = np.asarray(regressor.predict(X_test))
     fitted = getattr(regressor, "alpha_", None)
