@@ -102,7 +102,7 @@ def test_more_stories_leave_the_others_as_they_were() -> None:
 
 @pytest.mark.parametrize("seed", ["0", "3"])
 def test_ceiling_is_what_the_true_signal_reaches(seed: str) -> None:
-    dataset = SimulatedDataset(None, seed=seed, seconds="75", test_stories="12", stories="1")
+    dataset = SimulatedDataset(None, seed=seed, seconds="75", test_stories="6", stories="1")
     stories = dataset.test_stories()
     signal = np.concatenate([dataset.signal("sub-02", s) for s in stories])
     heard = np.concatenate([dataset.responses("sub-02", s).mean(axis=0) for s in stories])
@@ -110,7 +110,7 @@ def test_ceiling_is_what_the_true_signal_reaches(seed: str) -> None:
     noise = np.array(dataset.drivers()) == "noise"
     assert (declared[noise] == 0).all()
     assert (signal[:, noise] == 0).all()
-    # The sampling error of r over 600 TRs is (1 - r^2) / sqrt(600).
+    # The sampling error of r over n TRs is (1 - r^2) / sqrt(n).
     error = (reached - declared)[~noise] / ((1 - declared[~noise] ** 2) / np.sqrt(len(signal)))
     assert np.abs(error).max() < 5
     assert abs(error.mean()) < 5 / np.sqrt(error.size)
