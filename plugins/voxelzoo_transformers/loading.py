@@ -12,8 +12,12 @@ import os
 # Before transformers is imported: a pickled checkpoint would otherwise start a background upload.
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
 
+import atexit
 import hashlib
+import importlib.util
+import shutil
 import socket
+import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -24,7 +28,7 @@ from urllib.request import getproxies
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import AutoConfig, PretrainedConfig
+from transformers import AutoConfig, BitsAndBytesConfig, PretrainedConfig
 from transformers.utils import logging as transformers_logging
 
 from voxelzoo.api import (
@@ -43,6 +47,9 @@ transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+DEVICE_MAPS = ("auto", "balanced", "sequential", "cpu", "disk")
+"""How accelerate may spread a network."""
 
 SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken")
 """Configuration and tokenizer: what a repository holds beside weights."""
@@ -294,24 +301,63 @@ def load_model(
     """The network, in evaluation mode, in the dtype asked for, on the device asked for.
 
     Random weights are drawn on the CPU from ``request.seed``, whatever the device, and leave the
-    global random state as it was.
+    global random state as it was. Of the request's options, ``device_map`` (``auto``, ``balanced``,
+    ``sequential``, ``cpu`` or ``disk``) spreads trained weights by accelerate over GPUs, memory and
+    disk, and ``quantize`` (``8bit`` or ``4bit``) loads them by bitsandbytes.
     """
     dtype = as_dtype(request.dtype)
     device = checked_device(request.device)
+    placement = _placement(request, device, dtype)
     if request.untrained:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(request.seed)
             model = auto_class.from_config(config, dtype=dtype)
     else:
-        model = _load_trained(request, auto_class, config, dtype)
+        model = _load_trained(request, auto_class, config, dtype, placement)
     model.requires_grad_(False)
     model.eval()
-    loaded: torch.nn.Module = model.to(device)
+    loaded: torch.nn.Module = model if placement else model.to(device)
     return loaded
 
 
+def _placement(
+    request: ExtractorRequest, device: torch.device, dtype: torch.dtype
+) -> dict[str, Any]:
+    """Arguments of ``from_pretrained`` for weights that are spread out or quantised."""
+    name, asked = request.model.name, request.options.get("device_map")
+    bits = request.options.get("quantize")
+    if asked is None and bits is None:
+        return {}
+    if request.untrained:
+        raise UsageError(f"{name}: device_map and quantize are for trained weights")
+    if asked not in (None, *DEVICE_MAPS):
+        raise UsageError(f"{name}: device_map {asked!r}: use one of {', '.join(DEVICE_MAPS)}")
+    if bits not in (None, "8bit", "4bit"):
+        raise UsageError(f"{name}: quantize {bits!r}: use 8bit or 4bit")
+    spread = {"": asked} if asked in ("cpu", "disk") else asked or {"": str(device)}
+    placement: dict[str, Any] = {"device_map": spread}
+    if asked is not None:
+        placement["offload_folder"] = tempfile.mkdtemp(prefix="zoo-offload-")
+        atexit.register(shutil.rmtree, placement["offload_folder"], ignore_errors=True)
+    if bits is not None:
+        if importlib.util.find_spec("bitsandbytes") is None:
+            raise MissingError(
+                f"{name}: quantize={bits} needs bitsandbytes; run 'pip install bitsandbytes'"
+            )
+        placement["quantization_config"] = BitsAndBytesConfig(
+            load_in_8bit=bits == "8bit",
+            load_in_4bit=bits == "4bit",
+            bnb_4bit_compute_dtype=dtype,
+        )
+    return placement
+
+
 def _load_trained(
-    request: ExtractorRequest, auto_class: Any, config: PretrainedConfig, dtype: torch.dtype
+    request: ExtractorRequest,
+    auto_class: Any,
+    config: PretrainedConfig,
+    dtype: torch.dtype,
+    placement: Mapping[str, Any],
 ) -> Any:
     folder = checkpoint_folder(request)
     weights = weight_files(folder, request.model.weights_format)
@@ -324,6 +370,7 @@ def _load_trained(
             trust_remote_code=_trusted(request),
             local_files_only=True,
             output_loading_info=True,
+            **placement,
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise DataError(

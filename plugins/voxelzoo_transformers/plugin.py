@@ -7,7 +7,15 @@ from dataclasses import replace
 
 from voxelzoo.api import ExtractorSpec, ModelEntry, hookimpl
 
-TEXT_OPTIONS = ("context", "state", "output", "batch_tokens")
+TEXT_OPTIONS = (
+    "context",
+    "state",
+    "output",
+    "look_ahead",
+    "batch_tokens",
+    "device_map",
+    "quantize",
+)
 """Settings of :class:`voxelzoo_transformers.text.CausalLMExtractor`."""
 
 

@@ -97,7 +97,8 @@ class LayerReader:
     def device(self) -> torch.device:
         """Where token ids go."""
         device: torch.device = self.model.get_input_embeddings().weight.device
-        return device
+        # Weights kept elsewhere are brought in by accelerate, which moves the ids after them.
+        return torch.device("cpu") if device.type == "meta" else device
 
     @torch.inference_mode()
     def __call__(self, ids: Tensor, layers: Sequence[int], reading: TokensRead) -> list[Tensor]:

@@ -14,11 +14,11 @@ from transformers import AutoModel, AutoModelForCausalLM, PretrainedConfig
 
 from voxelzoo.api import (
     ExtractorRequest,
-    PluginError,
     StateBlock,
     Story,
     UsageError,
     WindowPolicy,
+    ZooError,
     parse_window_policy,
 )
 from voxelzoo_transformers.loading import load_config, load_model, source_fingerprint
@@ -35,6 +35,9 @@ DEFAULT_CONTEXT = {
 STATES = ("last", "mean")
 """A word's state is its last token's, or the mean over its tokens."""
 
+BLOCK_BYTES = 32 * 2**20
+"""States of a batch, all layers asked for, take about this at most, or one pass at least."""
+
 OUTPUTS = {"states": (), "surprisal": (0,), "entropy": (1,), "predictions": (0, 1)}
 """What is given: states, or these columns of the predictions as the one layer 0."""
 
@@ -44,8 +47,10 @@ class CausalLMExtractor:
 
     Options: ``context``, a window policy (see :func:`voxelzoo.api.parse_window_policy`); ``state``,
     ``last`` (default) or ``mean``, of a word's tokens; ``output``, ``states`` (default) or what the
-    network foretold: ``surprisal``, ``entropy`` or ``predictions``, both; ``batch_tokens``, tokens
-    fed at a time, which changes no value.
+    network foretold: ``surprisal``, ``entropy`` or ``predictions``, both; ``look_ahead``, ``yes``
+    for a network that is not causal: then each word is a pass of its own, which ends with it;
+    ``batch_tokens``, tokens fed at a time, which changes no value; ``device_map`` and ``quantize``,
+    see :func:`voxelzoo_transformers.loading.load_model`.
     """
 
     default_output = "states"
@@ -56,6 +61,8 @@ class CausalLMExtractor:
         output = request.options.get("output", self.default_output)
         self._output = _one_of("output", output, OUTPUTS)
         self.batch_tokens = _positive("batch_tokens", request.options.get("batch_tokens", "2048"))
+        look_ahead = request.options.get("look_ahead", "no")
+        self._look_ahead = _one_of("look_ahead", look_ahead, ("no", "yes")) == "yes"
         self._reader: LayerReader | None = None
         self._has_head = False
         self._read: tuple[str, Reading] | None = None
@@ -78,6 +85,7 @@ class CausalLMExtractor:
             "first_tokens": list(self.first_tokens()),
             "context": str(self.context),
             **({"state": self._state} if self._output == "states" else {"output": self._output}),
+            "look_ahead": self._look_ahead,
         }
 
     def times(self, story: Story) -> NDArray[np.float64]:
@@ -136,6 +144,7 @@ class CausalLMExtractor:
             read = read_words_as_released if released else read_words
             found = read(words, self.tokenizer.encode, self.context)
             self._check_room(story, found)
+            self._say_cost(story, found)
             self._read = (words.digest, found)
         return self._read[1]
 
@@ -146,6 +155,16 @@ class CausalLMExtractor:
                 f"{self.request.model.name}: context {self.context} needs {longest} tokens of "
                 f"story {story.name!r} at once, but the network has {self.room} positions for "
                 f"them; sawtooth:{self.room}:{self.room // 2} fits"
+            )
+
+    def _say_cost(self, story: Story, reading: Reading) -> None:
+        """Says where a policy feeds the story many times over."""
+        passes = [len(one) for one in reading.passes(shared=not self._look_ahead)]
+        times = sum(passes) / len(reading.ids)
+        if times > 3:
+            self.request.notify(
+                f"{self.request.model.name}: context {self.context} reads story {story.name!r} "
+                f"{times:.0f} times over: {len(passes)} passes, {sum(passes)} tokens"
             )
 
     def extract(self, story: Story, layers: Sequence[int]) -> Iterator[StateBlock]:
@@ -170,19 +189,50 @@ class CausalLMExtractor:
         """
         reading = self.reading(story)
         reader = self.load(with_head=predictions)
-        for batch in batches(list(reading.passes()), self.batch_tokens):
-            rows = slice(batch[0].rows.start, batch[-1].rows.stop)
+        passes = list(reading.passes(shared=not self._look_ahead))
+        done = 0
+        while done < len(passes):
+            batch = next_batch(passes, done, self._tokens_at_once(layers), self._look_ahead)
             ids, tokens = self.feed(reading, batch)
             foretold = np.zeros((0, 2), dtype=np.float32)
-            if predictions:
-                found, foretold = self._foretell(reading, batch, ids, layers, tokens)
-            else:
-                found = reader(ids.to(reader.device), layers, tokens)
+            try:
+                if predictions:
+                    found, foretold = self._foretell(reading, batch, ids, layers, tokens)
+                else:
+                    found = reader(ids.to(reader.device), layers, tokens)
+            except RuntimeError as error:
+                self._shrink(error, batch)
+                continue
             width = found[0].shape[1] if found else 0
+            rows = slice(batch[0].rows.start, batch[-1].rows.stop)
             states = np.empty((len(layers), rows.stop - rows.start, width), dtype=np.float32)
-            for layer, state in enumerate(found):
-                states[layer] = state.float().cpu().numpy()
+            for layer in range(len(layers)):
+                states[layer] = found.pop(0).float().cpu().numpy()
             yield StateBlock(rows.start, states), foretold
+            done += len(batch)
+
+    def _tokens_at_once(self, layers: Sequence[int]) -> int:
+        """Tokens to feed: fewer where many layers are kept, so that a block stays of one size."""
+        a_token = 4 * int(self.config.hidden_size) * max(1, len(layers))
+        return min(self.batch_tokens, max(1, BLOCK_BYTES // a_token))
+
+    def _shrink(self, error: RuntimeError, batch: Sequence[Pass]) -> None:
+        """Halves the batch where memory ran out; raises what went wrong otherwise."""
+        if not (isinstance(error, torch.OutOfMemoryError) or "can't allocate" in str(error)):
+            raise error
+        name, longest = self.request.model.name, max(map(len, batch))
+        if len(batch) == 1:
+            raise ZooError(
+                f"{name}: out of memory with one context of {longest} tokens; use a shorter "
+                "--context, --dtype bfloat16, --model-option device_map=auto or another device"
+            ) from None
+        self.batch_tokens = longest * (len(batch) // 2)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self.request.notify(
+            f"{name}: out of memory; going on with {len(batch) // 2} contexts at a time, "
+            f"not {len(batch)}"
+        )
 
     def feed(self, reading: Reading, batch: Sequence[Pass]) -> tuple[Tensor, TokensRead]:
         """Token ids (pass, token) of a batch, and which of them to read.
@@ -254,10 +304,12 @@ class CausalLMExtractor:
             auto_class = AutoModelForCausalLM if with_head else AutoModel
             model = load_model(self.request, auto_class, self.config)
             reader = LayerReader(model, self._n_layers)
-            if not reader.check(self.request.model.name, int(self.config.vocab_size)):
-                raise PluginError(
-                    f"{self.request.model.name}: {type(model).__name__} looks ahead; it is not a "
-                    "causal language model"
+            causal = reader.check(self.request.model.name, int(self.config.vocab_size))
+            if not causal and not self._look_ahead:
+                raise UsageError(
+                    f"{self.request.model.name}: {type(model).__name__} looks ahead, so a state "
+                    "would know the words to come; with --model-option look_ahead=yes each word "
+                    "is read by a pass that ends with it"
                 )
             self._reader, self._has_head = reader, with_head
         return self._reader
@@ -273,17 +325,20 @@ class PredictionExtractor(CausalLMExtractor):
     default_output = "predictions"
 
 
-def batches(passes: Sequence[Pass], tokens: int) -> Iterator[list[Pass]]:
-    """Consecutive passes, as many as fit into ``tokens`` when filled up to the longest."""
-    batch: list[Pass] = []
-    longest = 0
-    for one in passes:
+def next_batch(
+    passes: Sequence[Pass], start: int, tokens: int, alike: bool = False
+) -> Sequence[Pass]:
+    """Passes from ``start`` on, as many as fit into ``tokens`` when filled up to the longest.
+
+    ``alike``: of one length only, so that nothing is filled up.
+    """
+    stop, longest = start + 1, len(passes[start])
+    for one in passes[stop:]:
         longest = max(longest, len(one))
-        if batch and longest * (len(batch) + 1) > tokens:
-            yield batch
-            batch, longest = [], len(one)
-        batch.append(one)
-    yield batch
+        if longest * (stop + 1 - start) > tokens or (alike and len(one) != len(passes[start])):
+            break
+        stop += 1
+    return passes[start:stop]
 
 
 def _one_of(name: str, value: str, known: Collection[str]) -> str:

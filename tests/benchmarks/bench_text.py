@@ -23,7 +23,7 @@ import torch
 from voxelzoo.api import ExtractorRequest, ModelEntry, Story, Words
 from voxelzoo.host import load_host
 from voxelzoo.registry import load_catalogue
-from voxelzoo_transformers.text import batches
+from voxelzoo_transformers.text import next_batch
 
 PEAK = {"NVIDIA H200": 989e12, "NVIDIA H100": 989e12, "NVIDIA A100": 312e12}
 """Dense bf16 FLOP/s that the maker states."""
@@ -65,10 +65,11 @@ def measure(row: ModelEntry, arguments: argparse.Namespace) -> dict[str, Any]:
     reading = extractor.reading(story)
     layers = list(extractor.layers())
     model = extractor.load().model
-    feeds = [
-        extractor.feed(reading, batch)[0].to(arguments.device)
-        for batch in batches(list(reading.passes()), extractor.batch_tokens)
-    ]
+    passes, feeds, done = list(reading.passes()), [], 0
+    while done < len(passes):
+        batch = next_batch(passes, done, extractor.batch_tokens)
+        feeds.append(extractor.feed(reading, batch)[0].to(arguments.device))
+        done += len(batch)
     chosen = np.linspace(0, len(reading) - 1, arguments.sample).astype(int)
     first = list(extractor.first_tokens())
     contexts = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
 
 import numpy as np
@@ -21,10 +22,12 @@ from text_models import (
     tiny_row,
 )
 from voxelzoo.api import (
+    MissingError,
     ModelEntry,
     PluginError,
     Story,
     UsageError,
+    ZooError,
     parse_window_policy,
     read_textgrid,
 )
@@ -189,22 +192,91 @@ def test_an_option_that_makes_no_sense_is_refused(options: dict[str, str], messa
         extractor_for(tiny_row("opt"), **options).fingerprint()
 
 
-def test_a_network_that_looks_ahead_is_refused() -> None:
-    row = ModelEntry(
-        name="tiny-bert",
-        plugin="transformers",
-        modality="text",
-        architecture={
-            "model_type": "bert",
-            "num_hidden_layers": 2,
-            "hidden_size": 32,
-            "num_attention_heads": 4,
-            "intermediate_size": 64,
-            "vocab_size": 320,
-        },
-    )
-    with pytest.raises(PluginError, match="looks ahead"):
-        all_states(extractor_for(row), story_of("once upon a time"))
+BERT = ModelEntry(
+    name="tiny-bert",
+    plugin="transformers",
+    modality="text",
+    causal=False,
+    architecture={
+        "model_type": "bert",
+        "num_hidden_layers": 2,
+        "hidden_size": 32,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "vocab_size": 320,
+    },
+)
+
+
+def test_a_network_that_looks_ahead_is_refused_without_leave() -> None:
+    with pytest.raises(UsageError, match=r"looks ahead.* look_ahead=yes"):
+        all_states(extractor_for(BERT), story_of("once upon a time"))
+
+
+def test_with_leave_each_word_is_a_pass_that_ends_with_it() -> None:
+    words = babble(40)
+    extractor = extractor_for(BERT, look_ahead="yes", context="sawtooth:12:6")
+    found = all_states(extractor, story_of(words))
+    reading = extractor.reading(story_of(words))
+    contexts = [
+        reading.ids[start : last + 1].tolist()
+        for start, last in zip(reading.start, reading.last, strict=True)
+    ]
+    assert_same_states(found, naive_states(request_for(BERT), contexts))
+    other = all_states(extractor, story_of([*words[:20], *["never"] * 20]))
+    np.testing.assert_allclose(found[:, :20], other[:, :20], rtol=1e-4, atol=1e-6)
+
+
+def test_sliding_says_what_it_costs() -> None:
+    said: list[str] = []
+    extractor = extractor_for(tiny_row("opt"), context="sliding:32", notify=said.append)
+    extractor.times(story_of(["word"] * 200))
+    assert any("reads story 'tale' 27 times over: 169 passes, 5408 tokens" in line for line in said)
+
+
+def test_where_memory_runs_out_the_batch_is_halved_and_the_states_are_the_same() -> None:
+    story = story_of(babble(120))
+    whole = all_states(extractor_for(tiny_row("opt"), context="sawtooth:16:8"), story)
+    said: list[str] = []
+    extractor = extractor_for(tiny_row("opt"), context="sawtooth:16:8", notify=said.append)
+    real = extractor.load().model.forward
+
+    def small(input_ids: torch.Tensor, **kwargs: object) -> object:
+        if len(input_ids) > 3:
+            raise torch.OutOfMemoryError
+        return real(input_ids=input_ids, **kwargs)
+
+    extractor.load().model.forward = small
+    assert_same_states(all_states(extractor, story), whole)
+    assert any("out of memory; going on with" in line for line in said)
+
+    def never(**kwargs: object) -> object:
+        raise torch.OutOfMemoryError
+
+    extractor.load().model.forward = never
+    with pytest.raises(ZooError, match="out of memory with one context of"):
+        all_states(extractor, story)
+
+
+@needs_shared
+@pytest.mark.parametrize("where", ["cpu", "disk", "auto"])
+def test_weights_spread_by_accelerate_give_the_same_states(where: str) -> None:
+    story = story_of("once upon a time there was a little girl")
+    here = all_states(extractor_for(STORIES260K, untrained=False), story)
+    spread = extractor_for(STORIES260K, untrained=False, device_map=where)
+    assert_same_states(all_states(spread, story), here)
+
+
+@needs_shared
+def test_quantised_loading_is_refused_where_it_cannot_be_done() -> None:
+    story = story_of("once upon a time")
+    with pytest.raises(UsageError, match="quantize '3bit'"):
+        all_states(extractor_for(STORIES260K, untrained=False, quantize="3bit"), story)
+    with pytest.raises(UsageError, match="are for trained weights"):
+        all_states(extractor_for(tiny_row("opt"), quantize="8bit"), story)
+    if importlib.util.find_spec("bitsandbytes") is None:
+        with pytest.raises(MissingError, match="pip install bitsandbytes"):
+            all_states(extractor_for(STORIES260K, untrained=False, quantize="8bit"), story)
 
 
 def test_the_tokenizer_used_is_said_and_is_part_of_the_key() -> None:
