@@ -175,6 +175,7 @@ def _download(name: str, repo: str, revision: str | None, patterns: Sequence[str
             snapshot_download(
                 repo,
                 revision=revision,
+                cache_dir=hub_cache(),
                 allow_patterns=list(patterns),
                 ignore_patterns=["*/*"],
             )

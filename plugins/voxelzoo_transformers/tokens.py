@@ -17,7 +17,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from voxelzoo.api import DataError, ExtractorRequest, MissingError, PluginError, local_snapshot
+from voxelzoo.api import (
+    DataError,
+    ExtractorRequest,
+    MissingError,
+    PluginError,
+    is_local,
+    local_snapshot,
+)
 from voxelzoo_transformers.loading import (
     checkpoint_folder,
     fetch_small_files,
@@ -180,7 +187,8 @@ def load_tokenizer(request: ExtractorRequest, vocabulary: int) -> Tokenizer:
     source = model.tokenizer or model.repo
     folder = local_snapshot(source, None if model.tokenizer else model.revision) if source else None
     if folder is None or not any((folder / file).is_file() for file in _TOKENIZER_FILES):
-        if request.untrained and not (model.tokenizer and folder):
+        named_folder = model.tokenizer is not None and is_local(model.tokenizer)
+        if request.untrained and not named_folder:
             return BuiltInTokenizer(vocabulary)
         folder = _fetch(request)
     assert source is not None

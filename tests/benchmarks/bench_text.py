@@ -14,7 +14,7 @@ import argparse
 import importlib
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,16 +39,20 @@ def story_of(n: int) -> Story:
     return Story("benchmark", words=Words(text, onsets, onsets + 0.3))
 
 
-def seconds(run: Callable[[], object], device: str, repeats: int) -> float:
-    """Median time of a call, in seconds, after one that warms up."""
-    taken = []
+def seconds(runs: Sequence[Callable[[], object]], device: str, repeats: int) -> list[float]:
+    """Median time of each, in seconds, in turns after a first that warms up.
+
+    In turns, so that whatever else the machine does falls on all alike.
+    """
+    taken: list[list[float]] = [[] for _ in runs]
     for _ in range(repeats + 1):
-        started = time.perf_counter()
-        run()
-        if device.startswith("cuda"):
-            torch.cuda.synchronize()
-        taken.append(time.perf_counter() - started)
-    return statistics.median(taken[1:])
+        for run, times in zip(runs, taken, strict=True):
+            started = time.perf_counter()
+            run()
+            if device.startswith("cuda"):
+                torch.cuda.synchronize()
+            times.append(time.perf_counter() - started)
+    return [statistics.median(times[1:]) for times in taken]
 
 
 def measure(row: ModelEntry, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -93,9 +97,10 @@ def measure(row: ModelEntry, arguments: argparse.Namespace) -> dict[str, Any]:
         for _ in extractor.extract(story, layers):
             pass
 
-    bare = seconds(alone, arguments.device, arguments.repeats)
-    full = seconds(ours, arguments.device, arguments.repeats)
-    naive = seconds(one_pass_a_word, arguments.device, 1) / len(contexts) * len(reading)
+    bare, full, sampled = seconds(
+        [alone, ours, one_pass_a_word], arguments.device, arguments.repeats
+    )
+    naive = sampled / len(contexts) * len(reading)
     fed = sum(ids.numel() for ids in feeds)
     parameters = sum(p.numel() for p in model.parameters())
     found = {

@@ -298,5 +298,8 @@ def test_an_untrained_network_reads_with_the_rows_tokenizer_where_it_is_here() -
     assert "merges.txt" in extractor.fingerprint()["tokenizer"]["files"]
     assert len(extractor.reading(story_of("unbelievable rabbits")).ids) > 2
     small = replace(row, architecture={**row.architecture, "vocab_size": 300})
+    absent = replace(row, tokenizer="./no-such-folder")
+    with pytest.raises(MissingError, match=r"tokenizer \./no-such-folder is not in"):
+        extractor_for(absent).fingerprint()
     with pytest.raises(PluginError, match="50257 tokens but the network knows 300"):
         extractor_for(small).fingerprint()
