@@ -12,14 +12,34 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pluggy
+
+from voxelzoo.errors import (
+    DataError,
+    MissingError,
+    NotFoundError,
+    PluginError,
+    UsageError,
+    ZooError,
+)
+from voxelzoo.specs import (
+    API_OLDEST,
+    API_VERSION,
+    AlignerSpec,
+    DatasetSpec,
+    ExtractorSpec,
+    Modality,
+    ModelEntry,
+    RegressorSpec,
+    Spec,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from scipy.sparse import csc_array
 
     from voxelzoo.sound import SoundStream, examine, n_samples_at
     from voxelzoo.stimuli import (
@@ -48,186 +68,8 @@ if TYPE_CHECKING:
         parse_window_policy,
     )
 
-API_VERSION = 1
-"""The contract this host speaks. A spec carries the version its plugin was written for."""
-
-API_OLDEST = 1
-"""The oldest contract this host still accepts."""
-
 hookimpl = pluggy.HookimplMarker("voxelzoo")
 """Marks a function of a plugin as the implementation of a ``zoo_*`` hook."""
-
-Modality = Literal["text", "audio", "any"]
-"""What a model needs of a story: its words, its sound, or (``any``) neither or both."""
-
-# --------------------------------------------------------------------------------------- errors
-
-
-class ZooError(Exception):
-    """An expected failure: one line that says what is wrong, where, and the mend.
-
-    The command line prints it without a traceback and exits with :attr:`exit_code`.
-    """
-
-    exit_code = 1
-
-
-class UsageError(ZooError):
-    """An option or argument has a value that makes no sense (exit code 2)."""
-
-    exit_code = 2
-
-
-class NotFoundError(ZooError):
-    """A name is unknown or ambiguous (exit code 3)."""
-
-    exit_code = 3
-
-
-class PluginError(ZooError):
-    """A plugin or a registry is invalid (exit code 4)."""
-
-    exit_code = 4
-
-
-class MissingError(ZooError):
-    """A dependency or a model's weights are not on this machine (exit code 5)."""
-
-    exit_code = 5
-
-
-class DataError(ZooError):
-    """A dataset or stimulus is damaged, or would make a wrong fit (exit code 6)."""
-
-    exit_code = 6
-
-
-# ---------------------------------------------------------------------------------------- specs
-
-
-@dataclass(frozen=True)
-class ModelEntry:
-    """One row of the catalogue: a checkpoint, or a feature space that needs none.
-
-    Rows come from ``registry.yaml``, from a plugin's ``zoo_register_models`` and from users'
-    overlays; all are validated alike. Figures are those of the network as it is used here (for
-    Whisper: the encoder).
-    """
-
-    name: str
-    """Short name, such as ``whisper-large``; the canonical one is ``plugin/name``."""
-    plugin: str
-    """Entry-point name of the plugin that runs it."""
-    modality: Modality
-    extractor: str | None = None
-    """The plugin's extractor, where it registers more than one."""
-    family: str | None = None
-    """Models that differ by size alone share a family; the plugin's name where not given."""
-    repo: str | None = None
-    """Hub id ``org/name``, or a local folder. ``None`` for models without weights."""
-    revision: str | None = None
-    """40-hex commit of the hub repository. ``None``: explicitly unpinned."""
-    tokenizer: str | None = None
-    """Hub id or folder of the tokenizer, where it is not in ``repo``."""
-    n_parameters: int | None = None
-    n_layers: int | None = None
-    """Transformer blocks. Hidden states are ``n_layers + 1``: state 0 precedes the first block."""
-    embed_dim: int | None = None
-    """Width of a hidden state, in units."""
-    architecture: Mapping[str, Any] = field(default_factory=dict)
-    """Configuration that rebuilds the network without its weights (``model_type`` and figures)."""
-    sample_rate_hz: int | None = None
-    causal: bool = True
-    """The state of a moment depends on nothing later."""
-    in_paper: bool = False
-    """Used in Antonello, Vaidya and Huth (2023)."""
-    license: str | None = None
-    gated: bool = False
-    weights_format: Literal["safetensors", "pickle"] = "safetensors"
-    trust_remote_code: bool = False
-    languages: tuple[str, ...] = ()
-    release_date: str | None = None
-    reference: str | None = None
-    citation: str | None = None
-    summary: str | None = None
-    aliases: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-
-    @property
-    def id(self) -> str:
-        """Canonical id, ``plugin/name``."""
-        return f"{self.plugin}/{self.name}"
-
-
-@dataclass(frozen=True)
-class ExtractorSpec:
-    """Names an extractor: what turns a story into states.
-
-    ``target`` is ``"package.module:Class"``; the host calls it with an :class:`ExtractorRequest`
-    and gets an :class:`Extractor`. ``tiny`` is a very small model of the family, which the
-    conformance kit builds untrained and puts through every check.
-    """
-
-    name: str
-    target: str
-    modality: Modality
-    summary: str
-    api_version: int = API_VERSION
-    tiny: ModelEntry | None = None
-    requires: tuple[str, ...] = ()
-    """Top-level packages that must be importable before it runs."""
-    options: tuple[str, ...] = ()
-    """Settings it reads from :attr:`ExtractorRequest.options`; the host passes no other."""
-    schemes: tuple[str, ...] = ()
-    """Prefixes by which it takes any checkpoint: with ``hf``, the name ``hf:org/name`` is a model
-    whose ``repo`` is ``org/name``; ``hf:org/name@revision`` pins it. No row is needed."""
-
-
-@dataclass(frozen=True)
-class AlignerSpec:
-    """Names an aligner: states at their times onto scan times.
-
-    ``target(**options)`` is an :class:`Aligner`.
-    """
-
-    name: str
-    target: str
-    summary: str
-    api_version: int = API_VERSION
-
-
-@dataclass(frozen=True)
-class RegressorSpec:
-    """Names a regressor: ``target(**options)`` is a :class:`Regressor`.
-
-    ``delays="self"`` says that the class takes a ``delays`` parameter and forms the FIR delays
-    itself, within groups; otherwise (``"host"``) it is given a design that has them.
-    """
-
-    name: str
-    target: str
-    summary: str
-    api_version: int = API_VERSION
-    delays: Literal["host", "self"] = "host"
-
-
-@dataclass(frozen=True)
-class DatasetSpec:
-    """Names a dataset: ``target(path, **options)`` is a :class:`Dataset`.
-
-    ``path`` is ``None`` for a dataset that needs none. ``recognise`` looks at a folder and says
-    whether it has this dataset's layout; it must be quick and import nothing heavy.
-    """
-
-    name: str
-    target: str
-    summary: str
-    api_version: int = API_VERSION
-    recognise: Callable[[Path], bool] | None = None
-    needs_path: bool = True
-
-
-Spec = ExtractorSpec | AlignerSpec | RegressorSpec | DatasetSpec
 
 # ------------------------------------------------------------------------------------ protocols
 
@@ -301,10 +143,11 @@ class Aligner(Protocol):
 
     def weights(
         self, times: NDArray[np.float64], scan_times: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    ) -> NDArray[np.float64] | csc_array:
         """Matrix (TR, time) that takes states at ``times`` (s) to ``scan_times`` (s).
 
-        Being linear, it is applied block by block while extraction runs.
+        Being linear, it is applied block by block while extraction runs. Dense, or sparse where
+        a story is long: two hours at 10 Hz make a dense one of 2 GB.
         """
         ...
 

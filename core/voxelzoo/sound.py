@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voxelzoo.api import DataError
+from voxelzoo.errors import DataError
 from voxelzoo.stimuli import Audio
 
 Samples = NDArray[np.float32]

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from voxelzoo.api import DataError
+from voxelzoo.errors import DataError
 
 Floats = NDArray[np.float64]
 

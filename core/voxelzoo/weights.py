@@ -9,7 +9,7 @@ import json
 import os
 from pathlib import Path
 
-from voxelzoo.api import ModelEntry
+from voxelzoo.specs import ModelEntry
 
 WHOLE = {"safetensors": "model.safetensors", "pickle": "pytorch_model.bin"}
 """File of an unsharded checkpoint, by weights format."""

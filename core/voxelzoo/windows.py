@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from voxelzoo.api import UsageError
+from voxelzoo.errors import UsageError
 
 # ----------------------------------------------------------------------------------------- text
 
