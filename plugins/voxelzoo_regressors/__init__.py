@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from voxelzoo_regressors.bootstrap import BootstrapRidge
     from voxelzoo_regressors.ridge import Ridge
+    from voxelzoo_regressors.stacking import Stacking
 
-__all__ = ["BootstrapRidge", "Ridge"]
+_HOMES = {
+    "BootstrapRidge": "bootstrap",
+    "Ridge": "ridge",
+    "Stacking": "stacking",
+}
+
+__all__ = ["BootstrapRidge", "Ridge", "Stacking"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Ridge":
-        from voxelzoo_regressors.ridge import Ridge
-
-        return Ridge
-    if name == "BootstrapRidge":
-        from voxelzoo_regressors.bootstrap import BootstrapRidge
-
-        return BootstrapRidge
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -86,7 +86,7 @@ def decompose(design: Design, intercept: bool = True) -> Decomposition:
     """Decomposes the smaller of the design's two Gram matrices.
 
     Directions with less than ``eps * max(shape)`` of the largest eigenvalue are dropped: the
-    design says nothing along them. ``eps`` is that of the design's own precision.
+    design says nothing along them.
     """
     n, p = design.n_rows, design.n_features
     exact = design.to(torch.float64)
@@ -98,7 +98,7 @@ def decompose(design: Design, intercept: bool = True) -> Decomposition:
     elif intercept:
         gram.addr_(design.mean, design.mean, alpha=-n)
     s, vectors = _eigh(gram)
-    least = torch.finfo(design.X.dtype).eps * max(n, p) * max(float(s[-1]), 0.0)
+    least = torch.finfo(torch.float64).eps * max(n, p) * max(float(s[-1]), 0.0)
     keep = s > least
     s, vectors = s[keep].flip(0), vectors[:, keep].flip(1)
     log.debug("decomposed %d x %d, rank %d, %s path", n, p, len(s), path)
@@ -214,7 +214,7 @@ class Sweep:
     def _profiles(self) -> tuple[Tensor, Tensor]:
         """(profile, rank) in ``dtype``, and (alpha, profile + 2) coefficients of a residual in
         terms of the profiles' products, the response, and what is outside the design's span."""
-        tolerance = {torch.float64: 1e-13}.get(self.dtype, 1e-5)
+        tolerance = 1e-13 if self.dtype == torch.float64 else 1e-4
         if self._product_dtype == torch.bfloat16:
             tolerance = 1e-3
         rows, mix, removed = profiles(self.decomposition.s, self.alphas, tolerance)
@@ -285,11 +285,11 @@ class Sweep:
                 # One alpha at a time, so that its block stays in cache between passes.
                 if score.needs == "residual":
                     error = solvers[i] @ residual
-                    found = score.of(yy_centred, none, none, error.square_().sum(0), n)
+                    found = score.of(yy_centred, none, none, _squares(error), n)
                 else:
                     prediction = torch.addmm(y, solvers[i], residual, alpha=-1)
                     py = torch.mul(prediction, y, out=work).sum(0)
-                    found = score.of(yy, prediction.square_().sum(0), py, none, n)
+                    found = score.of(yy, _squares(prediction), py, none, n)
                 total[i] += torch.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)
         return total / len(self.folds)
 
@@ -333,6 +333,11 @@ class Sweep:
         alpha = torch.tensor(self.alphas, dtype=s.dtype, device=s.device)
         kept, removed = s / (s + alpha), alpha / (s + alpha)
         return kept.to(self.dtype)[:, choice], removed.to(self.dtype)[:, choice]
+
+
+def _squares(values: Tensor) -> Tensor:
+    """Sum of squares over rows; overwrites ``values``."""
+    return torch.mul(values, values, out=values).sum(0)
 
 
 def _as_slice(rows: Tensor) -> Tensor | slice:

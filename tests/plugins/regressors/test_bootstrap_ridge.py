@@ -23,7 +23,7 @@ def test_weights_and_scores_equal_the_reference() -> None:
 
 def test_alphas_are_squared_and_chosen_on_held_out_chunks() -> None:
     rng = np.random.default_rng(0)
-    X = rng.standard_normal((200, 10))
+    X = rng.standard_normal((200, 40))
     Y = np.hstack([X[:, :1], rng.standard_normal((200, 1)) / 2])
     model = BootstrapRidge(alphas=[0.1, 1000.0], chunklen=10).fit(X, Y)
     np.testing.assert_allclose(model.alpha_, [0.1**2, 1000.0**2])
