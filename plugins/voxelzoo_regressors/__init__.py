@@ -6,17 +6,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from voxelzoo_regressors.banded import BandedRidge
     from voxelzoo_regressors.bootstrap import BootstrapRidge
     from voxelzoo_regressors.ridge import Ridge
     from voxelzoo_regressors.stacking import Stacking
 
 _HOMES = {
+    "BandedRidge": "banded",
     "BootstrapRidge": "bootstrap",
     "Ridge": "ridge",
     "Stacking": "stacking",
 }
 
-__all__ = ["BootstrapRidge", "Ridge", "Stacking"]
+__all__ = ["BandedRidge", "BootstrapRidge", "Ridge", "Stacking"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import sklearn.linear_model
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from voxelzoo.api import MissingError, UsageError
+from voxelzoo_regressors import BandedRidge
+
+himalaya_backend = pytest.importorskip("himalaya.backend")
+
+SPACES = {"first": slice(0, 4), "second": slice(4, 24)}
+
+
+def problem() -> tuple[NDArray, NDArray, NDArray]:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 24)) + 2
+    Y = np.stack([X[:, 0] + X[:, 1], X[:, 4:] @ np.ones(20), X[:, 0]], axis=1)
+    return X, Y + 0.5 * rng.standard_normal(Y.shape) + 1, np.repeat(np.arange(4), 50)
+
+
+def fitted(**options) -> tuple[BandedRidge, NDArray, NDArray, NDArray]:
+    X, Y, groups = problem()
+    Y = np.insert(Y, 1, np.nan, axis=1)
+    return BandedRidge(SPACES, n_iter=10, **options).fit(X, Y, groups=groups), X, Y, groups
+
+
+def test_equals_ridge_on_columns_scaled_by_their_penalties() -> None:
+    model, X, Y, _ = fitted()
+    for v in (0, 2, 3):
+        scaled = X.copy()
+        for i, columns in enumerate(SPACES.values()):
+            scaled[:, columns] /= np.sqrt(model.penalties_[i, v])
+        expected = sklearn.linear_model.Ridge(1.0).fit(scaled, Y[:, v]).predict(scaled)
+        np.testing.assert_allclose(model.predict(X)[:, v], expected, rtol=1e-6)
+
+
+def test_the_space_that_says_nothing_is_penalised_more() -> None:
+    model, *_ = fitted()
+    assert model.penalties_[1, 0] > model.penalties_[0, 0]
+    assert model.penalties_[0, 2] > model.penalties_[1, 2]
+
+
+def test_split_scores_sum_to_the_joint_correlation() -> None:
+    model, X, Y, _ = fitted()
+    shares = model.score_split(X, Y)
+    for v in (0, 2, 3):
+        joint = np.corrcoef(model.predict(X)[:, v], Y[:, v])[0, 1]
+        np.testing.assert_allclose(shares[:, v].sum(), joint)
+    assert shares[0, 0] > 0.9 * shares[:, 0].sum()
+
+
+def test_split_scores_equal_himalayas() -> None:
+    from himalaya.scoring import correlation_score_split
+
+    model, X, Y, _ = fitted()
+    kept = [0, 2, 3]
+    expected = correlation_score_split(Y[:, kept], model.predict_split(X)[:, :, kept])
+    np.testing.assert_allclose(model.score_split(X, Y)[:, kept], expected)
+
+
+def test_undefined_voxels_stay_undefined_and_the_seed_settles_the_search() -> None:
+    model, X, *rest = fitted()
+    assert np.isnan(model.predict(X)[:, 1]).all()
+    assert np.isnan(model.penalties_[:, 1]).all()
+    again = clone(model).fit(X, rest[0], groups=rest[1])
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
+def test_himalayas_backend_is_left_as_it_was() -> None:
+    himalaya_backend.set_backend("torch")
+    try:
+        fitted()
+        assert himalaya_backend.get_backend().name == "torch"
+    finally:
+        himalaya_backend.set_backend("numpy")
+
+
+def test_without_himalaya_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "himalaya.backend", None)
+    with pytest.raises(MissingError, match=r"voxelzoo\[banded\]"):
+        fitted()
+
+
+def test_settings_without_sense_are_refused() -> None:
+    with pytest.raises(UsageError, match="n_iter"):
+        BandedRidge(n_iter=0).fit(np.eye(20), np.eye(20))
