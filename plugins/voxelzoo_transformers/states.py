@@ -165,19 +165,21 @@ class LayerReader:
         ids = torch.arange(PROBE, device=self.device)[None] % vocabulary
         every = torch.arange(PROBE)
         reading = TokensRead(torch.zeros_like(every), every, every, PROBE)
-        found = self(ids, range(self._n_layers + 1), reading)
-        theirs = self.model(input_ids=ids, use_cache=False, output_hidden_states=True)
-        for layer, (ours, state) in enumerate(zip(found, theirs.hidden_states, strict=True)):
+        with self._watched(range(self._n_layers + 1), reading, stop=False) as found:
+            theirs = self.model(input_ids=ids, use_cache=False, output_hidden_states=True)
+        for layer, state in enumerate(theirs.hidden_states):
             if layer == self._n_layers and self._narrowed:
                 continue
-            if not torch.equal(ours, state[0].to(ours.device)):
+            ours = found.get(layer)
+            if ours is None or not torch.equal(ours, state[0].to(ours.device)):
                 raise PluginError(
                     f"{name}: layer {layer} cannot be read from the blocks of "
                     f"{type(self.model).__name__}; this architecture is not supported"
                 )
         ids[0, -1] = (ids[0, -1] + 1) % vocabulary
+        last = found[self._n_layers]
         changed = self(ids, [self._n_layers], reading)[0]
-        return torch.allclose(found[-1][:-1].float(), changed[:-1].float(), rtol=1e-2, atol=1e-3)
+        return torch.allclose(last[:-1].float(), changed[:-1].float(), rtol=1e-2, atol=1e-3)
 
 
 def _find_blocks(model: nn.Module, n_layers: int) -> tuple[nn.Module, nn.ModuleList]:

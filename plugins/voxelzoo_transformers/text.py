@@ -192,7 +192,7 @@ class CausalLMExtractor:
         passes = list(reading.passes(shared=not self._look_ahead))
         done = 0
         while done < len(passes):
-            batch = next_batch(passes, done, self._tokens_at_once(layers), self._look_ahead)
+            batch = next_batch(passes, done, self.tokens_at_once(layers), self._look_ahead)
             ids, tokens = self.feed(reading, batch)
             foretold = np.zeros((0, 2), dtype=np.float32)
             try:
@@ -211,7 +211,7 @@ class CausalLMExtractor:
             yield StateBlock(rows.start, states), foretold
             done += len(batch)
 
-    def _tokens_at_once(self, layers: Sequence[int]) -> int:
+    def tokens_at_once(self, layers: Sequence[int]) -> int:
         """Tokens to feed: fewer where many layers are kept, so that a block stays of one size."""
         a_token = 4 * int(self.config.hidden_size) * max(1, len(layers))
         return min(self.batch_tokens, max(1, BLOCK_BYTES // a_token))

@@ -71,7 +71,7 @@ def measure(row: ModelEntry, arguments: argparse.Namespace) -> dict[str, Any]:
     model = extractor.load().model
     passes, feeds, done = list(reading.passes()), [], 0
     while done < len(passes):
-        batch = next_batch(passes, done, extractor.batch_tokens)
+        batch = next_batch(passes, done, extractor.tokens_at_once(layers))
         feeds.append(extractor.feed(reading, batch)[0].to(arguments.device))
         done += len(batch)
     chosen = np.linspace(0, len(reading) - 1, arguments.sample).astype(int)

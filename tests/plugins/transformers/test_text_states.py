@@ -179,6 +179,34 @@ def test_the_released_protocol_repeats_a_vector_over_silences() -> None:
     assert not np.allclose(states[1:, 2], states[1:, 0])
 
 
+def test_the_released_protocol_with_silences_and_possessives() -> None:
+    """Word by word, by the rule: a counter that silences advance and never enter a context."""
+    rng = np.random.default_rng(3)
+    items = [str(w) for w in rng.choice(["the", "cat", "'s", "don't", "", "on"], 120)]
+    row = tiny_row("opt")
+    extractor = extractor_for(
+        row, protocol="antonello2023", context="sawtooth:12:6:words:code", batch_tokens="60"
+    )
+    found = all_states(extractor, story_of(items))
+
+    said: list[list[int]] = []
+    contexts: list[list[int]] = []
+    lookback = 0
+    for item in items:
+        if item:
+            said.append(extractor.tokenizer.encode(item).ids.tolist())
+            first = max(0, len(said) - 1 - lookback)
+            context = [2, *(token for word in said[first:] for token in word)]
+            if lookback >= 12:
+                lookback = 6
+        lookback += 1
+        if item and item != "'s":
+            contexts.append(context)
+        elif contexts:
+            contexts.append(contexts[-1])
+    assert_same_states(found, naive_states(request_for(row), contexts))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
