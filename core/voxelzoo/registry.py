@@ -310,6 +310,8 @@ def _read_layer(path: Path) -> _Layer:
 def _models(document: Document, complain: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The rows of a file whose outline is right."""
     value = document.value
+    if value is None and document.problems:
+        return  # not even YAML: that is said already
     if not isinstance(value, Mapping):
         complain(1, "not a registry; it must begin with schema_version: 1")
         return

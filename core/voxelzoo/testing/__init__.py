@@ -1,1 +1,9 @@
-"""The conformance kit that plugin authors run."""
+"""The conformance kit that plugin authors run: ``zoo check NAME``, or in pytest
+
+``pytest --pyargs voxelzoo.testing.suite --zoo-plugin NAME``. Everything runs offline, on very
+small random networks.
+"""
+
+from voxelzoo.testing.checks import Check, Report, check_plugin
+
+__all__ = ["Check", "Report", "check_plugin"]
