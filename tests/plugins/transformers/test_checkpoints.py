@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 
-from text_models import request_for, tiny_row
+from shared_data import SHARED, needs_shared
+from text_models import all_states, request_for, story_of, tiny_row
 from voxelzoo.api import (
     MissingError,
     ModelEntry,
@@ -17,6 +24,7 @@ from voxelzoo.api import (
     local_snapshot,
     weights_location,
 )
+from voxelzoo_llama.extractor import LlamaExtractor
 from voxelzoo_transformers.loading import (
     checkpoint_folder,
     load_config,
@@ -144,3 +152,56 @@ def test_an_untrained_networks_key_is_its_configuration() -> None:
     first = source_fingerprint(request_for(tiny_row("opt")))
     assert first == source_fingerprint(request_for(tiny_row("opt")))
     assert first != source_fingerprint(request_for(tiny_row("opt", ffn_dim=65)))
+
+
+STORIES260K = SHARED / "models/stories260K"
+
+
+def states(model: ModelEntry, allow_pickle: bool = False) -> NDArray[np.float32]:
+    request = replace(request_for(model, untrained=False), allow_pickle=allow_pickle)
+    return all_states(LlamaExtractor(request), story_of("once upon a time there was a girl"))
+
+
+@needs_shared
+def test_a_cached_pickled_or_sharded_checkpoint_gives_the_states_of_the_plain_one(
+    cache: Path,
+) -> None:
+    """The same network from a folder, from the hub's cache, from a pickle and from shards."""
+    plain = states(row(plugin="llama", repo=str(STORIES260K)))
+
+    snapshot = cached(cache)
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"):
+        shutil.copyfile(STORIES260K / name, snapshot / name)
+    np.testing.assert_array_equal(states(row(plugin="llama")), plain)
+
+    weights = load_file(snapshot / "model.safetensors")
+    (snapshot / "model.safetensors").unlink()
+    torch.save(weights, snapshot / "pytorch_model.bin")
+    pickled = row(plugin="llama", weights_format="pickle")
+    np.testing.assert_array_equal(states(pickled, allow_pickle=True), plain)
+    with pytest.raises(UsageError, match="--allow-pickle"):
+        states(pickled)
+    (snapshot / "pytorch_model.bin").unlink()
+
+    shards: dict[str, dict[str, torch.Tensor]] = {"one.safetensors": {}, "two.safetensors": {}}
+    where = {}
+    for i, (name, tensor) in enumerate(weights.items()):
+        where[name] = list(shards)[i % 2]
+        shards[where[name]][name] = tensor
+    for file, tensors in shards.items():
+        save_file(tensors, snapshot / file, metadata={"format": "pt"})
+    index = {"metadata": {}, "weight_map": where}
+    (snapshot / "model.safetensors.index.json").write_text(json.dumps(index))
+    np.testing.assert_array_equal(states(row(plugin="llama")), plain)
+
+
+@needs_shared
+def test_half_precision_is_near_and_is_loaded_as_asked() -> None:
+    model = row(plugin="llama", repo=str(STORIES260K))
+    extractor = LlamaExtractor(request_for(model, untrained=False, dtype="bfloat16"))
+    story = story_of("once upon a time there was a girl")
+    half, whole = all_states(extractor, story), states(model)
+    assert extractor.load().model.dtype == torch.bfloat16
+    assert half.dtype == np.float32
+    error = np.linalg.norm(half - whole, axis=-1) / np.linalg.norm(whole, axis=-1)
+    assert 1e-5 < error.max() < 0.1
