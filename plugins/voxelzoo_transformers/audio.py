@@ -448,17 +448,17 @@ class WaveformEncoder(SpeechEncoder):
     norm: the large models), the last one is the residual stream. transformers 4 normed it.
     """
 
-    def __init__(self, model: nn.Module, normalise: bool) -> None:
-        self.model: Any = model
+    def __init__(self, model: Any, normalise: bool) -> None:
+        self.model = model
         self.normalise = normalise
         self.dtype = next(model.parameters()).dtype
-        config: Any = model.config
+        config = model.config
         self.pre_norm = "StableLayerNorm" in type(self.model.encoder).__name__
         self.convs = tuple(zip(config.conv_kernel, config.conv_stride, strict=True))
         for module in list(model.modules()):  # weights that would be worked out at every pass
             if is_parametrized(module, "weight"):
                 remove_parametrizations(module, "weight")
-        positions: Any = self.model.encoder.pos_conv_embed
+        positions = model.encoder.pos_conv_embed
         normed = getattr(positions, "batch_norm", None) is not None
         self._long_conv = (
             LongConvolution(positions.conv) if hasattr(positions, "conv") and not normed else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AutoModel
 
 from voxelzoo_transformers.audio import (
@@ -25,7 +25,7 @@ class WavLMEncoder(WaveformEncoder):
     into scaled dot-product attention as its mask, which computes the same sum in less memory.
     """
 
-    def __init__(self, model: nn.Module, normalise: bool) -> None:
+    def __init__(self, model: Any, normalise: bool) -> None:
         super().__init__(model, normalise)
         self._bias: Tensor | None = None
 
