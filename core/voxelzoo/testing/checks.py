@@ -7,6 +7,7 @@ the next. Nothing is downloaded.
 from __future__ import annotations
 
 import importlib.util
+import os
 import pickle
 import subprocess
 import sys
@@ -111,7 +112,11 @@ def _is_light(record: PluginRecord) -> None:
         f"import sys, {record.module}\nprint(*sorted(set({HEAVY!r}) & set(sys.modules)), sep=', ')"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert ended.returncode == 0, ended.stderr.strip().splitlines()[-1]
     heavy = ended.stdout.strip()
