@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from voxelzoo_regressors.design import Design
+from voxelzoo_regressors.errors import FitError
 from voxelzoo_regressors.folds import Fold
 
 log = logging.getLogger("voxelzoo.ridge")
@@ -235,7 +236,19 @@ class Sweep:
             left.diagonal().add_(1)
             if self.decomposition.intercept:
                 left -= 1 / len(self._Q)
-        return torch.cholesky_inverse(torch.linalg.cholesky(left))[self._scored[fold]]
+        factor, failed = torch.linalg.cholesky_ex(left)
+        least = factor.diagonal().square().min()
+        if failed or least < 1e-12 * left.diagonal().max():
+            raise FitError(
+                f"alpha {alpha:g} is too small for this design: what leaving rows out changes is "
+                "lost in rounding; use larger alphas, or z-score the design"
+            )
+        return torch.cholesky_inverse(factor)[self._scored[fold]]
+
+    def forget_folds(self) -> None:
+        """Frees what only :meth:`scores` uses; it is made again when asked for."""
+        for name in ("_solvers", "_product_basis"):
+            self.__dict__.pop(name, None)
 
     @cached_property
     def _solvers(self) -> list[Tensor]:
@@ -310,7 +323,7 @@ class Sweep:
                 voxels = torch.nonzero(choice == a).squeeze(1)
                 # Y - S r = H Y - (S - I) r, without the difference of two large numbers.
                 change = self._solver(i, self.alphas[a])
-                change[torch.arange(len(scored)), scored] -= 1
+                change[torch.arange(len(scored), device=self.device), scored] -= 1
                 error = change.to(self.dtype) @ residual[held][:, voxels]
                 found[rows[:, None], voxels] = fitted[rows][:, voxels] + mean[voxels] - error
         return found

@@ -171,6 +171,7 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.alpha_ = np.where(usable, np.asarray(alphas)[self._choice], np.nan)
         self._usable = usable
         self._finish(Y)
+        sweep.forget_folds()
         self.path_ = (
             f"{device} {str(sweep.dtype).removeprefix('torch.')}, "
             f"{sweep.decomposition.path}, rank {len(sweep.decomposition.s)}, "
@@ -217,8 +218,9 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """Each block of voxels: its slice, its usable responses on the device, and which those
         are."""
         device, dtype = self._sweep.device, self._sweep.dtype
-        for start in range(0, Y.shape[1], self._block):
-            block = slice(start, min(Y.shape[1], start + self._block))
+        width = self._block  # which may shrink on the way
+        for start in range(0, Y.shape[1], width):
+            block = slice(start, min(Y.shape[1], start + width))
             values = np.ascontiguousarray(Y[:, block])
             with np.errstate(invalid="ignore"):
                 defined = np.isfinite(values).all(axis=0) & (np.ptp(values, axis=0) > 0)
@@ -329,6 +331,13 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         for name, (value, allowed) in choices.items():
             if value not in allowed:
                 raise UsageError(f"ridge: {name}={value!r}; say one of {', '.join(allowed)}")
+        counts = {"block_length": 1, "gap": 0, "voxel_block": 1}
+        for name, least in counts.items():
+            count = getattr(self, name)
+            if name == "voxel_block" and count is None:
+                continue
+            if isinstance(count, bool) or not isinstance(count, int) or count < least:
+                raise UsageError(f"ridge: {name}={count!r}; say a whole number, {least} or more")
         if self.delays is not None and (
             not len(self.delays) or any(int(d) != d or d < 0 for d in self.delays)
         ):
@@ -343,6 +352,11 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _device(self) -> str:
         if self.device != "auto":
+            try:
+                torch.empty(0, device=self.device)
+            except (RuntimeError, AssertionError) as error:
+                reason = str(error).splitlines()[0]
+                raise UsageError(f"ridge: device={self.device!r} is of no use: {reason}") from error
             return self.device
         return "cuda" if torch.cuda.is_available() else "cpu"
 

@@ -15,7 +15,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from shared_data import SHARED, needs_shared
 from voxelzoo.api import Regressor, UsageError
 from voxelzoo.design import delayed
-from voxelzoo_regressors import Ridge, recent
+from voxelzoo_regressors import Ridge, engine, recent
 from voxelzoo_regressors.errors import FitError
 from voxelzoo_regressors.folds import make_folds
 
@@ -191,6 +191,37 @@ def test_undefined_voxels_stay_undefined_and_change_no_other() -> None:
         assert np.isnan(values[:, ~kept]).all()
 
 
+def test_running_out_of_memory_halves_the_blocks_and_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    X, Y, groups = problem(120, 30, n_voxels=150)
+    whole = Ridge(ALPHAS, voxel_block=100).fit(X, Y, groups=groups)
+    real = engine.Sweep.scores
+
+    def greedy(sweep: engine.Sweep, Y: torch.Tensor, score: engine.Score) -> torch.Tensor:
+        if Y.shape[1] > 40:
+            raise torch.OutOfMemoryError
+        return real(sweep, Y, score)
+
+    monkeypatch.setattr(engine.Sweep, "scores", greedy)
+    model = Ridge(ALPHAS, voxel_block=100).fit(X, Y, groups=groups)
+    np.testing.assert_allclose(model.cv_scores_, whole.cv_scores_, atol=1e-10)
+    np.testing.assert_allclose(model.predict(X), whole.predict(X), atol=1e-10)
+
+
+def test_an_alpha_below_working_precision_is_said() -> None:
+    X, Y, groups = problem(60, 200)
+    X[1] = X[0]  # so that rows do not span all responses
+    with pytest.raises(FitError, match="too small"):
+        Ridge([1e-13, 1.0]).fit(X, Y, groups=groups)
+
+
+def test_a_design_without_variance_predicts_the_mean() -> None:
+    _, Y, groups = problem(60, 5)
+    model = Ridge(ALPHAS).fit(np.ones((60, 3)), Y, groups=groups)
+    np.testing.assert_allclose(model.predict(np.ones((2, 3))), Y.mean(axis=0)[None].repeat(2, 0))
+
+
 def test_no_voxel_to_fit_is_said() -> None:
     X, Y, _ = problem(60, 5)
     with pytest.raises(FitError, match="no voxel"):
@@ -280,6 +311,9 @@ def test_in_a_pipeline_and_cloned() -> None:
         {"alpha_convention": "cubed"},
         {"delays": [-1]},
         {"dtype": "float8"},
+        {"gap": -1},
+        {"voxel_block": 0},
+        {"device": "abacus"},
     ],
 )
 def test_settings_without_sense_are_refused_by_name(options: dict) -> None:
