@@ -65,11 +65,10 @@ class SoundStream:
 
     def span(self, start: int, stop: int) -> Samples:
         """Samples ``start..stop``. ``start`` never decreases: what lies before is forgotten."""
+        self._forget(start)
         while self._start + len(self._sound) < stop and not self._ended:
             self._read_on()
-        self._sound = self._sound[start - self._start :]
-        self._start = start
-        self._forget_native()
+            self._forget(start)
         return self._sound[: stop - start]
 
     def ending(self, stop: int) -> Samples:
@@ -107,8 +106,11 @@ class SoundStream:
         end = len(sound) if self._ended else begin + (last - done) * self._out
         self._sound = np.concatenate([self._sound, sound[begin:end]])
 
-    def _forget_native(self) -> None:
-        """Keeps of the native samples what the sound still held, and its margin, come from."""
+    def _forget(self, start: int) -> None:
+        """Lets go of sound before ``start``, and of the native samples that only it came from."""
+        drop = min(start - self._start, len(self._sound))
+        self._sound = self._sound[drop:]
+        self._start += drop
         if self._resample is None:
             return
         first = max(0, self._start // self._out - 3 * self._margin) * self._in

@@ -253,8 +253,11 @@ class SpeechExtractor(ABC):
         times: NDArray[np.float64] = start + stops / self.rate
         return times
 
-    def extract(self, story: Story, layers: Sequence[int]) -> Iterator[StateBlock]:
-        """States of ``layers``, a block a forward pass; memory does not grow with the story."""
+    def extract(self, story: Story, layers: Sequence[int], start: int = 0) -> Iterator[StateBlock]:
+        """States of ``layers``, a block a forward pass; memory does not grow with the story.
+
+        ``start`` is the first row wanted: a run that was cut off goes on from there.
+        """
         audio = story.need_audio()
         windows = self._windows(story)
         for line in examine(audio, self.rate):
@@ -262,7 +265,7 @@ class SpeechExtractor(ABC):
         if self._encoder is None:
             self._encoder = self.open().sized_for(self.request.device)
         stream = SoundStream(audio, self.rate)
-        done = 0
+        done = start
         while done < len(windows):
             few = next_windows(windows, done, self._encoder.batch, self._encoder.equal_lengths)
             try:

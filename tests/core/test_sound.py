@@ -54,6 +54,13 @@ def test_a_long_recording_is_held_in_part_only(tmp_path: Path) -> None:
     for stop in range(16000, 300 * 16000 + 1, 16000):
         stream.span(max(0, stop - 32000), stop)
         held.append(len(stream._sound) + len(stream._native))
+    late = SoundStream(Audio(path=path), 16000)
+    np.testing.assert_allclose(
+        late.span(4_000_000, 4_100_000),
+        Audio(path=path).read(16000)[4_000_000:4_100_000],
+        atol=1e-6,
+    )
+    held.append(len(late._sound) + len(late._native))
     assert max(held) < 70 * 16000
 
 

@@ -293,3 +293,15 @@ def test_whisper_hears_up_to_its_thirty_seconds(stride: float) -> None:
     expected = plain_loop(model, sound, 30.0, stride, normalise=False)
     for found, wanted in zip(states, expected, strict=True):
         assert np.linalg.norm(found - wanted) / np.linalg.norm(wanted) < 1e-4
+
+
+@families
+def test_extraction_goes_on_from_the_row_where_it_was_cut_off(family: str) -> None:
+    story = story_of(noise(3.0, rate=22050), rate=22050)
+    blocks: list[Any] = list(tiny(family, window="0.5").extract(story, [0, 2]))
+    cut = len(blocks) // 2
+    other: Any = tiny(family, window="0.5")
+    rest = list(other.extract(story, [0, 2], start=blocks[cut].start))
+    assert [block.start for block in rest] == [block.start for block in blocks[cut:]]
+    for found, wanted in zip(rest, blocks[cut:], strict=True):
+        np.testing.assert_allclose(found.states, wanted.states, rtol=1e-4, atol=1e-5)
