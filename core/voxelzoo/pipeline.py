@@ -27,7 +27,7 @@ from voxelzoo.api import (
     UsageError,
     ZooError,
 )
-from voxelzoo.datasets import Evaluation
+from voxelzoo.datasets import Evaluation, check_leaks
 from voxelzoo.evaluation import Scores, evaluate, read_responses
 from voxelzoo.extraction import Alignment, Model, aligned_states, build, states_provenance
 from voxelzoo.host import Host, Registered
@@ -79,7 +79,7 @@ class Plan:
 
     @cached_property
     def stimuli(self) -> dict[str, tuple[Story, ScanClock]]:
-        """Every story with its clock, read once."""
+        """Every story with its clock, read once and checked for leaks."""
         found = {}
         for name in self.evaluation.stories:
             clock = self.dataset.clock(name)
@@ -87,6 +87,7 @@ class Plan:
                 self.dataset.story(name),
                 replace(clock, start=clock.start - self.shift),
             )
+        check_leaks(self.evaluation, {name: story for name, (story, _) in found.items()})
         return found
 
     @cached_property

@@ -108,6 +108,15 @@ def test_a_folder_written_by_hand_runs(zoo: Zoo, tmp_path: Path) -> None:
     assert record["best_voxel_r"] > 0.5
 
 
+def test_a_test_story_that_trains_under_another_name_is_refused(zoo: Zoo, tmp_path: Path) -> None:
+    data = write_folder(tmp_path / "mine", {"a": 120, "b": 100, "c": 90}, test=("c",))
+    words = (data / "stories" / "b" / "words.csv").read_text()
+    (data / "stories" / "c" / "words.csv").write_text(words)
+    ended = zoo("run", "--plugin", "word-rate", "--dataset", data)
+    assert ended.code == 6
+    assert "'c' has the same words as training story 'b'" in ended.err
+
+
 def test_one_story_is_cut_into_contiguous_folds(zoo: Zoo, tmp_path: Path) -> None:
     data = write_folder(tmp_path / "mine", {"only": 200})
     run = ("run", "--plugin", "word-rate", "--dataset", data, "--folds", "4", "--gap", "3")
