@@ -243,7 +243,7 @@ def test_later_layers_win_field_by_field_and_every_value_says_where_it_is_from(
     assert sources["gated"] == "default"
 
 
-@pytest.mark.parametrize(("low", "high"), itertools.combinations(range(4), 2))
+@pytest.mark.parametrize(("low", "high"), list(itertools.combinations(range(4), 2)))
 def test_any_layer_beats_any_lower_one(folder: Path, low: int, high: int) -> None:
     paths = [
         folder / "user" / "registry.yaml",
