@@ -32,6 +32,25 @@ def scores(out: bytes) -> list[tuple[Any, ...]]:
     return [(r["key"], r["mean_r"]) for r in json.loads(out)["results"]]
 
 
+def test_control_c_is_one_line_and_130(tmp_path: Path) -> None:
+    running = subprocess.Popen(
+        [*RUN, "--store", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline = time.monotonic() + 120
+    while not finished(tmp_path):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert err == "zoo: interrupted; what was finished is kept\n"
+    assert out == ""
+
+
 @pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     store, other = tmp_path / "store", tmp_path / "other"

@@ -27,6 +27,9 @@ from voxelzoo.cli import (  # noqa: E402
     run,
 )
 
+INTERRUPTED = 130
+"""Exit code that typer gives for Control-C."""
+
 app = typer.Typer(
     name="zoo",
     help="A model zoo for the brain: which network's hidden states predict which voxel, how well, "
@@ -55,9 +58,10 @@ def main() -> None:
     except ZooError as error:
         output.fail(error, as_json="--json" in sys.argv)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted; what was finished is kept", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            print("zoo: interrupted; what was finished is kept", file=sys.stderr)
+        raise
     except BrokenPipeError:
         # The reader has gone (`zoo list | head`): nothing is left to say, nor to flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

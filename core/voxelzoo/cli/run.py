@@ -193,8 +193,6 @@ def _run_all(
     progress: TerminalProgress,
 ) -> RunReport:
     """Every model in turn; one that fails does not stop the others."""
-    from dataclasses import replace
-
     from voxelzoo.extraction import choose_layers
     from voxelzoo.pipeline import RunReport, open_model, run_model, with_layers
 
