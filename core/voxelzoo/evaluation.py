@@ -7,7 +7,7 @@ its regressor.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from voxelzoo.api import DataError, Dataset, Regressor
 from voxelzoo.datasets import ContiguousFolds, Evaluation, HeldOutStories
 from voxelzoo.design import delayed, zscore
 from voxelzoo.protocols import Protocol
-from voxelzoo.scores import ceiling, correlation, signed_square
+from voxelzoo.scores import ceiling, correlation, explained_variance, signed_square
 
 Floats = NDArray[np.floating[Any]]
 
@@ -35,14 +35,64 @@ class Responses:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One stretch of held-out rows: predictions and responses (TR, voxel), repeats if there are."""
+
+    prediction: Floats
+    response: Floats
+    repeats: Floats | None = None
+
+    @property
+    def r(self) -> Floats:
+        """Correlation of each voxel, (voxel,)."""
+        return correlation(self.prediction, self.response)
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How designs are made and fitted."""
+
+    make_regressor: Callable[[], Regressor]
+    delays: Sequence[int]
+    """FIR delays in TRs."""
+    self_delaying: bool = False
+    """The regressor forms the delays, from states as they are and the story of each row."""
+    spaces: Mapping[str, int] | None = None
+    """Feature spaces that are fitted together: the units of each, in order of the states."""
+
+    def columns(self) -> dict[str, slice]:
+        """Columns of the design that each space has."""
+        edges = np.cumsum([0, *(n * len(self.delays) for n in (self.spaces or {}).values())])
+        return {
+            name: slice(int(edges[i]), int(edges[i + 1]))
+            for i, name in enumerate(self.spaces or {})
+        }
+
+    def delay(self, states: Floats) -> Floats:
+        """The delayed design (TR, delay * unit) of states (TR, unit), one space after another."""
+        if self.spaces is None:
+            return delayed(states, self.delays)
+        edges = np.cumsum(list(self.spaces.values()))[:-1]
+        parts = np.split(states, edges, axis=1)
+        return np.concatenate([delayed(part, self.delays) for part in parts], axis=1)
+
+
+@dataclass(frozen=True)
 class Scores:
     """Scores of one model, layer and subject; arrays are (voxel,), NaN where undefined."""
 
     r: Floats
+    r2: Floats
+    """Share of the held-out variance that is predicted; negative where the mean does better."""
     ceiling: Floats | None
     alpha: Floats | None
-    per_part: Mapping[str, Floats]
-    """r of each held-out story, or of each fold."""
+    cv_r: Floats | None
+    """Out-of-fold correlation within the training data, where the regressor gives it: what a layer
+    may be chosen by."""
+    weights: Floats | None
+    """(voxel, space): weights of stacked feature spaces."""
+    parts: Mapping[str, Part]
+    """What was held out: each story, or each fold."""
     n_train: int
     n_test: int
 
@@ -53,13 +103,27 @@ class Scores:
 
     def arrays(self) -> dict[str, Floats]:
         """Every array by name, as kept in the store."""
-        named = {"r": self.r, "signed_r2": self.signed_r2}
+        named = {"r": self.r, "signed_r2": self.signed_r2, "r2": self.r2}
         if self.ceiling is not None:
             with np.errstate(divide="ignore", invalid="ignore"):
                 named |= {"ceiling": self.ceiling, "r_normalised": self.r / self.ceiling}
         if self.alpha is not None:
             named["alpha"] = self.alpha
-        return named | {f"r_{part}": r for part, r in self.per_part.items()}
+        if self.cv_r is not None:
+            named["cv_r"] = self.cv_r
+        if self.weights is not None:
+            named["weights"] = self.weights
+        return named | {f"r_{name}": part.r for name, part in self.parts.items()}
+
+    def predictions(self) -> dict[str, Floats]:
+        """Held-out predictions and responses (TR, voxel) of each part, and its repeats if any."""
+        named: dict[str, Floats] = {}
+        for name, part in self.parts.items():
+            named[f"prediction_{name}"] = part.prediction.astype(np.float32)
+            named[f"response_{name}"] = part.response.astype(np.float32)
+            if part.repeats is not None:
+                named[f"repeats_{name}"] = part.repeats.astype(np.float32)
+        return named
 
 
 def read_responses(
@@ -90,10 +154,9 @@ def read_responses(
 def evaluate(
     evaluation: Evaluation,
     protocol: Protocol,
-    delays: Sequence[int],
+    fitting: Fitting,
     states: Mapping[str, Floats],
     responses: Mapping[str, Responses],
-    make_regressor: Callable[[], Regressor],
 ) -> Scores:
     """Scores of the states (TR, unit) of each story against one subject's responses."""
     _check_widths("states", "units", {story: each.shape[1] for story, each in states.items()})
@@ -101,8 +164,8 @@ def evaluate(
         "responses", "voxels", {story: each.mean.shape[1] for story, each in responses.items()}
     )
     if isinstance(evaluation, HeldOutStories):
-        return _evaluate_stories(evaluation, protocol, delays, states, responses, make_regressor)
-    return _evaluate_folds(evaluation, delays, states, responses, make_regressor)
+        return _evaluate_stories(evaluation, protocol, fitting, states, responses)
+    return _evaluate_folds(evaluation, fitting, states, responses)
 
 
 def _check_widths(what: str, unit: str, widths: Mapping[str, int]) -> None:
@@ -119,10 +182,9 @@ def _check_widths(what: str, unit: str, widths: Mapping[str, int]) -> None:
 def _evaluate_stories(
     evaluation: HeldOutStories,
     protocol: Protocol,
-    delays: Sequence[int],
+    fitting: Fitting,
     states: Mapping[str, Floats],
     responses: Mapping[str, Responses],
-    make_regressor: Callable[[], Regressor],
 ) -> Scores:
     skip = protocol.skip_test_trs
     for story in evaluation.test:
@@ -132,92 +194,141 @@ def _evaluate_stories(
                 f"drops its first {skip}"
             )
     across = protocol.delays_cross_stories
-    X = _design([states[story] for story in evaluation.train], delays, across)
-    X_test = _design([states[story][skip:] for story in evaluation.test], delays, across)
+    train = Rows.of([states[story] for story in evaluation.train], fitting, across)
+    test = Rows.of([states[story][skip:] for story in evaluation.test], fitting, across)
     Y = np.concatenate([responses[story].mean for story in evaluation.train])
-    Y_test = [responses[story].mean[skip:] for story in evaluation.test]
-    groups = np.repeat(
-        np.arange(len(evaluation.train)), [len(states[story]) for story in evaluation.train]
-    )
-    prediction, alpha = _fit_predict(make_regressor(), X, Y, X_test, groups)
-    edges = np.cumsum([len(part) for part in Y_test])[:-1]
-    parts = zip(evaluation.test, np.split(prediction, edges), Y_test, strict=True)
+    # Folds are stories, whether or not delays stop at their borders.
+    fitted = _fit_predict(fitting, train, Y, test)
+    edges = np.cumsum([len(states[story]) - skip for story in evaluation.test])[:-1]
+    parts = {
+        story: Part(prediction, responses[story].mean[skip:], _after(responses[story], skip))
+        for story, prediction in zip(
+            evaluation.test, np.split(fitted.prediction, edges), strict=True
+        )
+    }
+    joined = np.concatenate([part.response for part in parts.values()])
     return Scores(
-        r=correlation(prediction, np.concatenate(Y_test)),
-        ceiling=_ceiling([responses[story].repeats for story in evaluation.test], skip, protocol),
-        alpha=alpha,
-        per_part={story: correlation(part, y) for story, part, y in parts},
-        n_train=len(X),
-        n_test=len(X_test),
+        r=correlation(fitted.prediction, joined),
+        r2=explained_variance(fitted.prediction, joined),
+        ceiling=_ceiling([part.repeats for part in parts.values()], protocol),
+        alpha=fitted.alpha,
+        cv_r=fitted.cv_r,
+        weights=fitted.weights,
+        parts=parts,
+        n_train=len(train.X),
+        n_test=len(test.X),
     )
+
+
+def _after(responses: Responses, skip: int) -> Floats | None:
+    return None if responses.repeats is None else responses.repeats[:, skip:]
 
 
 def _evaluate_folds(
     evaluation: ContiguousFolds,
-    delays: Sequence[int],
+    fitting: Fitting,
     states: Mapping[str, Floats],
     responses: Mapping[str, Responses],
-    make_regressor: Callable[[], Regressor],
 ) -> Scores:
-    X = _design([states[evaluation.story]], delays, across=False)
+    # Rows of a fold come from the middle of a story, whose delays reach back into the rest of it.
+    X = fitting.delay(zscore(np.asarray(states[evaluation.story])))
+    plain = replace(fitting, self_delaying=False)
     Y = responses[evaluation.story].mean
-    found, alphas, n_train = [], [], len(X)
-    for train, test in evaluation.folds(len(X)):
+    parts, fits, n_train = {}, [], len(X)
+    for i, (train, test) in enumerate(evaluation.folds(len(X)), start=1):
         groups = evaluation.inner_groups(train, len(X))
-        prediction, alpha = _fit_predict(make_regressor(), X[train], Y[train], X[test], groups)
-        found.append(correlation(prediction, Y[test]))
-        alphas.append(alpha)
+        fits.append(_fit_predict(plain, Rows(X[train], groups), Y[train], Rows(X[test])))
+        parts[f"fold{i}"] = Part(fits[-1].prediction, Y[test])
         n_train = min(n_train, len(train))
-    known = [alpha for alpha in alphas if alpha is not None]
+    # Each fold has a fit, so an offset, of its own: joined predictions would be correlated with
+    # those offsets. The mean over folds is not.
+    alphas = [fit.alpha for fit in fits if fit.alpha is not None]
+    inner = [fit.cv_r for fit in fits if fit.cv_r is not None]
+    weights = [fit.weights for fit in fits if fit.weights is not None]
     return Scores(
-        # Each fold has a fit, so an offset, of its own: joined predictions would be correlated
-        # with those offsets. The mean over folds is not.
-        r=np.mean(found, axis=0),
+        r=np.mean([part.r for part in parts.values()], axis=0),
+        r2=np.mean([explained_variance(p.prediction, p.response) for p in parts.values()], axis=0),
         ceiling=None,
-        alpha=np.exp(np.mean(np.log(known), axis=0)) if known else None,
-        per_part={f"fold{i + 1}": r for i, r in enumerate(found)},
+        alpha=np.exp(np.mean(np.log(alphas), axis=0)) if alphas else None,
+        cv_r=np.mean(inner, axis=0) if inner else None,
+        weights=np.mean(weights, axis=0) if weights else None,
+        parts=parts,
         n_train=n_train,
         n_test=len(X),
     )
 
 
-def _design(stories: Sequence[Floats], delays: Sequence[int], across: bool) -> Floats:
-    """(TR, delay * unit): each story z-scored, delayed within itself or, if asked, across."""
-    standard = [zscore(np.asarray(states)) for states in stories]
-    if across:
-        return delayed(np.concatenate(standard), delays)
-    return np.concatenate([delayed(states, delays) for states in standard])
+@dataclass(frozen=True)
+class Rows:
+    """Rows given to a regressor: features (TR, feature), and the group of each."""
+
+    X: Floats
+    groups: NDArray[np.intp] | None = None
+    stretches: NDArray[np.intp] | None = None
+    """(TR,): within which the regressor is to form delays; ``None`` where they are in ``X``."""
+
+    @classmethod
+    def of(cls, stories: Sequence[Floats], fitting: Fitting, across: bool) -> Rows:
+        """Stories, each z-scored, with delays within each or, if asked, across."""
+        standard = [zscore(np.asarray(states)) for states in stories]
+        groups = np.repeat(np.arange(len(stories)), [len(states) for states in stories])
+        if fitting.self_delaying and not across:
+            return cls(np.concatenate(standard), groups, groups)
+        if across:
+            return cls(fitting.delay(np.concatenate(standard)), groups)
+        return cls(np.concatenate([fitting.delay(states) for states in standard]), groups)
 
 
-def _fit_predict(
-    regressor: Regressor, X: Floats, Y: Floats, X_test: Floats, groups: NDArray[np.intp]
-) -> tuple[Floats, Floats | None]:
-    """Predictions (TR, voxel) and alphas (voxel,); voxels that cannot be fitted are NaN.
+@dataclass(frozen=True)
+class _Fit:
+    """Predictions (TR, voxel), and what the regressor says of each voxel (voxel,)."""
+
+    prediction: Floats
+    alpha: Floats | None
+    cv_r: Floats | None
+    weights: Floats | None
+    """(voxel, space): what each space contributes, where spaces were stacked."""
+
+
+def _fit_predict(fitting: Fitting, train: Rows, Y: Floats, test: Rows) -> _Fit:
+    """Fits the training rows and predicts the test rows; voxels that cannot be fitted are NaN.
 
     A voxel is fitted where its training responses are finite and vary.
     """
     usable: NDArray[np.bool_] = np.asarray(np.isfinite(Y).all(axis=0))
-    usable[usable] = Y[:, usable].std(axis=0) > 0
+    usable[usable] = np.ptp(Y[:, usable], axis=0) > 0
     if not usable.any():
         raise DataError("no voxel has finite, varying training responses")
-    prediction = np.full((len(X_test), Y.shape[1]), np.nan, dtype=np.float32)
+    regressor: Any = fitting.make_regressor()
+    given: dict[str, Any] = {}
+    if train.stretches is not None:
+        regressor.set_params(delays=tuple(fitting.delays))
+        given["groups"] = test.stretches
+    if fitting.spaces is not None:
+        regressor.set_params(spaces=fitting.columns())
+    prediction = np.full((len(test.X), Y.shape[1]), np.nan, dtype=np.float32)
     # Threads that share small matrices spend their time waiting for each other.
-    with threadpool_limits(1 if X.size + Y.size < SMALL else None):
-        regressor.fit(X, Y[:, usable], groups=groups)
-        prediction[:, usable] = np.asarray(regressor.predict(X_test))
-    fitted = getattr(regressor, "alpha_", None)
-    if fitted is None:
-        return prediction, None
-    alpha = np.full(Y.shape[1], np.nan)
-    alpha[usable] = np.asarray(fitted)
-    return prediction, alpha
+    with threadpool_limits(1 if train.X.size + Y.size < SMALL else None):
+        regressor.fit(train.X, Y if usable.all() else Y[:, usable], groups=train.groups)
+        prediction[:, usable] = np.asarray(regressor.predict(test.X, **given))
+
+    def of_voxels(name: str) -> Floats | None:
+        fitted = getattr(regressor, name, None)
+        if fitted is None:
+            return None
+        found = np.full(Y.shape[1], np.nan)
+        found[usable] = np.asarray(fitted)
+        return found
+
+    weights = getattr(regressor, "weights_", None) if fitting.spaces is not None else None
+    if weights is not None:
+        kept = np.full((Y.shape[1], len(fitting.spaces or ())), np.nan)
+        kept[usable] = np.asarray(weights)
+        weights = kept
+    return _Fit(prediction, of_voxels("alpha_"), of_voxels("cv_score_"), weights)
 
 
-def _ceiling(repeats: Sequence[Floats | None], skip: int, protocol: Protocol) -> Floats | None:
+def _ceiling(repeats: Sequence[Floats | None], protocol: Protocol) -> Floats | None:
     """Ceiling from the test stories that were repeated; where several were, their mean."""
-    found = [
-        ceiling(values[:, skip:], floor=protocol.ceiling_floor)
-        for values in repeats
-        if values is not None
-    ]
+    found = [ceiling(each, floor=protocol.ceiling_floor) for each in repeats if each is not None]
     return np.mean(found, axis=0) if found else None

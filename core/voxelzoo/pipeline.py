@@ -28,7 +28,7 @@ from voxelzoo.api import (
     ZooError,
 )
 from voxelzoo.datasets import Evaluation, check_leaks
-from voxelzoo.evaluation import Scores, evaluate, read_responses
+from voxelzoo.evaluation import Fitting, Scores, evaluate, read_responses
 from voxelzoo.extraction import Alignment, Model, aligned_states, build, states_provenance
 from voxelzoo.host import Host, Registered
 from voxelzoo.progress import Progress
@@ -37,7 +37,7 @@ from voxelzoo.registry import Catalogue
 from voxelzoo.store import Artefact, Store, artefact_key
 from voxelzoo.weights import is_local
 
-SCORES_VERSION = 1
+SCORES_VERSION = 2
 """Raised when scores change for the same states and responses, so that old results are not used."""
 
 
@@ -54,6 +54,8 @@ class Plan:
     regressor: Registered[RegressorSpec]
     regressor_options: Mapping[str, Any]
     store: Store
+    keep: frozenset[str] = frozenset()
+    """What is kept beside results and TR-rate states: ``states``, ``predictions``."""
     shift: float = 0.0
     """Seconds by which the stimulus is pretended to come later: the misalignment control."""
 
@@ -66,6 +68,11 @@ class Plan:
         """A fresh regressor."""
         regressor: Regressor = build(self.regressor, self.regressor_options)
         return regressor
+
+    @property
+    def fitting(self) -> Fitting:
+        """How every design is made and fitted."""
+        return Fitting(self.make_regressor, self.delays, self.regressor.spec.delays == "self")
 
     @cached_property
     def _regressor_provenance(self) -> dict[str, Any]:
@@ -123,6 +130,14 @@ class Plan:
             for subject in self.subjects
             for layer in layers
         }
+
+
+    def find(self, provenance: Mapping[str, Any]) -> Artefact | None:
+        """The result already in the store, if it has what is to be kept."""
+        found = self.store.find("results", provenance)
+        if found is None or "predictions" not in self.keep:
+            return found
+        return found if any(name.startswith("prediction_") for name in found.arrays) else None
 
 
 @dataclass(frozen=True)
@@ -213,7 +228,7 @@ def run_model(
     """Results of every layer and subject, in that order of nesting: subject, then layer."""
     dataset, store = plan.dataset, plan.store
     keys = plan.provenances(model, layers)
-    found = {at: store.find("results", provenance) for at, provenance in keys.items()}
+    found = {at: plan.find(provenance) for at, provenance in keys.items()}
     missing = [layer for layer in layers if any(not found[s, layer] for s in plan.subjects)]
     states: dict[str, dict[int, Artefact]] = {}
     if missing:
@@ -241,17 +256,19 @@ def run_model(
                 scores = evaluate(
                     plan.evaluation,
                     plan.protocol,
-                    plan.delays,
+                    plan.fitting,
                     {name: made[layer].read("states") for name, made in states.items()},
                     responses,
-                    plan.make_regressor,
                 )
                 labels = dataset.voxel_labels(subject)
                 artefact = store.put(
                     "results",
                     keys[subject, layer],
-                    scores.arrays() | ({"label": _text(labels)} if labels else {}),
+                    scores.arrays()
+                    | ({"label": _text(labels)} if labels else {})
+                    | (scores.predictions() if "predictions" in plan.keep else {}),
                     summarise(plan, model, layer, subject, scores, labels),
+                    replace=True,
                 )
                 advance(1)
                 yield Result(artefact, computed=True)
@@ -298,6 +315,8 @@ def summarise(
         "mean_r": _mean(r),
         "median_r": _number(np.median(r[defined])) if defined.any() else None,
         "mean_signed_r2": _mean(scores.signed_r2),
+        "mean_r2": _mean(scores.r2),
+        "mean_cv_r": None if scores.cv_r is None else _mean(scores.cv_r),
         "best_voxel_r": _number(r[defined].max()) if defined.any() else None,
         "mean_ceiling": None if scores.ceiling is None else _mean(scores.ceiling),
         "by_label": by_label,

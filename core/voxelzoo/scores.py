@@ -23,6 +23,18 @@ def correlation(prediction: Floats, response: Floats) -> Floats:
     return np.where(varies, np.clip(r, -1.0, 1.0), np.nan)
 
 
+def explained_variance(prediction: Floats, response: Floats) -> Floats:
+    """R2 of each voxel: 1 less the squared error over the response's variance, (voxel,).
+
+    NaN where the response is constant or either side not finite.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        error = np.square(response - prediction, dtype=np.float64).sum(axis=0)
+        size = np.square(response - response.mean(axis=0, dtype=np.float64)).sum(axis=0)
+        found: Floats = 1 - error / size
+    return np.where(np.ptp(response, axis=0) > 0, found, np.nan)
+
+
 def signed_square(r: Floats) -> Floats:
     """``|r| r``, the paper's r squared (Antonello et al. 2023, Figure 1)."""
     squared: Floats = np.abs(r) * r

@@ -116,7 +116,9 @@ class RegressorSpec:
     """Names a regressor: ``target(**options)`` is a :class:`Regressor`.
 
     ``delays="self"`` says that the class takes a ``delays`` parameter and forms the FIR delays
-    itself, within groups; otherwise (``"host"``) it is given a design that has them.
+    itself, within groups, and its ``predict`` takes ``groups``; otherwise (``"host"``) it is given
+    a design that has them. ``spaces=True`` says that it takes a ``spaces`` parameter, a mapping of
+    name to slice of the design's columns, and fits several feature spaces at once.
     """
 
     name: str
@@ -124,6 +126,7 @@ class RegressorSpec:
     summary: str
     api_version: int = API_VERSION
     delays: Literal["host", "self"] = "host"
+    spaces: bool = False
 
 
 @dataclass(frozen=True)

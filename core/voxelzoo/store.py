@@ -110,10 +110,12 @@ class Store:
         provenance: Mapping[str, Any],
         arrays: Mapping[str, NDArray[Any]],
         summary: Mapping[str, Any] | None = None,
+        replace: bool = False,
     ) -> Artefact:
         """Writes an artefact, whole or not at all. Arrays are chunked along their last axis.
 
-        Where another process finished the same artefact first, that one stays.
+        Where another process finished the same artefact first, that one stays; with ``replace``
+        it goes, for one with more arrays.
         """
         import zarr
 
@@ -133,6 +135,8 @@ class Store:
             }
             (draft / "artefact.json").write_text(json.dumps(document, indent=1, allow_nan=False))
             target.parent.mkdir(parents=True, exist_ok=True)
+            if replace and target.is_dir():
+                target.rename(draft.with_suffix(".old"))
             try:
                 draft.rename(target)
             except OSError:
@@ -145,6 +149,7 @@ class Store:
             ) from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+            shutil.rmtree(draft.with_suffix(".old"), ignore_errors=True)
         return Artefact(target)
 
     def all(self, kind: Kind) -> Iterator[Artefact]:
@@ -169,7 +174,7 @@ class Store:
 def _checksum(array: NDArray[Any]) -> str:
     array = np.ascontiguousarray(array)
     digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
-    digest.update(array.tobytes())
+    digest.update(array.data if array.size else b"")
     return digest.hexdigest()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from voxelzoo.api import DataError, DatasetInfo, ScanClock, Story
 from voxelzoo.datasets import ContiguousFolds, HeldOutStories, plan_evaluation
-from voxelzoo.evaluation import evaluate, read_responses
+from voxelzoo.evaluation import Fitting, evaluate, read_responses
 from voxelzoo.protocols import ANTONELLO2023, CLEAN
 
 
@@ -140,7 +140,7 @@ def test_clean_equals_a_naive_loop() -> None:
 
     read = {name: read_responses(data, "S1", name, len(states[name]), True) for name in states}
     plan = HeldOutStories(("a", "b"), ("c",))
-    scores = evaluate(plan, CLEAN, delays, states, read, Spy)
+    scores = evaluate(plan, CLEAN, Fitting(Spy, delays), states, read)
     np.testing.assert_allclose(scores.r, expected, rtol=1e-4)
     assert (scores.n_train, scores.n_test) == (90, 30)
 
@@ -157,7 +157,7 @@ def test_delays_cross_stories_only_under_the_papers_protocol() -> None:
         return spies[-1]
 
     for protocol in (CLEAN, ANTONELLO2023):
-        evaluate(plan, protocol, (1,), states, read, spy)
+        evaluate(plan, protocol, Fitting(spy, (1,)), states, read)
     clean, paper = (spy.seen[0][0] for spy in spies)
     last_of_a = (states["a"][-1] - states["a"].mean(axis=0)) / states["a"].std(axis=0)
     assert clean[60, 0] == 0
@@ -171,8 +171,8 @@ def test_the_paper_drops_the_first_hundred_seconds_of_a_test_story() -> None:
     responses = {name: random.normal(size=(60, 2)) for name in "ab"}
     read = {n: read_responses(Data(responses, (), ()), "S1", n, 60, False) for n in "ab"}
     plan = HeldOutStories(("a",), ("b",))
-    assert evaluate(plan, CLEAN, (1,), states, read, Spy).n_test == 60
-    assert evaluate(plan, ANTONELLO2023, (1,), states, read, Spy).n_test == 20
+    assert evaluate(plan, CLEAN, Fitting(Spy, (1,)), states, read).n_test == 60
+    assert evaluate(plan, ANTONELLO2023, Fitting(Spy, (1,)), states, read).n_test == 20
 
 
 def test_held_out_rows_never_reach_the_regressor() -> None:
@@ -190,7 +190,7 @@ def test_held_out_rows_never_reach_the_regressor() -> None:
 
     for values in (Y, changed):
         read = {"s": read_responses(Data({"s": values}, ("s",), ()), "S1", "s", 90, False)}
-        evaluate(plan, CLEAN, (1, 2), states, read, spy)
+        evaluate(plan, CLEAN, Fitting(spy, (1, 2)), states, read)
     np.testing.assert_array_equal(spies[1].seen[0][1], spies[4].seen[0][1])
     assert not np.array_equal(spies[0].seen[0][1], spies[3].seen[0][1])
 
@@ -204,7 +204,7 @@ def test_undefined_voxels_stay_undefined() -> None:
     responses["b"][:, 2] = 3.0
     data = Data(responses, ("a",), ("b",))
     read = {n: read_responses(data, "S1", n, 50, True) for n in "ab"}
-    scores = evaluate(HeldOutStories(("a",), ("b",)), CLEAN, (1,), states, read, Spy)
+    scores = evaluate(HeldOutStories(("a",), ("b",)), CLEAN, Fitting(Spy, (1,)), states, read)
     np.testing.assert_array_equal(np.isnan(scores.r), [False, True, True, False])
 
 
@@ -215,7 +215,7 @@ def test_repeats_are_averaged_and_give_a_ceiling() -> None:
     noisy = signal[None] + random.normal(size=(5, 200, 3))
     data = Data({"a": signal + np.zeros((1, 3)), "b": noisy}, ("a",), ("b",))
     read = {n: read_responses(data, "S1", n, 200, True) for n in "ab"}
-    scores = evaluate(HeldOutStories(("a",), ("b",)), CLEAN, (0,), states, read, Spy)
+    scores = evaluate(HeldOutStories(("a",), ("b",)), CLEAN, Fitting(Spy, (0,)), states, read)
     # One part signal to one part noise, five repeats: r of the truth is sqrt(5 / 6).
     assert scores.ceiling is not None
     np.testing.assert_allclose(scores.ceiling, np.sqrt(5 / 6), atol=0.05)

@@ -80,6 +80,7 @@ AllowPickleOption = Annotated[
     bool, typer.Option("--allow-pickle", help="Load weights that exist as pickles only.")
 ]
 DTYPES = ("float32", "bfloat16", "float16")
+KEEP = ("aligned", "states", "predictions")
 
 
 def run(
@@ -119,6 +120,13 @@ def run(
     store: Annotated[
         Path, typer.Option(envvar="ZOO_STORE", help="Folder that keeps every artefact.")
     ] = Path("zoo-store"),
+    keep: Annotated[
+        str,
+        typer.Option(
+            help="aligned: TR-rate states and scores. More, divided by commas: states at the "
+            "model's own rate; predictions of what was held out, for zoo test."
+        ),
+    ] = "aligned",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     as_json: JsonOption = False,
     registry: RegistryOption = None,
@@ -158,6 +166,7 @@ def run(
         regressor=session.host.regressor(regressor_name),
         regressor_options=regressor_options,
         store=Store(store),
+        keep=_keep(keep),
         shift=shift,
     )
     with TerminalProgress(quiet) as progress:
@@ -381,6 +390,13 @@ def _with_options(
             f"they read {', '.join(known) or 'none'}"
         )
     return replace(request, options={**request.options, **options})
+
+
+def _keep(text: str) -> frozenset[str]:
+    asked = frozenset(part.strip() for part in text.split(","))
+    if unknown := sorted(asked - set(KEEP)):
+        raise UsageError(f"--keep {unknown[0]!r}: say {', '.join(KEEP)}, divided by commas")
+    return asked
 
 
 def _tool(text: str) -> tuple[str, dict[str, Any]]:
