@@ -467,6 +467,8 @@ class ScanClock:
     tr: float
     start: float
     n_trs: int
+    n_dropped: int | None = None
+    """Volumes acquired before row 0 and not kept, where known; says nothing of any time."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.tr) and self.tr > 0):

@@ -106,6 +106,10 @@ class AliceDataset:
         """Listeners with usable time courses, then ``group``."""
         return (*self._raw, GROUP)
 
+    def unusable_subjects(self) -> dict[str, str]:
+        """Listeners whose published time courses are constant, with the regions that are."""
+        return dict(self._refused)
+
     def train_stories(self) -> tuple[str, ...]:
         """The one story."""
         return (STORY,)
@@ -122,7 +126,7 @@ class AliceDataset:
     def clock(self, story: str) -> ScanClock:
         """362 volumes of 2.0 s; the first kept one begins at 20 s."""
         _known(story)
-        return ScanClock(tr=TR, start=START, n_trs=N_TRS)
+        return ScanClock(tr=TR, start=START, n_trs=N_TRS, n_dropped=N_DROPPED)
 
     def responses(self, subject: str, story: str) -> NDArray[np.float32]:
         """(362, 6), cleaned and standardised."""

@@ -1,0 +1,287 @@
+"""Guards against scores that are too good: what trains must not hold what is tested.
+
+Each guard has a name. A violation stops a run with the reason and that name; who knows better lets
+it through by name, and the result says so.
+
+What can be seen is less than what can be wrong. A test story is found in training by its words, by
+its sound, or by responses that rise and fall alike; a paraphrase, or a translation, is not found.
+Shuffled rows are found where a story has lost the slowness that the subject's other stories have;
+where every story was shuffled, white noise looks the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voxelzoo.api import DataError, Story, UsageError, Words
+from voxelzoo.datasets import ContiguousFolds, Evaluation, HeldOutStories
+from voxelzoo.protocols import CLEAN, Protocol
+
+GUARDS: Mapping[str, str] = {
+    "shared-text": "a test story's words, or most of them, are in a training story",
+    "shared-sound": "a test story has the same sound as a training story",
+    "shared-responses": "rows of a test story's responses are rows of a training story's",
+    "shuffled-rows": "a story's responses lack the slowness of the subject's other stories",
+    "delays-across-stories": "delays reach from one story into the next",
+    "fold-gap": "the gap around a held-out fold is shorter than the longest delay",
+}
+"""Every guard, with what it refuses."""
+
+N_GRAM = 5
+"""Words in a run that is looked for in another story."""
+
+MOST = 0.5
+"""Share of a story's runs of words that makes it the other story."""
+
+SAMPLE = 256
+"""Voxels compared between stories."""
+
+ENOUGH_BITS = 128
+"""Rises and falls that make a run of rows unmistakable."""
+
+
+@dataclass(frozen=True)
+class Leak:
+    """One violation: the guard that saw it, and one line of what it saw."""
+
+    guard: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.reason} (guard {self.guard})"
+
+
+def find_leaks(
+    evaluation: Evaluation,
+    stories: Mapping[str, Story],
+    responses: Mapping[str, ResponseTrace] | None = None,
+    *,
+    protocol: Protocol | None = None,
+    delays: Collection[int] = (),
+) -> Iterator[Leak]:
+    """Every violation. ``responses`` are one subject's, by story; without them no guard of
+    responses runs, and without ``stories`` none of stimuli."""
+    if protocol is not None and protocol.delays_cross_stories:
+        yield Leak(
+            "delays-across-stories",
+            f"protocol {protocol.name}: a story's first rows are predicted from the story before",
+        )
+    if isinstance(evaluation, ContiguousFolds):
+        if delays and evaluation.gap < max(delays):
+            yield Leak(
+                "fold-gap",
+                f"a gap of {evaluation.gap} TRs around held-out folds, but delays reach "
+                f"{max(delays)} TRs: training rows see the held-out stimulus",
+            )
+    else:
+        yield from _shared_stimuli(evaluation, stories)
+    if responses:
+        if isinstance(evaluation, HeldOutStories):
+            yield from _shared_responses(evaluation, responses)
+        yield from _shuffled(responses)
+
+
+def check_leaks(
+    evaluation: Evaluation,
+    stories: Mapping[str, Story],
+    responses: Mapping[str, ResponseTrace] | None = None,
+    allow: Collection[str] = (),
+    *,
+    protocol: Protocol | None = None,
+    delays: Collection[int] = (),
+) -> list[str]:
+    """Names of the guards that found something and were overridden by ``allow``.
+
+    A protocol whose delays cross stories overrides that guard by its own name. Raises
+    :class:`DataError` with the first violation that was not overridden, and :class:`UsageError` for
+    a guard there is none of.
+    """
+    check_guards(allow)
+    overridden = set()
+    if protocol is not None and protocol is not CLEAN:
+        allow = {*allow, "delays-across-stories"}
+    for leak in find_leaks(evaluation, stories, responses, protocol=protocol, delays=delays):
+        if leak.guard not in allow:
+            raise DataError(f"leak: {leak}; mend it, or say --allow-leak {leak.guard}")
+        overridden.add(leak.guard)
+    return sorted(overridden)
+
+
+def check_guards(names: Collection[str]) -> None:
+    """Refuses a name that no guard has."""
+    for name in names:
+        if name not in GUARDS:
+            raise UsageError(f"--allow-leak {name!r}: the guards are {', '.join(GUARDS)}")
+
+
+# -------------------------------------------------------------------------------------- stimuli
+
+
+def _shared_stimuli(evaluation: HeldOutStories, stories: Mapping[str, Story]) -> Iterator[Leak]:
+    runs = {name: _runs(story.words) for name, story in stories.items()}
+    for test in evaluation.test:
+        for train in evaluation.train:
+            if test not in stories or train not in stories:
+                continue
+            if share := _overlap(runs[test], runs[train]):
+                what = "the same words as" if share == 1 else f"{share:.0%} of its words in"
+                yield Leak(
+                    "shared-text",
+                    f"test story {test!r} has {what} training story {train!r}: it would be tested "
+                    "on what it learnt",
+                )
+            if _same_sound(stories[test], stories[train]):
+                yield Leak(
+                    "shared-sound",
+                    f"test story {test!r} has the same sound as training story {train!r}: it would "
+                    "be tested on what it learnt",
+                )
+
+
+def _runs(words: Words | None) -> frozenset[tuple[str, ...]]:
+    """Runs of five words, spelling alone; of a story of fewer, the whole."""
+    if words is None:
+        return frozenset()
+    plain = [re.sub(r"[^\w]+", "", word.casefold()) for word in words.text]
+    plain = [word for word in plain if word]
+    size = min(N_GRAM, len(plain))
+    return frozenset(tuple(plain[i : i + size]) for i in range(len(plain) - size + 1) if size)
+
+
+def _overlap(one: frozenset[tuple[str, ...]], other: frozenset[tuple[str, ...]]) -> float:
+    """Share of the smaller story's runs that the larger has; 0 below the limit."""
+    smaller = min(len(one), len(other))
+    share = len(one & other) / smaller if smaller else 0.0
+    return share if share > MOST else 0.0
+
+
+def _same_sound(one: Story, other: Story) -> bool:
+    if one.audio is None or other.audio is None or one.audio.n_samples != other.audio.n_samples:
+        return False
+    return one.audio.digest == other.audio.digest
+
+
+# ------------------------------------------------------------------------------------ responses
+
+
+@dataclass(frozen=True)
+class ResponseTrace:
+    """What the guards keep of one story's responses: a sample of voxels, and how slow they are.
+
+    ``sample`` is (repeat, TR, voxel) with at most 256 voxels, the mean over repeats last.
+    """
+
+    sample: NDArray[np.float32]
+    slowness: float
+    """Correlation of each row with the next, averaged over voxels and repeats; NaN if undefined."""
+
+    @classmethod
+    def of(cls, responses: NDArray[Any]) -> ResponseTrace:
+        """From (TR, voxel) or (repeat, TR, voxel)."""
+        chosen = np.unique(np.linspace(0, responses.shape[-1] - 1, SAMPLE).astype(np.intp))
+        repeats = np.asarray(responses[..., chosen], dtype=np.float32)
+        repeats = repeats.reshape(-1, *repeats.shape[-2:])
+        with np.errstate(invalid="ignore", over="ignore"):
+            mean = repeats.mean(axis=0, keepdims=True)
+            slowness = float(np.mean([_slowness(repeat) for repeat in repeats]))
+        return cls(np.concatenate([repeats, mean]) if len(repeats) > 1 else repeats, slowness)
+
+
+def _slowness(rows: NDArray[np.float32]) -> float:
+    """Mean over voxels of the lag-one autocorrelation of (TR, voxel)."""
+    with np.errstate(invalid="ignore"):
+        usable = np.ptp(rows, axis=0) > 0  # NaN compares false
+    usable &= np.isfinite(rows).all(axis=0)
+    if len(rows) < 3 or not usable.any():
+        return float("nan")
+    centred = rows[:, usable] - rows[:, usable].mean(axis=0, dtype=np.float64)
+    power = (centred**2).sum(axis=0)
+    return float(((centred[1:] * centred[:-1]).sum(axis=0) / power).mean())
+
+
+def _shared_responses(
+    evaluation: HeldOutStories, traces: Mapping[str, ResponseTrace]
+) -> Iterator[Leak]:
+    for test in evaluation.test:
+        for train in evaluation.train:
+            if test not in traces or train not in traces:
+                continue
+            if n := shared_rows(traces[test], traces[train]):
+                yield Leak(
+                    "shared-responses",
+                    f"{n} consecutive response rows of test story {test!r} are rows of training "
+                    f"story {train!r}",
+                )
+
+
+def shared_rows(one: ResponseTrace, other: ResponseTrace) -> int:
+    """Length of the longest run of rows that two stories share, whatever their scale; 0 if none.
+
+    Scaling a voxel keeps which rows rise: runs of rows are found by that, then confirmed by their
+    correlation.
+    """
+    return max((_longest(a, b) for a in one.sample for b in other.sample), default=0)
+
+
+def _longest(a: NDArray[np.float32], b: NDArray[np.float32]) -> int:
+    if a.shape[1] != b.shape[1]:
+        return 0
+    with np.errstate(invalid="ignore"):
+        usable = (np.ptp(a, axis=0) > 0) & (np.ptp(b, axis=0) > 0)  # NaN compares false
+    n_voxels = int(usable.sum())
+    if not n_voxels:
+        return 0
+    a, b = a[:, usable], b[:, usable]
+    steps = max(8, -(-ENOUGH_BITS // n_voxels))
+    first, second = _rises(a, steps), _rises(b, steps)
+    places: dict[bytes, list[int]] = {}
+    for j, key in enumerate(second):
+        places.setdefault(key, []).append(j)
+    matches = {(i, j) for i, key in enumerate(first) for j in places.get(key, ())}
+    longest = 0
+    for i, j in matches:
+        if (i - 1, j - 1) in matches:
+            continue
+        length = 1
+        while (i + length, j + length) in matches:
+            length += 1
+        rows = length + steps
+        if rows > longest and _same_course(a[i : i + rows], b[j : j + rows]):
+            longest = rows
+    return longest
+
+
+def _rises(rows: NDArray[np.float32], steps: int) -> list[bytes]:
+    """For each run of ``steps`` steps, which voxels rose at each of them."""
+    rose = [row.tobytes() for row in np.packbits(np.diff(rows, axis=0) > 0, axis=1)]
+    return [b"".join(rose[i : i + steps]) for i in range(len(rose) - steps + 1)]
+
+
+def _same_course(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
+    """Whether the voxels run alike in time up to their scale: (TR, voxel) each."""
+    x = a - a.mean(axis=0, dtype=np.float64)
+    y = b - b.mean(axis=0, dtype=np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r = (x * y).sum(axis=0) / np.sqrt((x * x).sum(axis=0) * (y * y).sum(axis=0))
+    return bool(np.nanmedian(r) > 0.999) if np.isfinite(r).any() else False
+
+
+def _shuffled(traces: Mapping[str, ResponseTrace]) -> Iterator[Leak]:
+    """Stories whose rows do not follow each other as those of the others do."""
+    for story, trace in traces.items():
+        others = [t.slowness for name, t in traces.items() if name != story]
+        usual = float(np.median(others)) if others else float("nan")
+        margin = 2.5 / np.sqrt(trace.sample.shape[1])
+        if trace.slowness < usual / 4 and usual - trace.slowness > margin:
+            yield Leak(
+                "shuffled-rows",
+                f"responses to story {story!r} have a lag-one autocorrelation of "
+                f"{trace.slowness:.2f}, the subject's other stories {usual:.2f}: "
+                "its rows look shuffled",
+            )
