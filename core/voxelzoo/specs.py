@@ -143,6 +143,11 @@ class DatasetSpec:
     api_version: int = API_VERSION
     recognise: Callable[[Path], bool] | None = None
     needs_path: bool = True
+    licence: str | None = None
+    citation: str | None = None
+    homepage: str | None = None
+    obtain: tuple[str, ...] = ()
+    """Commands that get it, for people to run, where ``zoo data fetch`` has no checksums of it."""
 
 
 Spec = ExtractorSpec | AlignerSpec | RegressorSpec | DatasetSpec
