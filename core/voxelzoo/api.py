@@ -129,7 +129,11 @@ class Extractor(Protocol):
         ...
 
     def extract(self, story: Story, layers: Sequence[int]) -> Iterator[StateBlock]:
-        """States of ``layers`` in blocks that cover :meth:`times` in order, without gaps."""
+        """States of ``layers`` in blocks that cover :meth:`times` in order, without gaps.
+
+        Where it also takes ``start: int = 0``, the first row wanted, a run that was cut off goes on
+        from there; else it begins the story again.
+        """
         ...
 
     def close(self) -> None:

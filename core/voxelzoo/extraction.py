@@ -1,7 +1,8 @@
 """From story to states on the scanner's clock: extract, align, keep.
 
 Alignment is linear, so states are resampled while the model runs and only TR-rate states are kept,
-one artefact a story and layer. A run that was cut off goes on with the first story it lacks.
+one artefact a story and layer, unless those at the model's own times are asked for too. A run that
+was cut off goes on within the story it was at.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from voxelzoo.api import (
 )
 from voxelzoo.host import Registered, load_target
 from voxelzoo.progress import Progress
-from voxelzoo.store import Artefact, Store
+from voxelzoo.resampling import Resampling, workplace
+from voxelzoo.store import Artefact, Store, artefact_key
 
 
 @dataclass(frozen=True)
@@ -135,12 +137,16 @@ def choose_layers(model: Model, asked: str | None) -> list[int]:
 
 
 def checked_blocks(
-    model: Model, story: Story, layers: Sequence[int], n_times: int
+    model: Model, story: Story, layers: Sequence[int], n_times: int, start: int = 0
 ) -> Iterator[StateBlock]:
-    """The extractor's blocks, each held to the contract: in order, gapless, finite, all there."""
-    done = 0
+    """The extractor's blocks, each held to the contract: in order, gapless, finite, all there.
+
+    From row ``start`` on, where the extractor can begin there (:func:`starts_anywhere`).
+    """
+    done = start
     who = f"{model.registered.id} ({model.registered.distribution})"
-    for block in model.extractor.extract(story, layers):
+    extractor: Any = model.extractor
+    for block in extractor.extract(story, layers, **({"start": start} if start else {})):
         if block.states.ndim != 3 or block.states.shape[0] != len(layers) or block.start != done:
             raise PluginError(
                 f"{who} broke the contract on story {story.name!r}: a block of shape "
@@ -154,11 +160,18 @@ def checked_blocks(
                 f"story {story.name!r} (dtype {model.request.dtype}); nothing was kept"
             )
         done += block.states.shape[1]
+        if done > n_times:
+            break
         yield block
     if done != n_times:
         raise PluginError(
             f"{who} broke the contract on story {story.name!r}: {done} states for {n_times} times"
         )
+
+
+def starts_anywhere(extractor: Extractor) -> bool:
+    """Whether ``extract`` takes ``start``, so that a run can go on within a story."""
+    return "start" in inspect.signature(extractor.extract).parameters
 
 
 def aligned_states(
@@ -169,16 +182,48 @@ def aligned_states(
     layers: Sequence[int],
     store: Store,
     progress: Progress,
+    keep_states: bool = False,
 ) -> dict[int, Artefact]:
-    """TR-rate states of each layer, (TR, unit): from the store, or computed in one pass."""
+    """TR-rate states of each layer, (TR, unit): from the store, or computed in one pass.
+
+    With ``keep_states`` the states at the model's own times go to the store as well. Where they are
+    there, another aligner or clock needs no model.
+    """
     wanted = {layer: states_provenance(model, story, clock, alignment, layer) for layer in layers}
-    found = {layer: store.find("states", provenance) for layer, provenance in wanted.items()}
-    missing = [layer for layer in layers if found[layer] is None]
+    found: dict[int, Artefact] = {}
+    missing = []
+    for layer in layers:
+        aligned = store.find("aligned", wanted[layer])
+        states = None
+        if aligned is None or keep_states:
+            states = store.find("states", model.provenance(story, layer))
+        if aligned is None and states is not None:
+            weights = _weights(model, story, alignment, states.read("times"), clock)
+            resampled = weights.astype(np.float32) @ states.read("states")
+            aligned = store.put("aligned", wanted[layer], {"states": resampled})
+        if aligned is None or (keep_states and states is None):
+            missing.append(layer)
+        else:
+            found[layer] = aligned
     if missing:
-        aligned = _extract_and_align(model, story, clock, alignment, missing, progress)
-        for layer, states in zip(missing, aligned, strict=True):
-            found[layer] = store.put("states", wanted[layer], {"states": states})
-    return {layer: artefact for layer, artefact in found.items() if artefact is not None}
+        needs = {str(layer): wanted[layer] for layer in missing} | {"keep_states": keep_states}
+        with workplace(store.root, artefact_key(needs)) as folder:
+            times = model.extractor.times(story)
+            work = Resampling(
+                folder,
+                _weights(model, story, alignment, times, clock),
+                len(missing),
+                keep_states,
+                resume=starts_anywhere(model.extractor),
+            )
+            _extract(model, story, missing, work, progress)
+            for i, layer in enumerate(missing):
+                found[layer] = store.put("aligned", wanted[layer], {"states": work.aligned(i)})
+                if keep_states:
+                    states_and_times: dict[str, NDArray[Any]]
+                    states_and_times = {"states": work.states(i), "times": times}
+                    store.put("states", model.provenance(story, layer), states_and_times)
+    return found
 
 
 def states_provenance(
@@ -192,36 +237,33 @@ def states_provenance(
     }
 
 
-def _extract_and_align(
-    model: Model,
-    story: Story,
-    clock: ScanClock,
-    alignment: Alignment,
-    layers: Sequence[int],
-    progress: Progress,
-) -> NDArray[np.float32]:
-    """(layer, TR, unit): each block is resampled as it comes and then forgotten."""
-    times = model.extractor.times(story)
+def _weights(
+    model: Model, story: Story, alignment: Alignment, times: NDArray[np.float64], clock: ScanClock
+) -> scipy.sparse.csc_array:
+    """The aligner's matrix (TR, time): few scan times see a state, so it is kept sparse."""
     if np.any(np.diff(times) < 0):
         raise PluginError(f"{model.registered.id}: the times of story {story.name!r} decrease")
-    # One column a state: few scan times see it, so the columns are kept sparse.
     weights = scipy.sparse.csc_array(alignment.aligner.weights(times, clock.times))
-    aligned: NDArray[np.float32] | None = None
-    with progress.task(f"{model.label}: story {story.name}", len(times)) as advance:
-        for block in checked_blocks(model, story, layers, len(times)):
-            n_states = block.states.shape[1]
-            if aligned is None:
-                shape = (len(layers), clock.n_trs, block.states.shape[2])
-                aligned = np.zeros(shape, dtype=np.float32)
-            columns = weights[:, block.start : block.start + n_states]
-            if columns.nnz:
-                first, last = int(columns.indices.min()), int(columns.indices.max())
-                dense = columns[first : last + 1].toarray().astype(np.float32)
-                aligned[:, first : last + 1] += dense @ block.states
-            advance(n_states)
-    if aligned is None:
+    weights.sort_indices()
+    return weights
+
+
+def _extract(
+    model: Model, story: Story, layers: Sequence[int], work: Resampling, progress: Progress
+) -> None:
+    """Runs the model over what the work still lacks."""
+    name, n_times = f"{model.label}: story {story.name}", work.n_times
+    if work.done:
+        progress.say(f"{name}: goes on after {work.done} of {n_times} states")
+    with progress.task(name, n_times) as advance:
+        advance(work.done)
+        if work.done == n_times:
+            return
+        for block in checked_blocks(model, story, layers, n_times, work.done):
+            work.add(block)
+            advance(block.states.shape[1])
+    if not n_times:
         raise PluginError(f"{model.label} gave no state for story {story.name!r}")
-    return aligned
 
 
 def raw_states(

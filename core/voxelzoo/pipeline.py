@@ -131,7 +131,6 @@ class Plan:
             for layer in layers
         }
 
-
     def find(self, provenance: Mapping[str, Any]) -> Artefact | None:
         """The result already in the store, if it has what is to be kept."""
         found = self.store.find("results", provenance)
@@ -234,7 +233,14 @@ def run_model(
     if missing:
         for name, (story, clock) in plan.stimuli.items():
             states[name] = aligned_states(
-                model, story, clock, plan.alignment, missing, store, progress
+                model,
+                story,
+                clock,
+                plan.alignment,
+                missing,
+                store,
+                progress,
+                keep_states="states" in plan.keep,
             )
         model.extractor.close()
     for subject in plan.subjects:

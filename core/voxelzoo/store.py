@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 
 from voxelzoo.api import DataError, NotFoundError, ZooError
 
-Kind = Literal["states", "results"]
-KINDS: tuple[Kind, ...] = ("states", "results")
+Kind = Literal["states", "aligned", "results"]
+KINDS: tuple[Kind, ...] = ("states", "aligned", "results")
+"""States at a model's own times, the same on the scanner's clock, and scores."""
 CHUNK_BYTES = 8 << 20
 
 

@@ -167,30 +167,36 @@ class CausalLMExtractor:
                 f"{times:.0f} times over: {len(passes)} passes, {sum(passes)} tokens"
             )
 
-    def extract(self, story: Story, layers: Sequence[int]) -> Iterator[StateBlock]:
-        """States of the words, a batch of passes at a time."""
+    def extract(self, story: Story, layers: Sequence[int], start: int = 0) -> Iterator[StateBlock]:
+        """States of the words from row ``start`` on, a batch of passes at a time."""
+        for block in self._blocks(story, layers, start):
+            before = max(0, start - block.start)  # of a pass that serves earlier rows too
+            yield StateBlock(block.start + before, block.states[:, before:])
+
+    def _blocks(self, story: Story, layers: Sequence[int], start: int) -> Iterator[StateBlock]:
         if self._output == "states":
-            for block, _ in self.read(story, layers):
+            for block, _ in self.read(story, layers, start=start):
                 yield block
         else:
             columns = OUTPUTS[self._output]
-            for block, foretold in self.read(story, [], predictions=True):
+            for block, foretold in self.read(story, [], predictions=True, start=start):
                 wanted = np.ascontiguousarray(foretold[:, columns])
                 yield StateBlock(block.start, np.repeat(wanted[None], len(layers), axis=0))
 
     def read(
-        self, story: Story, layers: Sequence[int], predictions: bool = False
+        self, story: Story, layers: Sequence[int], predictions: bool = False, start: int = 0
     ) -> Iterator[tuple[StateBlock, NDArray[np.float32]]]:
         """States of the words, and from the same pass what the network had foretold of them.
 
         The second array is (word, 2) in bits: a word's surprisal, -log2 of its probability given
         its context, and the entropy of the prediction before it. It is empty unless
         ``predictions`` are asked for, which needs a network that has a language-model head.
+        Passes that serve only rows before ``start`` are not made.
         """
         reading = self.reading(story)
         reader = self.load(with_head=predictions)
         passes = list(reading.passes(shared=not self._look_ahead))
-        done = 0
+        done = next((i for i, one in enumerate(passes) if one.rows.stop > start), len(passes))
         while done < len(passes):
             batch = next_batch(passes, done, self.tokens_at_once(layers), self._look_ahead)
             ids, tokens = self.feed(reading, batch)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from voxelzoo.api import (
     AlignerSpec,
@@ -86,9 +88,12 @@ ALIGNMENT = Alignment(registered(AlignerSpec("box", "nowhere:Box", "box")), Box(
 CLOCK = ScanClock(2.0, 0.0, 14)
 
 
-def align(fake: Fake, store: Store, layers: Sequence[int], **request: Any) -> Any:
+def align(
+    fake: Fake, store: Store, layers: Sequence[int], clock: ScanClock = CLOCK, **request: Any
+) -> Any:
+    keep = request.pop("keep_states", False)
     return aligned_states(
-        model(fake, **request), Story("s"), CLOCK, ALIGNMENT, layers, store, Silent()
+        model(fake, **request), Story("s"), clock, ALIGNMENT, layers, store, Silent(), keep
     )
 
 
@@ -140,7 +145,7 @@ def test_a_broken_extractor_is_named_and_nothing_is_kept(
     store = Store(tmp_path)
     with pytest.raises(PluginError, match=message):
         align(Fake(fault), store, [0])
-    assert list(store.all("states")) == []
+    assert list(store.all("aligned")) == []
 
 
 @pytest.mark.parametrize(
@@ -155,3 +160,104 @@ def test_layers_as_typed(asked: str, chosen: list[int]) -> None:
 def test_layers_that_are_not_there(asked: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         choose_layers(model(Fake()), asked)
+
+
+class Resumable(Fake):
+    """Begins at any row, and may be cut off; remembers where it began."""
+
+    cut: int | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began: list[int] = []
+
+    def extract(self, story: Story, layers: Sequence[int], start: int = 0) -> Iterator[StateBlock]:
+        self.began.append(start)
+        states = self.states(layers)
+        for at in range(start, 100, 7):
+            if self.cut is not None and at > self.cut:
+                raise KeyboardInterrupt
+            yield StateBlock(at, states[:, at : at + 7])
+
+
+@pytest.mark.parametrize("keep_states", [False, True])
+def test_a_run_goes_on_within_a_story(
+    keep_states: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voxelzoo.resampling.CHECKPOINT_SECONDS", 0)
+    fake, store = Resumable(), Store(tmp_path / "cut")
+    fake.cut = 50
+    with pytest.raises(KeyboardInterrupt):
+        align(fake, store, [0, 2], keep_states=keep_states)
+    assert list(store.all("aligned")) == []
+    fake.cut = None
+    found = align(fake, store, [0, 2], keep_states=keep_states)
+    assert fake.began == [0, 56]
+    whole = align(fake, Store(tmp_path / "whole"), [0, 2])
+    for layer in (0, 2):
+        np.testing.assert_array_equal(found[layer].read("states"), whole[layer].read("states"))
+    kept = [artefact.read("states") for artefact in store.all("states")]
+    assert len(kept) == (2 if keep_states else 0)
+    for states in kept:
+        assert any(np.array_equal(states, each) for each in fake.states([0, 2]))
+    assert not list((tmp_path / "cut" / ".unfinished").iterdir())
+
+
+def test_a_damaged_checkpoint_begins_the_story_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voxelzoo.resampling.CHECKPOINT_SECONDS", 0)
+    fake, store = Resumable(), Store(tmp_path)
+    fake.cut = 50
+    with pytest.raises(KeyboardInterrupt):
+        align(fake, store, [0])
+    (checkpoint,) = tmp_path.glob(".unfinished/*/checkpoint.npz")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    fake.cut = None
+    align(fake, store, [0])
+    assert fake.began == [0, 0]
+
+
+def test_kept_states_serve_another_clock_without_the_model(tmp_path: Path) -> None:
+    fake, store = Fake(), Store(tmp_path)
+    align(fake, store, [1], keep_states=True)
+    later = ScanClock(2.0, 1.0, 14)
+    found = align(fake, store, [1], clock=later)
+    assert fake.calls == 1
+    expected = Box().weights(fake.times(Story("")), later.times) @ fake.states([1])[0]
+    np.testing.assert_allclose(found[1].read("states"), expected, atol=1e-5)
+
+
+class Nearest(Box):
+    """Sum of the states of each TR, as a sparse matrix."""
+
+    def weights(self, times: Any, scan_times: Any) -> Any:
+        rows = np.minimum((times / 2).astype(int), len(scan_times) - 1)
+        return scipy.sparse.csc_array((np.ones(len(times)), (rows, np.arange(len(times)))))
+
+
+class Long(Fake):
+    """Five thousand states; a block is of one size, whatever the number of layers."""
+
+    def times(self, story: Story) -> Any:
+        return np.arange(5000) * 0.3
+
+    def extract(self, story: Story, layers: Sequence[int]) -> Iterator[StateBlock]:
+        n = 1600 // len(layers)
+        for start in range(0, 5000, n):
+            shape = (len(layers), min(n, 5000 - start), 256)
+            yield StateBlock(start, np.ones(shape, dtype=np.float32))
+
+
+def test_memory_does_not_grow_with_the_number_of_layers(tmp_path: Path) -> None:
+    nearest = Alignment(registered(AlignerSpec("box", "nowhere:Box", "box")), Nearest())
+    clock = ScanClock(2.0, 0.0, 750)
+    peaks = []
+    for n in (1, 8, 16, 32):  # the first warms up
+        tracemalloc.start()
+        store = Store(tmp_path / str(n))
+        aligned_states(model(Long()), Story("s"), clock, nearest, range(n), store, Silent())
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[3] < 1.2 * peaks[1]
+    assert peaks[3] < 32 * 750 * 256 * 4 / 2, "as much as all layers together"

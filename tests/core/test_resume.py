@@ -23,7 +23,7 @@ def finished(store: Path) -> dict[str, float]:
     """Artefacts of a store, with the time each was made."""
     return {
         str(path.relative_to(store)): path.stat().st_mtime_ns
-        for kind in ("states", "results")
+        for kind in ("aligned", "results")
         for path in (store / kind).glob("*")
     }
 
