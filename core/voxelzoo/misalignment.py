@@ -80,7 +80,7 @@ class AlignmentCurve:
         background = r[away] if away.any() else r
         peak = r.max() - np.median(background)
         spread = background.std()
-        if r.max() <= 0.01 or peak < 3 * spread:
+        if r.max() <= 0.01 or peak < 2.5 * spread:
             return "no signal"
         above = self.at_zero - float(np.median(background))
         return "aligned" if above >= peak / 2 else "misaligned"

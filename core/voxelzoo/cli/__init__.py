@@ -18,6 +18,7 @@ import typer  # noqa: E402
 
 from voxelzoo.api import ZooError  # noqa: E402
 from voxelzoo.cli import (  # noqa: E402
+    data,
     doctor,
     models,
     output,
@@ -46,6 +47,7 @@ app.command("run")(run.run)
 app.command("extract")(run.extract)
 app.command("check")(plugins.check)
 app.command("doctor")(doctor.doctor)
+app.add_typer(data.app, name="data")
 app.add_typer(results.app, name="results")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(registry.app, name="registry")

@@ -1,0 +1,341 @@
+"""``zoo data``: what datasets there are, whether one can be trusted, and bringing one in."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from voxelzoo.api import DataError, ZooError
+from voxelzoo.cli.output import TerminalProgress, print_json, print_table
+from voxelzoo.cli.run import DatasetOptionOption, _pairs
+from voxelzoo.cli.session import DisableOption, JsonOption, NoPluginsOption
+from voxelzoo.host import Host, Registered, load_host
+from voxelzoo.specs import DatasetSpec
+
+if TYPE_CHECKING:
+    from voxelzoo.checking import CheckReport, StoryReport
+    from voxelzoo.misalignment import AlignmentCurve
+
+app = typer.Typer(help="See, check and import datasets.", no_args_is_help=True)
+app.callback()(lambda: None)
+
+DatasetArgument = Annotated[
+    str,
+    typer.Argument(metavar="D", help="simulated, NAME:PATH, or the path of a folder."),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+
+
+@app.command("list")
+def list_datasets(
+    as_json: JsonOption = False,
+    disable_plugin: DisableOption = None,
+    no_plugins: NoPluginsOption = False,
+) -> None:
+    """List the datasets that plugins read: licence, and whether a folder is needed.
+
+    Example:  zoo data list --json
+    """
+    host = load_host(disabled=disable_plugin or (), first_party_only=no_plugins)
+    rows = [
+        {
+            "name": registered.spec.name,
+            "licence": registered.spec.licence,
+            "needs_path": registered.spec.needs_path,
+            "summary": registered.spec.summary,
+            "distribution": registered.distribution,
+        }
+        for registered in sorted(host.datasets, key=lambda registered: registered.spec.name)
+    ]
+    if as_json:
+        print_json(datasets=rows)
+    else:
+        print_table(rows, ("name", "licence", "needs_path", "summary", "distribution"))
+
+
+@app.command()
+def describe(
+    dataset: Annotated[str, typer.Argument(metavar="NAME|D", help="A name, or as for zoo run.")],
+    dataset_option: DatasetOptionOption = None,
+    as_json: JsonOption = False,
+    disable_plugin: DisableOption = None,
+    no_plugins: NoPluginsOption = False,
+) -> None:
+    """Say a dataset's licence, citation, stories and subjects; of a bare name, how to get it.
+
+    Example:  zoo data describe ./my-study
+    """
+    from voxelzoo.datasets import open_dataset
+
+    host = load_host(disabled=disable_plugin or (), first_party_only=no_plugins)
+    if registered := _bare(host, dataset):
+        spec = registered.spec
+        said: dict[str, Any] = {
+            "name": spec.name,
+            "summary": spec.summary,
+            "licence": spec.licence,
+            "citation": spec.citation,
+            "homepage": spec.homepage,
+            "obtain": list(spec.obtain),
+            "distribution": registered.distribution,
+        }
+    else:
+        data = open_dataset(host, dataset, _pairs("--dataset-option", dataset_option or ()))
+        unusable = getattr(data, "unusable_subjects", dict)()
+        said = {
+            **asdict(data.info()),
+            "subjects": list(data.subjects()),
+            "unusable_subjects": dict(unusable),
+            "train_stories": list(data.train_stories()),
+            "test_stories": list(data.test_stories()),
+        }
+    if as_json:
+        print_json(dataset=said)
+        return
+    for name, value in said.items():
+        if value:
+            print(f"{name.replace('_', ' ')}: {_listed(value)}")
+
+
+def _bare(host: Host, text: str) -> Registered[DatasetSpec] | None:
+    """The plugin of a name alone, where that names no data yet."""
+    for registered in host.datasets:
+        if registered.spec.name == text and registered.spec.needs_path:
+            return registered
+    return None
+
+
+def _listed(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{key} ({reason})" for key, reason in value.items())
+    return ", ".join(value) if isinstance(value, list | tuple) else str(value)
+
+
+# ---------------------------------------------------------------------------------------- check
+
+
+@app.command()
+def check(
+    dataset: DatasetArgument,
+    dataset_option: DatasetOptionOption = None,
+    alignment: Annotated[
+        bool,
+        typer.Option(
+            "--alignment",
+            help="Also shift the stimulus from -40 to 40 s: word rate must predict best near 0.",
+        ),
+    ] = False,
+    subject: Annotated[
+        list[str] | None,
+        typer.Option("--subject", "-s", help="For --alignment; all if none. Repeatable."),
+    ] = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+    disable_plugin: DisableOption = None,
+    no_plugins: NoPluginsOption = False,
+) -> None:
+    """Look for everything that would make a wrong fit, and list it all.
+
+    Reads every story and response once. Exits 6 where there is an error; warnings do not fail.
+
+    Examples:  zoo data check ./my-study
+      zoo data check ./alice --alignment --subject group --json
+    """
+    from voxelzoo.checking import CheckReport, check_dataset
+    from voxelzoo.datasets import choose_subjects, open_dataset
+
+    host = load_host(disabled=disable_plugin or (), first_party_only=no_plugins)
+    options = _pairs("--dataset-option", dataset_option or ())
+    curve: AlignmentCurve | None = None
+    with TerminalProgress(quiet) as progress, _quiet_libraries():
+        try:
+            data = open_dataset(host, dataset, options)
+        except DataError as error:
+            report = CheckReport(dataset)
+            report.add("error", "dataset", dataset, str(error))
+        else:
+            subjects = choose_subjects(data, subject) if subject else ()
+            report = check_dataset(data, progress)
+            if alignment:
+                from voxelzoo.misalignment import alignment_curve
+
+                try:
+                    curve = alignment_curve(host, data, subjects=subjects, progress=progress)
+                except ZooError as error:
+                    report.add("warning", "alignment", report.name, f"no curve: {error}")
+                else:
+                    if curve.verdict != "aligned":
+                        wrong = curve.verdict == "misaligned"
+                        report.add(
+                            "error" if wrong else "warning", "alignment", report.name, curve.say()
+                        )
+    if as_json:
+        shown = None if curve is None else asdict(curve) | {"verdict": curve.verdict}
+        print_json(**report.record(), alignment=shown)
+    else:
+        _print_report(report, curve)
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
+
+
+def _quiet_libraries() -> AbstractContextManager[Any]:
+    """Damaged numbers make numpy warn; the report says what is damaged."""
+    import warnings
+
+    return warnings.catch_warnings(action="ignore") if not sys.warnoptions else nullcontext()
+
+
+def _print_report(report: CheckReport, curve: AlignmentCurve | None) -> None:
+    from voxelzoo.checking import by_severity
+
+    print(f"{report.name}: {report.summary}" if report.summary else report.name)
+    if report.licence or report.citation:
+        print(f"licence {report.licence or 'not said'}; cite {report.citation or 'not said'}")
+    if report.evaluation:
+        print(f"held out: {report.evaluation}")
+    for subject, reason in report.unusable.items():
+        print(f"subject {subject} cannot be used: {reason}")
+    if report.stories:
+        print_table([_story_row(story) for story in report.stories], STORY_COLUMNS, "\nstories")
+        print_table(
+            [_clock_row(story) for story in report.stories if story.clock],
+            CLOCK_COLUMNS,
+            "\nclock: row i is sampled at first sample + i x tr, the middle of its volume (s)",
+        )
+    if report.responses:
+        print_table(_response_rows(report), RESPONSE_COLUMNS, "\nresponses")
+    if curve is not None:
+        _print_curve(curve)
+    print()
+    for finding in by_severity(report.findings):
+        print(f"{finding.severity}: {finding.where}: {finding.message} [{finding.kind}]")
+    print(f"{_count(report.n('error'), 'error')}, {_count(report.n('warning'), 'warning')}")
+
+
+STORY_COLUMNS = (
+    "story",
+    "split",
+    "words",
+    "silences",
+    "from_s",
+    "to_s",
+    "gaps",
+    "longest_gap_s",
+    "before_scan",
+    "after_scan",
+    "sound_s",
+)
+
+
+def _story_row(story: StoryReport) -> dict[str, Any]:
+    return {
+        "story": story.name,
+        "split": story.split,
+        "words": story.n_words,
+        "silences": story.n_silences,
+        "from_s": _rounded(story.words_begin, 1),
+        "to_s": _rounded(story.words_end, 1),
+        "gaps": story.n_gaps,
+        "longest_gap_s": _rounded(story.longest_gap, 1),
+        "before_scan": story.n_words_before_scan,
+        "after_scan": story.n_words_after_scan,
+        "sound_s": _rounded(story.audio_seconds, 1),
+    }
+
+
+CLOCK_COLUMNS = (
+    "story",
+    "tr",
+    "start",
+    "first_sample",
+    "last_sample",
+    "kept",
+    "dropped",
+    "sound_start",
+)
+
+
+def _clock_row(story: StoryReport) -> dict[str, Any]:
+    clock = story.clock
+    assert clock is not None
+    return {
+        "story": story.name,
+        "tr": _rounded(clock.tr, 4),
+        "start": _rounded(clock.start, 3),
+        "first_sample": _rounded(clock.first_sample, 3),
+        "last_sample": _rounded(clock.last_sample, 3),
+        "kept": clock.n_trs,
+        "dropped": clock.n_dropped,
+        "sound_start": _rounded(clock.sound_start, 3),
+    }
+
+
+RESPONSE_COLUMNS = ("subject", "stories", "trs", "voxels", "repeats", "nan_voxels", "flat_voxels")
+
+
+def _response_rows(report: CheckReport) -> list[dict[str, Any]]:
+    """One row a subject on a terminal, where stories may be a hundred; one a story for pipes."""
+    if not sys.stdout.isatty():
+        return [
+            {
+                "subject": found.subject,
+                "stories": found.story,
+                "trs": found.n_trs,
+                "voxels": found.n_voxels,
+                "repeats": found.n_repeats,
+                "nan_voxels": found.n_nan_voxels,
+                "flat_voxels": found.n_flat_voxels,
+            }
+            for found in report.responses
+        ]
+    rows = []
+    for subject in dict.fromkeys(found.subject for found in report.responses):
+        each = [found for found in report.responses if found.subject == subject]
+        rows.append(
+            {
+                "subject": subject,
+                "stories": len(each),
+                "trs": sum(found.n_trs for found in each),
+                "voxels": _range([found.n_voxels for found in each]),
+                "repeats": _range([found.n_repeats for found in each]),
+                "nan_voxels": _range([found.n_nan_voxels for found in each]),
+                "flat_voxels": _range([found.n_flat_voxels for found in each]),
+            }
+        )
+    return rows
+
+
+def _range(values: Sequence[int]) -> str:
+    least, most = min(values), max(values)
+    return f"{least}" if least == most else f"{least}-{most}"
+
+
+BARS = " ▁▂▃▄▅▆▇█"
+
+
+def _print_curve(curve: AlignmentCurve) -> None:
+    """The curve as bars, one a shift; what is below zero is blank."""
+    top = max(*curve.r, 1e-9)
+    bars = "".join(BARS[max(0, min(8, round(8 * r / top)))] * 2 for r in curve.r)
+    width = len(bars)
+    marks = f"{curve.shifts[0]:+g} s".ljust(width // 2) + "0"
+    print(
+        f"\nmisalignment: word rate's held-out r, stimulus shifted; {curve.n_voxels} voxels of "
+        f"{_count(curve.n_subjects, 'subject')}, {_count(curve.n_stories, 'story', 'stories')}"
+    )
+    print(f"  {bars}  best r {top:.3f}")
+    print(f"  {marks.ljust(width - 5)}{curve.shifts[-1]:+g} s")
+    print(f"  {curve.say()}")
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def _count(n: int, one: str, many: str | None = None) -> str:
+    return f"{n} {one if n == 1 else many or one + 's'}"
