@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelzoo.api import DataError, Dataset, ScanClock, Story, Words, ZooError
-from voxelzoo.datasets import Evaluation, plan_evaluation
+from voxelzoo.datasets import Evaluation, plan_evaluation, unusable_subjects
 from voxelzoo.leaks import ResponseTrace, find_leaks
 from voxelzoo.progress import Progress, Silent
 from voxelzoo.stimuli import content_digest
@@ -167,7 +167,7 @@ def check_dataset(dataset: Dataset, progress: Progress | None = None) -> CheckRe
     info = dataset.info()
     report = CheckReport(info.name, info.summary, info.licence, info.citation)
     report.subjects = tuple(dataset.subjects())
-    report.unusable = dict(getattr(dataset, "unusable_subjects", dict)())
+    report.unusable = unusable_subjects(dataset)
     evaluation = _try(report, "split", info.name, lambda: plan_evaluation(dataset))
     report.evaluation = str(evaluation) if evaluation is not None else None
     stories: dict[str, Story] = {}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +82,31 @@ def choose_subjects(dataset: Dataset, asked: Sequence[str]) -> list[str]:
                 f"no subject {subject!r} in {dataset.info().name!r}; it has {', '.join(known)}"
             )
     return list(dict.fromkeys(asked)) or known
+
+
+def unusable_subjects(dataset: Dataset) -> dict[str, str]:
+    """Subjects that are there and cannot be fitted, with the reason, where the dataset says so.
+
+    A dataset may have a method ``unusable_subjects()``; it need not.
+    """
+    said: Mapping[str, str] = getattr(dataset, "unusable_subjects", dict)()
+    return dict(said)
+
+
+@contextmanager
+def opened_responses(dataset: Dataset, subject: str, story: str) -> Iterator[Any]:
+    """Responses to be sliced by voxel, ``opened[..., first:stop]``, with ``shape`` and ``dtype``.
+
+    A dataset may have a method ``open_responses(subject, story)``, a context of an array that is
+    on disk; of one without it, the responses are read whole.
+    """
+    opens = getattr(dataset, "open_responses", None)
+    with (
+        nullcontext(dataset.responses(subject, story))
+        if opens is None
+        else opens(subject, story) as opened
+    ):
+        yield opened
 
 
 # --------------------------------------------------------------------------------- what is held out

@@ -18,6 +18,8 @@ import csv
 import struct
 import tokenize
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -123,6 +125,14 @@ class FolderDataset:
             *_, row, voxel = np.argwhere(np.isinf(responses))[0]
             raise DataError(f"{file}: TR {row}, voxel {voxel} is infinite")
         return responses
+
+    @contextmanager
+    def open_responses(self, subject: str, story: str) -> Iterator[NDArray[np.floating]]:
+        """The response file mapped into memory, to be sliced by voxel."""
+        self._known_subject(subject)
+        self._known_story(story)
+        self._same_voxels(subject)
+        yield _open_array(self._file(subject, story))
 
     def voxel_labels(self, subject: str) -> list[str] | None:
         """The column ``label`` of ``responses/<subject>/voxels.csv``, where there is one."""

@@ -20,6 +20,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -147,6 +149,16 @@ class LebelDataset:
 
     def responses(self, subject: str, story: str) -> NDArray[np.float32]:
         """(TR, voxel), or (repeat, TR, voxel) where single repeats are published."""
+        return _read_rows(self._checked_file(subject, story))
+
+    @contextmanager
+    def open_responses(self, subject: str, story: str) -> Iterator[Any]:
+        """The HDF5 dataset, to be sliced by voxel."""
+        file = self._checked_file(subject, story)
+        with _open(file) as stored:
+            yield _published(file, stored)
+
+    def _checked_file(self, subject: str, story: str) -> Path:
         self._known_subject(subject)
         self._known_story(story)
         n_voxels = self._same_voxels(subject)
@@ -160,7 +172,7 @@ class LebelDataset:
             )
         if shape[-1] != n_voxels:
             raise DataError(f"{file}: {shape[-1]} voxels, other stories have {n_voxels}")
-        return _read_rows(file)
+        return file
 
     def voxel_labels(self, subject: str) -> None:
         """None: the published responses name no regions."""

@@ -70,7 +70,7 @@ def describe(
 
     Example:  zoo data describe ./my-study
     """
-    from voxelzoo.datasets import open_dataset
+    from voxelzoo.datasets import open_dataset, unusable_subjects
 
     host = load_host(disabled=disable_plugin or (), first_party_only=no_plugins)
     if registered := _bare(host, dataset):
@@ -86,11 +86,10 @@ def describe(
         }
     else:
         data = open_dataset(host, dataset, _pairs("--dataset-option", dataset_option or ()))
-        unusable = getattr(data, "unusable_subjects", dict)()
         said = {
             **asdict(data.info()),
             "subjects": list(data.subjects()),
-            "unusable_subjects": dict(unusable),
+            "unusable_subjects": unusable_subjects(data),
             "train_stories": list(data.train_stories()),
             "test_stories": list(data.test_stories()),
         }
@@ -201,14 +200,10 @@ def _print_report(report: CheckReport, curve: AlignmentCurve | None) -> None:
     for subject, reason in report.unusable.items():
         print(f"subject {subject} cannot be used: {reason}")
     if report.stories:
-        print_table([_story_row(story) for story in report.stories], STORY_COLUMNS, "\nstories")
-        print_table(
-            [_clock_row(story) for story in report.stories if story.clock],
-            CLOCK_COLUMNS,
-            "\nclock: row i is sampled at first sample + i x tr, the middle of its volume (s)",
-        )
+        _print_stories(report.stories)
     if report.responses:
-        print_table(_response_rows(report), RESPONSE_COLUMNS, "\nresponses")
+        which = "stories" if sys.stdout.isatty() else "story"
+        print_table(_response_rows(report), ("subject", which, *RESPONSE_COLUMNS), "\nresponses")
     if curve is not None:
         _print_curve(curve)
     print()
@@ -230,6 +225,37 @@ STORY_COLUMNS = (
     "after_scan",
     "sound_s",
 )
+CLOCK_COLUMNS = ("tr", "start", "first_sample", "last_sample", "kept", "dropped", "sound_start")
+
+
+def _print_stories(stories: Sequence[StoryReport]) -> None:
+    """Stories, then clocks; on a terminal narrower, and one row for stories of one clock."""
+    rows = [_story_row(story) for story in stories]
+    clocks = [_clock_row(story) for story in stories if story.clock]
+    if not sys.stdout.isatty():
+        print_table(rows, STORY_COLUMNS)
+        if clocks:
+            print_table(clocks, ("story", *CLOCK_COLUMNS))
+        return
+    for row in rows:
+        row["name"] = row["story"]
+        row["span_s"] = f"{row['from_s']} to {row['to_s']}" if row["words"] else None
+        row["outside_scan"] = (row["before_scan"] or 0) + (row["after_scan"] or 0)
+    columns = ("name", "split", "words", "silences", "span_s", "gaps", "outside_scan", "sound_s")
+    print_table(rows, columns, "\nstories")
+    alike: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in clocks:
+        alike.setdefault((row["tr"], row["start"], row["dropped"], row["sound_start"]), []).append(
+            row
+        )
+    shown = []
+    for same in alike.values():
+        kept = _range([row["kept"] for row in same])
+        last = max(row["last_sample"] for row in same)
+        names = same[0]["story"] if len(same) == 1 else f"{len(same)} stories"
+        shown.append(same[0] | {"name": names, "kept": kept, "last_sample": last})
+    title = "\nclock (s): row i is sampled mid-volume, at first sample + i x tr"
+    print_table(shown, ("name", *CLOCK_COLUMNS), title)
 
 
 def _story_row(story: StoryReport) -> dict[str, Any]:
@@ -248,18 +274,6 @@ def _story_row(story: StoryReport) -> dict[str, Any]:
     }
 
 
-CLOCK_COLUMNS = (
-    "story",
-    "tr",
-    "start",
-    "first_sample",
-    "last_sample",
-    "kept",
-    "dropped",
-    "sound_start",
-)
-
-
 def _clock_row(story: StoryReport) -> dict[str, Any]:
     clock = story.clock
     assert clock is not None
@@ -275,7 +289,7 @@ def _clock_row(story: StoryReport) -> dict[str, Any]:
     }
 
 
-RESPONSE_COLUMNS = ("subject", "stories", "trs", "voxels", "repeats", "nan_voxels", "flat_voxels")
+RESPONSE_COLUMNS = ("trs", "voxels", "repeats", "nan_voxels", "flat_voxels")
 
 
 def _response_rows(report: CheckReport) -> list[dict[str, Any]]:
@@ -284,7 +298,7 @@ def _response_rows(report: CheckReport) -> list[dict[str, Any]]:
         return [
             {
                 "subject": found.subject,
-                "stories": found.story,
+                "story": found.story,
                 "trs": found.n_trs,
                 "voxels": found.n_voxels,
                 "repeats": found.n_repeats,
