@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from voxelzoo.api import DataError, Dataset, Regressor
+from voxelzoo.ceilings import ceiling
 from voxelzoo.datasets import ContiguousFolds, Evaluation, HeldOutStories
 from voxelzoo.design import delayed, zscore
 from voxelzoo.protocols import Protocol
-from voxelzoo.scores import ceiling, correlation, explained_variance, signed_square
+from voxelzoo.scores import correlation, explained_variance, signed_square
 
 Floats = NDArray[np.floating[Any]]
 

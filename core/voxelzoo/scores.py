@@ -39,36 +39,3 @@ def signed_square(r: Floats) -> Floats:
     """``|r| r``, the paper's r squared (Antonello et al. 2023, Figure 1)."""
     squared: Floats = np.abs(r) * r
     return squared
-
-
-def powers(repeats: Floats) -> tuple[Floats, Floats]:
-    """Total and signal power of each voxel from (repeat, TR, voxel): Schoppe et al. (2016).
-
-    Total power is the mean over repeats of the variance in time; signal power is what repeats
-    share. Signal power is negative where noise happens to be anticorrelated.
-    """
-    n = len(repeats)
-    total: Floats = repeats.var(axis=1, ddof=1, dtype=np.float64).mean(axis=0)
-    mean = repeats.mean(axis=0, dtype=np.float64).var(axis=0, ddof=1)
-    signal: Floats = (n * mean - total) / (n - 1)
-    return total, signal
-
-
-def ceiling(repeats: Floats, floor: float | None = 0.25) -> Floats:
-    """CCmax: r that the true signal would have with the mean over repeats, (voxel,).
-
-    ``repeats`` is (repeat, TR, voxel), two repeats or more. Values below ``floor`` become the
-    floor, as does a voxel without signal power; with ``floor=None`` such a voxel is NaN (Schoppe
-    et al. 2016; Antonello et al. 2023, section 2.5). NaN where responses are not finite or vary
-    in no repeat.
-    """
-    n = len(repeats)
-    if n < 2:
-        raise ValueError(f"a ceiling needs two repeats or more, not {n}")
-    total, signal = powers(repeats)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found: Floats = 1 / np.sqrt(1 + (total / signal - 1) / n)
-    found = np.where(signal > 0, found, np.nan)
-    if floor is not None:
-        found = np.where(np.isfinite(total) & (total > 0), np.fmax(found, floor), np.nan)
-    return found

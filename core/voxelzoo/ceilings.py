@@ -1,0 +1,304 @@
+"""Noise ceilings: the r a perfect model could have, by several methods under one registry.
+
+Each method takes the responses of one story and gives a value a voxel. A ceiling is NaN where it
+is undefined (responses that are not finite or never vary); how many voxels that is, and how many
+were lifted to the floor, is counted. Computed in blocks of voxels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voxelzoo.api import DataError, NotFoundError
+from voxelzoo.scores import correlation
+
+Floats = NDArray[np.floating[Any]]
+
+BLOCK = 4096
+"""Voxels worked on at a time."""
+
+MOST_SPLITS = 200
+"""Splits into halves beyond which a seeded sample of them is taken: ten repeats have 126."""
+
+
+# ------------------------------------------------------------------------------------ estimators
+
+
+def powers(repeats: Floats) -> tuple[Floats, Floats]:
+    """Total and signal power of each voxel from (repeat, TR, voxel): Schoppe et al. (2016).
+
+    Total power is the mean over repeats of the variance in time; signal power is what repeats
+    share. Signal power is negative where noise happens to be anticorrelated.
+    """
+    n = len(repeats)
+    total: Floats = repeats.var(axis=1, ddof=1, dtype=np.float64).mean(axis=0)
+    mean = repeats.mean(axis=0, dtype=np.float64).var(axis=0, ddof=1)
+    signal: Floats = (n * mean - total) / (n - 1)
+    return total, signal
+
+
+def ceiling(repeats: Floats, floor: float | None = 0.25) -> Floats:
+    """CCmax: r that the true signal would have with the mean over repeats, (voxel,).
+
+    ``repeats`` is (repeat, TR, voxel), two repeats or more. Values below ``floor`` become the
+    floor, as does a voxel without signal power; with ``floor=None`` such a voxel is NaN (Schoppe
+    et al. 2016; Antonello et al. 2023, section 2.5). NaN where responses are not finite or vary
+    in no repeat.
+    """
+    n = _need_repeats(repeats)
+    total, signal = powers(repeats)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found: Floats = 1 / np.sqrt(1 + (total / signal - 1) / n)
+    return _floored(np.where(signal > 0, found, np.nan), _varies(repeats), floor)
+
+
+def split_half_r(repeats: Floats, seed: int = 0) -> Floats:
+    """Mean correlation between the means of two halves of the repeats, (voxel,).
+
+    Over every split of (repeat, TR, voxel) into halves, or a seeded sample of 200 where there are
+    more. Covariances between repeats give all splits at once.
+    """
+    n = _need_repeats(repeats)
+    first = _halves(n, seed)
+    second = 1 - first
+    centred = repeats - repeats.mean(axis=1, keepdims=True, dtype=np.float64)
+    between = np.einsum("itv,jtv->ijv", centred, centred, optimize=True)
+    sums = {
+        name: np.einsum("si,sj,ijv->sv", one, other, between, optimize=True)
+        for name, one, other in (("aa", first, first), ("bb", second, second))
+    }
+    across = np.einsum("si,sj,ijv->sv", first, second, between, optimize=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean: Floats = (across / np.sqrt(sums["aa"] * sums["bb"])).mean(axis=0)
+    return np.where(_varies(repeats), mean, np.nan)
+
+
+def split_half(repeats: Floats, floor: float | None = 0.3, seed: int = 0) -> Floats:
+    """Ceiling from halves of the repeats, stepped up to all of them (Spearman-Brown), (voxel,).
+
+    The square root of the reliability ``2 r / (1 + r)`` of the mean over repeats, with r from
+    :func:`split_half_r` (Hsu, Borst & Theunissen 2004; the floor of LeBel et al. 2023).
+    """
+    half = split_half_r(repeats, seed)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.sqrt(2 * half / (1 + half))
+    return _floored(np.where(half > 0, found, np.nan), _varies(repeats), floor)
+
+
+def explainable_variance(repeats: Floats, bias_correction: bool = True) -> Floats:
+    """Share of a single response's variance that repeats have in common, (voxel,).
+
+    ``repeats`` is (repeat, TR, voxel), each repeat z-scored here. Uncorrected, noise that survives
+    averaging counts as signal: on noise alone 1/n; corrected it is 0 on average, and may be
+    negative (Sahani & Linden 2003; Hsu et al. 2004).
+    """
+    n = _need_repeats(repeats)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        standard = repeats - repeats.mean(axis=1, keepdims=True, dtype=np.float64)
+        standard = standard / standard.std(axis=1, keepdims=True)
+        shared: Floats = standard.mean(axis=0).var(axis=0)
+    if bias_correction:
+        shared = shared - (1 - shared) / (n - 1)
+    return np.where(_varies(repeats), shared, np.nan)
+
+
+def explainable_ceiling(repeats: Floats, floor: float | None = 0.25) -> Floats:
+    """Ceiling from bias-corrected explainable variance of z-scored repeats, (voxel,).
+
+    The square root of the reliability of the mean over n repeats, ``n ev / (1 + (n - 1) ev)``.
+    """
+    n = _need_repeats(repeats)
+    share = explainable_variance(repeats)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.sqrt(n * share / (1 + (n - 1) * share))
+    return _floored(np.where(share > 0, found, np.nan), _varies(repeats), floor)
+
+
+def inter_subject(responses: Floats) -> Floats:
+    """Correlation of each subject with the mean of the others: (subject, TR, voxel) to
+    (subject, voxel).
+
+    Voxels must correspond between subjects (Nastase et al. 2019). A subject's undefined voxel is
+    left out of the others' mean. What it bounds is a model of what subjects share.
+    """
+    _need_repeats(responses, "subjects")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        standard = responses - responses.mean(axis=1, keepdims=True, dtype=np.float64)
+        standard = standard / standard.std(axis=1, keepdims=True)
+    usable = np.isfinite(standard).all(axis=1, keepdims=True)
+    total = np.where(usable, standard, 0).sum(axis=0)
+    found = []
+    for own, mine in zip(standard, usable, strict=True):
+        r = correlation(own, total - np.where(mine, own, 0))
+        found.append(np.where(mine[0], r, np.nan))
+    return np.stack(found)
+
+
+def _need_repeats(responses: Floats, what: str = "repeats") -> int:
+    if responses.ndim != 3 or len(responses) < 2:
+        n = len(responses) if responses.ndim == 3 else 1
+        raise DataError(f"a ceiling needs two {what} or more, not {n}")
+    return len(responses)
+
+
+def _varies(repeats: Floats) -> NDArray[np.bool_]:
+    """Voxels that are finite throughout and vary in some repeat."""
+    with np.errstate(invalid="ignore"):
+        spread = np.ptp(repeats, axis=1)
+    varies: NDArray[np.bool_] = np.isfinite(spread).all(axis=0) & (spread > 0).any(axis=0)
+    return varies
+
+
+def _floored(found: Floats, defined: NDArray[np.bool_], floor: float | None) -> Floats:
+    if floor is not None:
+        found = np.fmax(found, floor)
+    return np.where(defined, found, np.nan)
+
+
+def _halves(n: int, seed: int) -> Floats:
+    """Rows of 0 and 1 (split, repeat): the repeats of one half; of an odd number, the smaller."""
+    size = n // 2
+    if comb(n, size) <= 2 * MOST_SPLITS:
+        chosen = [c for c in combinations(range(n), size) if n % 2 or 0 in c]
+    else:
+        rng = np.random.default_rng(seed)
+        chosen = [tuple(rng.permutation(n)[:size]) for _ in range(MOST_SPLITS)]
+    rows = np.zeros((len(chosen), n))
+    for row, members in zip(rows, chosen, strict=True):
+        row[list(members)] = 1
+    return rows
+
+
+# -------------------------------------------------------------------------------------- registry
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to estimate a ceiling from (repeat or subject, TR, voxel)."""
+
+    name: str
+    summary: str
+    needs: Literal["repeats", "subjects"]
+    floor: float | None
+    """The floor used unless another is asked for."""
+    estimate: Callable[[Floats, float | None], Floats]
+    """Ceilings (voxel,), or (subject, voxel) where ``needs`` is subjects; NaN where undefined."""
+
+
+def _inter_subject(responses: Floats, floor: float | None) -> Floats:
+    found = inter_subject(responses)
+    return found if floor is None else np.where(np.isnan(found), np.nan, np.fmax(found, floor))
+
+
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {
+        method.name: method
+        for method in (
+            Method("schoppe", "CCmax from signal and noise power", "repeats", 0.25, ceiling),
+            Method(
+                "split-half",
+                "r between halves of the repeats, Spearman-Brown",
+                "repeats",
+                0.3,
+                split_half,
+            ),
+            Method(
+                "explainable-variance",
+                "bias-corrected explainable variance of the mean response",
+                "repeats",
+                0.25,
+                explainable_ceiling,
+            ),
+            Method(
+                "inter-subject",
+                "r of a subject with the mean of the others",
+                "subjects",
+                None,
+                _inter_subject,
+            ),
+        )
+    }
+)
+"""Every method by the name that a user says."""
+
+
+def find_method(name: str) -> Method:
+    """The method of that name; :class:`NotFoundError` otherwise."""
+    try:
+        return METHODS[name]
+    except KeyError:
+        raise NotFoundError(f"no ceiling {name!r}; there are {', '.join(METHODS)}") from None
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """A ceiling a voxel, and how far it can be trusted."""
+
+    method: str
+    floor: float | None
+    values: Floats
+    """(voxel,), or (subject, voxel); NaN where undefined."""
+
+    @property
+    def n_undefined(self) -> int:
+        """Voxels (of all subjects) that have no ceiling."""
+        return int(np.isnan(self.values).sum())
+
+    @property
+    def n_floored(self) -> int:
+        """Voxels (of all subjects) that stand at the floor."""
+        return 0 if self.floor is None else int((self.values == self.floor).sum())
+
+
+def estimate_ceiling(
+    responses: Floats | Sequence[Floats],
+    method: str = "schoppe",
+    floor: float | Literal["default"] | None = "default",
+) -> Ceiling:
+    """The ceiling by any method, in blocks of voxels.
+
+    ``responses`` is (repeat, TR, voxel), or several stories of that kind, whose ceilings are
+    averaged; (subject, TR, voxel) for ``inter-subject``. Raises :class:`NotFoundError` for an
+    unknown method, :class:`DataError` where there are fewer than two repeats or subjects.
+    """
+    chosen = find_method(method)
+    least = chosen.floor if floor == "default" else floor
+    stories = [responses] if isinstance(responses, np.ndarray) else list(responses)
+    if not stories:
+        raise DataError(f"ceiling {method!r} needs {chosen.needs}, and no story has any")
+    found = []
+    for story in stories:
+        _need_repeats(story, chosen.needs)
+        blocks = [
+            chosen.estimate(np.asarray(story[..., i : i + BLOCK]), least)
+            for i in range(0, story.shape[-1], BLOCK)
+        ]
+        found.append(np.concatenate(blocks, axis=-1))
+    return Ceiling(chosen.name, least, np.mean(found, axis=0))
+
+
+# ---------------------------------------------------------------------------------- what is left
+
+
+def normalised(r: Floats, ceiling: Floats) -> Floats:
+    """CCnorm: r as a share of its ceiling, (voxel,); NaN where either is undefined."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share: Floats = r / np.where(ceiling > 0, ceiling, np.nan)
+    return share
+
+
+def room(r: Floats, ceiling: Floats) -> Floats:
+    """Room for improvement, ceiling less r, (voxel,); NaN where either is undefined.
+
+    Negative where a voxel is predicted better than its estimated ceiling allows.
+    """
+    left: Floats = ceiling - r
+    return left
