@@ -105,12 +105,28 @@ class StateBlock:
     states: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What extracting one story takes, estimated before anything is loaded."""
+
+    n_passes: int
+    """Passes through the network."""
+    n_fed: int
+    """Tokens or frames that pass through it, in all."""
+    flops: float
+    """Floating-point operations."""
+    seconds: float
+    """On the device asked for, loading left out."""
+    peak_bytes: float
+    """Memory of the device: the network, and a batch on its way through it."""
+
+
 @runtime_checkable
 class Extractor(Protocol):
     """Yields the hidden states of one model for a story.
 
     Building it and asking its layers, fingerprint and times must be quick: weights are loaded by
-    the first :meth:`extract`.
+    the first :meth:`extract`. It may also have ``cost(story, layers) -> Cost``, for ``zoo plan``.
     """
 
     def layers(self) -> Sequence[int]:
@@ -276,6 +292,7 @@ __all__ = [
     "AlignerSpec",
     "Audio",
     "AudioWindow",
+    "Cost",
     "DataError",
     "Dataset",
     "DatasetInfo",

@@ -72,7 +72,11 @@ class Model:
             "seed": request.seed if request.untrained else None,
             "dtype": request.dtype,
             "protocol": request.protocol,
-            "options": dict(request.options),
+            "options": {
+                name: value
+                for name, value in request.options.items()
+                if name not in self.registered.spec.neutral_options
+            },
             "story": story.digest(model.modality),
             "layer": layer,
         }
@@ -190,21 +194,7 @@ def aligned_states(
     there, another aligner or clock needs no model.
     """
     wanted = {layer: states_provenance(model, story, clock, alignment, layer) for layer in layers}
-    found: dict[int, Artefact] = {}
-    missing = []
-    for layer in layers:
-        aligned = store.find("aligned", wanted[layer])
-        states = None
-        if aligned is None or keep_states:
-            states = store.find("states", model.provenance(story, layer))
-        if aligned is None and states is not None:
-            weights = _weights(model, story, alignment, states.read("times"), clock)
-            resampled = weights.astype(np.float32) @ states.read("states")
-            aligned = store.put("aligned", wanted[layer], {"states": resampled})
-        if aligned is None or (keep_states and states is None):
-            missing.append(layer)
-        else:
-            found[layer] = aligned
+    missing = lacking(model, story, clock, alignment, layers, store, keep_states)
     if missing:
         needs = {str(layer): wanted[layer] for layer in missing} | {"keep_states": keep_states}
         with workplace(store.root, artefact_key(needs)) as folder:
@@ -218,12 +208,41 @@ def aligned_states(
             )
             _extract(model, story, missing, work, progress)
             for i, layer in enumerate(missing):
-                found[layer] = store.put("aligned", wanted[layer], {"states": work.aligned(i)})
+                store.put("aligned", wanted[layer], {"states": work.aligned(i)})
                 if keep_states:
                     states_and_times: dict[str, NDArray[Any]]
                     states_and_times = {"states": work.states(i), "times": times}
                     store.put("states", model.provenance(story, layer), states_and_times)
+    found: dict[int, Artefact] = {}
+    for layer in layers:
+        aligned = store.find("aligned", wanted[layer])
+        if aligned is None:
+            states = store.find("states", model.provenance(story, layer))
+            assert states is not None, "neither lacking nor there"
+            weights = _weights(model, story, alignment, states.read("times"), clock)
+            resampled = weights.astype(np.float32) @ states.read("states")
+            aligned = store.put("aligned", wanted[layer], {"states": resampled})
+        found[layer] = aligned
     return found
+
+
+def lacking(
+    model: Model,
+    story: Story,
+    clock: ScanClock,
+    alignment: Alignment,
+    layers: Sequence[int],
+    store: Store,
+    keep_states: bool,
+) -> list[int]:
+    """Layers for which the model has to read the story."""
+    missing = []
+    for layer in layers:
+        aligned = store.find("aligned", states_provenance(model, story, clock, alignment, layer))
+        states = store.find("states", model.provenance(story, layer))
+        if states is None and (keep_states or aligned is None):
+            missing.append(layer)
+    return missing
 
 
 def states_provenance(

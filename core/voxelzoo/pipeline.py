@@ -231,6 +231,9 @@ def run_model(
     missing = [layer for layer in layers if any(not found[s, layer] for s in plan.subjects)]
     states: dict[str, dict[int, Artefact]] = {}
     if missing:
+        from voxelzoo.planning import Watch
+
+        watch = Watch(plan, model, missing)
         for name, (story, clock) in plan.stimuli.items():
             states[name] = aligned_states(
                 model,
@@ -243,6 +246,8 @@ def run_model(
                 keep_states="states" in plan.keep,
             )
         model.extractor.close()
+        if line := watch.compared():
+            progress.say(line)
     for subject in plan.subjects:
         todo = [layer for layer in layers if found[subject, layer] is None]
         if not todo:

@@ -93,6 +93,8 @@ class ExtractorSpec:
     """Top-level packages that must be importable before it runs."""
     options: tuple[str, ...] = ()
     """Settings it reads from :attr:`ExtractorRequest.options`; the host passes no other."""
+    neutral_options: tuple[str, ...] = ()
+    """Those of ``options`` that change no value, such as a batch size: no part of a key."""
     schemes: tuple[str, ...] = ()
     """Prefixes by which it takes any checkpoint: with ``hf``, the name ``hf:org/name`` is a model
     whose ``repo`` is ``org/name``; ``hf:org/name@revision`` pins it. No row is needed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from voxelzoo.api import ExtractorSpec, ModelEntry, hookimpl
-from voxelzoo_transformers.plugin import TEXT_OPTIONS
+from voxelzoo_transformers.plugin import NEUTRAL_OPTIONS, TEXT_OPTIONS
 
 
 @hookimpl
@@ -18,6 +18,7 @@ def zoo_register_extractors() -> Iterable[ExtractorSpec]:
         summary="Meta's LLaMA models and checkpoints built like them.",
         requires=("torch", "transformers"),
         options=TEXT_OPTIONS,
+        neutral_options=NEUTRAL_OPTIONS,
         tiny=ModelEntry(
             name="tiny-llama",
             plugin="llama",

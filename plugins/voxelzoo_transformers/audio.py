@@ -24,9 +24,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, scaled_dot_product_attention
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
+from transformers import AutoModel
 
 from voxelzoo.api import (
     AudioWindow,
+    Cost,
     ExtractorRequest,
     PluginError,
     SoundStream,
@@ -38,7 +40,13 @@ from voxelzoo.api import (
     examine,
     n_samples_at,
 )
-from voxelzoo_transformers.loading import checkpoint_folder, load_config, source_fingerprint
+from voxelzoo_transformers.cost import bytes_a_number, network_size, seconds
+from voxelzoo_transformers.loading import (
+    as_dtype,
+    checkpoint_folder,
+    load_config,
+    source_fingerprint,
+)
 
 WINDOW = 16.1
 """Seconds of sound that a state may see: 16 s of context and one stride (paper's script)."""
@@ -226,6 +234,14 @@ class SpeechExtractor(ABC):
         """Raises :class:`UsageError` for windows that the network cannot hear."""
         return
 
+    def n_frames(self, n_samples: int) -> int:
+        """Frames that pass through the blocks for a window of that many samples."""
+        return conv_frames(n_samples, self.convolutions())
+
+    def convolutions(self) -> list[tuple[int, int]]:
+        """(kernel, stride) of the convolutions before the blocks."""
+        return list(zip(self.config.conv_kernel, self.config.conv_stride, strict=True))
+
     def n_layers(self) -> int:
         """Transformer blocks."""
         return int(self.config.num_hidden_layers)
@@ -252,6 +268,39 @@ class SpeechExtractor(ABC):
         stops = np.array([window.stop for window in self._windows(story)], dtype=np.float64)
         times: NDArray[np.float64] = start + stops / self.rate
         return times
+
+    def cost(self, story: Story, layers: Sequence[int]) -> Cost:
+        """Frames that are heard, and what they take on their way to the deepest layer."""
+        windows = self._windows(story)
+        size = network_size(AutoModel, self.config)
+        width, depth = int(self.config.hidden_size), max(layers)
+        frames = [self.n_frames(window.stop - window.start) for window in windows]
+        # The last block that is asked for computes one frame, its keys and values apart.
+        share = max(0.0, depth - 1 + 1 / 6) / self.n_layers()
+        flops = 2.0 * share * size.per_position * sum(frames)
+        flops += 4.0 * share * self.n_layers() * width * sum(n * n for n in frames)
+        flops += sum(self.convolution_flops(window.stop - window.start) for window in windows)
+        at_once = (2 if self.request.device == "cpu" else GPU_BATCH) * max(frames)
+        inner = 4 * width
+        activations = at_once * (8 * width + 3 * inner) * as_dtype(self.request.dtype).itemsize
+        sound = 8 * 4 * (windows[-1].stop - windows[-1].start)
+        return Cost(
+            n_passes=len(windows),
+            n_fed=sum(frames),
+            flops=flops,
+            seconds=seconds(self.request, flops, width),
+            peak_bytes=size.total * bytes_a_number(self.request) + activations + sound,
+        )
+
+    def convolution_flops(self, n_samples: int) -> float:
+        """Of the convolutions before the blocks, for a window of that many samples."""
+        flops, inputs = 0.0, 1
+        for i, (kernel, _) in enumerate(self.convolutions()):
+            units = int(self.config.conv_dim[i])
+            frames = conv_frames(n_samples, self.convolutions()[: i + 1])
+            flops += 2.0 * kernel * inputs * units * frames
+            inputs = units
+        return flops
 
     def extract(self, story: Story, layers: Sequence[int], start: int = 0) -> Iterator[StateBlock]:
         """States of ``layers``, a block a forward pass; memory does not grow with the story.
@@ -625,8 +674,7 @@ class WaveformExtractor(SpeechExtractor):
 
     def check_window(self) -> None:
         """The first window, one stride long, must hold a frame."""
-        convs = list(zip(self.config.conv_kernel, self.config.conv_stride, strict=True))
-        if conv_frames(self.shortest_window(), convs) < 1:
+        if conv_frames(self.shortest_window(), self.convolutions()) < 1:
             raise self.too_short()
 
     def shortest_window(self) -> int:

@@ -18,6 +18,8 @@ TEXT_OPTIONS = (
 )
 """Settings of :class:`voxelzoo_transformers.text.CausalLMExtractor`."""
 
+NEUTRAL_OPTIONS = ("batch_tokens", "device_map")
+"""Those that change no value."""
 
 TINY = ModelEntry(
     name="tiny-gpt2",
@@ -68,6 +70,7 @@ def zoo_register_extractors() -> Iterable[ExtractorSpec]:
         summary="Any causal language model of the Hugging Face hub, such as GPT-2.",
         requires=("torch", "transformers"),
         options=TEXT_OPTIONS,
+        neutral_options=NEUTRAL_OPTIONS,
         schemes=("hf",),
         tiny=TINY,
     )
@@ -78,6 +81,7 @@ def zoo_register_extractors() -> Iterable[ExtractorSpec]:
         summary="Surprisal and entropy of each word, in bits, by a causal language model.",
         requires=("torch", "transformers"),
         options=TEXT_OPTIONS,
+        neutral_options=NEUTRAL_OPTIONS,
         schemes=("surprisal",),
         tiny=replace(TINY, name="tiny-surprisal", extractor="surprisal", n_layers=0, embed_dim=2),
     )

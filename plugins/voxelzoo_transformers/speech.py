@@ -83,6 +83,18 @@ class SpeechModelExtractor(WaveformExtractor):
             )
         return config
 
+    def convolutions(self) -> list[tuple[int, int]]:
+        """Of w2v-BERT: its filterbank, two frames at a time."""
+        if self.config.model_type == "wav2vec2-bert":
+            return [(FILTERBANK_FRAME, FILTERBANK_HOP), (2, 2)]
+        return super().convolutions()
+
+    def convolution_flops(self, n_samples: int) -> float:
+        """A filterbank takes next to nothing."""
+        if self.config.model_type == "wav2vec2-bert":
+            return 0.0
+        return super().convolution_flops(n_samples)
+
     def check_window(self) -> None:
         """The first window, one stride long, must hold a frame."""
         if self.config.model_type != "wav2vec2-bert":

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import AutoModel, AutoModelForCausalLM, PretrainedConfig
 
 from voxelzoo.api import (
+    Cost,
     ExtractorRequest,
     StateBlock,
     Story,
@@ -21,7 +22,13 @@ from voxelzoo.api import (
     ZooError,
     parse_window_policy,
 )
-from voxelzoo_transformers.loading import load_config, load_model, source_fingerprint
+from voxelzoo_transformers.cost import bytes_a_number, network_size, seconds
+from voxelzoo_transformers.loading import (
+    as_dtype,
+    load_config,
+    load_model,
+    source_fingerprint,
+)
 from voxelzoo_transformers.reading import Pass, Reading, read_words, read_words_as_released
 from voxelzoo_transformers.states import LayerReader, TokensForetold, TokensRead
 from voxelzoo_transformers.tokens import Tokenizer, load_tokenizer
@@ -166,6 +173,34 @@ class CausalLMExtractor:
                 f"{self.request.model.name}: context {self.context} reads story {story.name!r} "
                 f"{times:.0f} times over: {len(passes)} passes, {sum(passes)} tokens"
             )
+
+    def cost(self, story: Story, layers: Sequence[int]) -> Cost:
+        """Tokens that are fed, and what they take on their way to the deepest layer."""
+        passes = [
+            len(one) + len(self.first_tokens())
+            for one in self.reading(story).passes(shared=not self._look_ahead)
+        ]
+        head = self._output != "states"
+        size = network_size(AutoModelForCausalLM if head else AutoModel, self.config)
+        width, depth = int(self.config.hidden_size), 1.0
+        if not head:
+            depth = min(max(layers), self._n_layers) / self._n_layers
+        # Queries with keys, and weights with values: half of each, being causal.
+        attention = 2 * width * self._n_layers * sum(n * n for n in passes)
+        flops = depth * (2 * size.per_position * sum(passes) + attention)
+        if head:
+            flops += 2 * sum(passes) * width * int(self.config.vocab_size)
+        at_once = max(max(passes), self.tokens_at_once([] if head else layers))
+        inner = getattr(self.config, "intermediate_size", None) or 4 * width
+        activations = at_once * (8 * width + 3 * inner) * as_dtype(self.request.dtype).itemsize
+        kept = 2 * 4 * width * len(layers) * at_once
+        return Cost(
+            n_passes=len(passes),
+            n_fed=sum(passes),
+            flops=flops,
+            seconds=seconds(self.request, flops, width),
+            peak_bytes=size.total * bytes_a_number(self.request) + activations + kept,
+        )
 
     def extract(self, story: Story, layers: Sequence[int], start: int = 0) -> Iterator[StateBlock]:
         """States of the words from row ``start`` on, a batch of passes at a time."""

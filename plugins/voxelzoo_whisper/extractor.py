@@ -159,6 +159,16 @@ class WhisperExtractor(SpeechExtractor):
         """Blocks of the encoder."""
         return int(self.config.encoder_layers)
 
+    def n_frames(self, n_samples: int) -> int:
+        """30 s of frames, whatever the window."""
+        return int(self.config.max_source_positions)
+
+    def convolution_flops(self, n_samples: int) -> float:
+        """Of the two convolutions over the spectrogram."""
+        width = int(self.config.hidden_size)
+        bands = int(self.config.num_mel_bins)
+        return 2.0 * 3 * width * (2 * bands + width) * self.n_frames(n_samples)
+
     def check_window(self) -> None:
         """A window must fit the 30 s that the network hears."""
         mel = WhisperFeatureExtractor(**self.frontend)

@@ -20,6 +20,7 @@ from voxelzoo.api import ZooError  # noqa: E402
 from voxelzoo.cli import (  # noqa: E402
     data,
     doctor,
+    extract,
     models,
     output,
     plugins,
@@ -44,7 +45,8 @@ app = typer.Typer(
 app.command("list")(models.list_models)
 app.command("show")(models.show)
 app.command("run")(run.run)
-app.command("extract")(run.extract)
+app.command("plan")(run.plan)
+app.command("extract")(extract.extract)
 app.command("check")(plugins.check)
 app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from voxelzoo.api import DataError, ZooError
+from voxelzoo.cli.options import DatasetOptionOption, read_pairs
 from voxelzoo.cli.output import TerminalProgress, print_json, print_table
-from voxelzoo.cli.run import DatasetOptionOption, _pairs
 from voxelzoo.cli.session import DisableOption, JsonOption, NoPluginsOption
 from voxelzoo.host import Host, Registered, load_host
 from voxelzoo.specs import DatasetSpec
@@ -85,7 +85,7 @@ def describe(
             "distribution": registered.distribution,
         }
     else:
-        data = open_dataset(host, dataset, _pairs("--dataset-option", dataset_option or ()))
+        data = open_dataset(host, dataset, read_pairs("--dataset-option", dataset_option or ()))
         said = {
             **asdict(data.info()),
             "subjects": list(data.subjects()),
@@ -149,7 +149,7 @@ def check(
     from voxelzoo.datasets import choose_subjects, open_dataset
 
     host = load_host(disabled=disable_plugin or (), first_party_only=no_plugins)
-    options = _pairs("--dataset-option", dataset_option or ())
+    options = read_pairs("--dataset-option", dataset_option or ())
     curve: AlignmentCurve | None = None
     with TerminalProgress(quiet) as progress, _quiet_libraries():
         try:
