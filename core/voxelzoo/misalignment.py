@@ -25,7 +25,6 @@ from voxelzoo.api import (
     ModelEntry,
     ScanClock,
     Story,
-    ZooError,
 )
 from voxelzoo.datasets import plan_evaluation
 from voxelzoo.extraction import Alignment

@@ -140,7 +140,7 @@ class FolderDataset:
         file = self._root / "responses" / subject / "voxels.csv"
         if not file.exists():
             return None
-        labels = _read_labels(file)
+        labels = read_labels(file)
         n_voxels = self._same_voxels(subject)
         if len(labels) != n_voxels:
             raise DataError(f"{file}: {len(labels)} labels for {n_voxels} voxels")
@@ -237,7 +237,8 @@ def _open_array(file: Path) -> NDArray[np.floating]:
     return stored
 
 
-def _read_labels(file: Path) -> list[str]:
+def read_labels(file: Path) -> list[str]:
+    """The column ``label`` of a CSV file, a row a voxel."""
     try:
         rows = list(csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -31,6 +31,11 @@ def is_lebel(path: Path) -> bool:
     return (path / "derivative" / "preprocessed_data").is_dir()
 
 
+def is_imported(path: Path) -> bool:
+    """What ``zoo data import`` writes, finished or not."""
+    return (path / "imported.yaml").is_file() or (path / "importing.yaml").is_file()
+
+
 @hookimpl
 def zoo_register_datasets() -> Iterator[DatasetSpec]:
     """The datasets of this distribution."""
@@ -45,16 +50,38 @@ def zoo_register_datasets() -> Iterator[DatasetSpec]:
         "voxelzoo_datasets.alice:AliceDataset",
         "Chapter 1 of Alice in Wonderland, 14 listeners, 6 regions (Brennan et al. 2016).",
         recognise=is_alice,
+        licence="CC BY 4.0",
+        citation="Brennan et al. (2016). Brain and Language 157-158, 81-94.",
     )
     yield DatasetSpec(
         "lebel2023",
         "voxelzoo_datasets.lebel:LebelDataset",
         "Hours of spoken stories per listener, OpenNeuro ds003020 (LeBel et al. 2023).",
         recognise=is_lebel,
+        licence="CC0",
+        citation="LeBel et al. (2023). Scientific Data 10, 555.",
+        homepage="https://openneuro.org/datasets/ds003020",
+        obtain=(
+            "datalad clone https://github.com/OpenNeuroDatasets/ds003020.git DST",
+            "datalad get -d DST DST/derivative/preprocessed_data/UTS03 DST/derivative/TextGrids "
+            "DST/derivative/respdict.json DST/stimuli",
+            "or: aws s3 sync --no-sign-request s3://openneuro.org/ds003020 DST "
+            "--exclude 'sub-*' --exclude 'derivative/pycortex-db/*'",
+            "or: openneuro-py download --dataset=ds003020 --target-dir=DST "
+            "--include=derivative/preprocessed_data --include=derivative/TextGrids "
+            "--include=derivative/respdict.json --include=stimuli",
+        ),
+    )
+    yield DatasetSpec(
+        "imported",
+        "voxelzoo_datasets.imported:ImportedDataset",
+        "What `zoo data import` writes: responses that stream by voxel block.",
+        recognise=is_imported,
     )
     yield DatasetSpec(
         "simulated",
         "voxelzoo_datasets.simulated:SimulatedDataset",
         "Generated speech and voxels whose drivers and noise ceilings are known.",
         needs_path=False,
+        licence="Apache-2.0",
     )

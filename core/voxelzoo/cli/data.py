@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -353,3 +354,41 @@ def _rounded(value: float | None, digits: int) -> float | None:
 
 def _count(n: int, one: str, many: str | None = None) -> str:
     return f"{n} {one if n == 1 else many or one + 's'}"
+
+
+# --------------------------------------------------------------------------------------- import
+
+
+@app.command("import")
+def import_(
+    source: Annotated[
+        str, typer.Argument(metavar="SRC", help="A dataset, as for zoo run --dataset.")
+    ],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="The folder to write.")],
+    subject: Annotated[
+        list[str] | None,
+        typer.Option("--subject", "-s", help="A subject; all if none. Repeatable."),
+    ] = None,
+    dataset_option: DatasetOptionOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+    disable_plugin: DisableOption = None,
+    no_plugins: NoPluginsOption = False,
+) -> None:
+    """Copy any dataset into one folder of chunked Zarr whose responses stream by voxel block.
+
+    Run again after an interruption: finished pieces are kept. The folder is then a dataset.
+
+    Example:  zoo data import ./ds003020 ./stories && zoo run -p word-rate --dataset ./stories
+    """
+    from voxelzoo.datasets import choose_subjects, open_dataset
+    from voxelzoo.importing import import_dataset
+
+    host = load_host(disabled=disable_plugin or (), first_party_only=no_plugins)
+    data = open_dataset(host, source, read_pairs("--dataset-option", dataset_option or ()))
+    with TerminalProgress(quiet) as progress:
+        done = import_dataset(data, target, choose_subjects(data, subject or ()), progress)
+    if as_json:
+        print_json(path=str(done.root), written=done.n_written, kept=done.n_kept)
+    else:
+        print(f"{done.root}: {_count(done.n_written, 'piece')} written, {done.n_kept} kept")

@@ -1,0 +1,226 @@
+"""What ``zoo data import`` writes: responses as Zarr, in chunks and shards of whole voxels.
+
+::
+
+    imported.yaml                         name, subjects, train and test stories, each story's clock
+    stories/<story>/                      words.csv, sound.*, features/<name>.npz
+    responses/<subject>/<story>.zarr      attributes: sha256 of the voxel blocks (shards) in order
+    responses/<subject>/voxels.csv        a column `label`
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+
+from voxelzoo.api import (
+    Audio,
+    DataError,
+    DatasetInfo,
+    NotFoundError,
+    ScanClock,
+    Story,
+    content_digest,
+    read_words_csv,
+)
+from voxelzoo_datasets.folder import read_labels
+from voxelzoo_datasets.options import only_known
+
+FORMAT = 1
+
+
+class _Story(BaseModel):
+    """A story's clock and sound."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tr: Annotated[FiniteFloat, Field(gt=0)]
+    start: FiniteFloat
+    n_trs: Annotated[int, Field(gt=0)]
+    n_dropped: int | None
+    sound: str | None
+    sound_start: FiniteFloat | None
+
+
+class _Description(BaseModel):
+    """The fields of ``imported.yaml``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int
+    name: str
+    summary: str
+    licence: str | None
+    citation: str | None
+    subjects: list[str]
+    train: list[str]
+    test: list[str]
+    stories: dict[str, _Story]
+
+
+class ImportedDataset:
+    """An import, read as the dataset that it came from.
+
+    Responses are checked against the checksum taken when they were written. Raises
+    :class:`DataError` naming the file and the fault, and for an import that is not finished.
+    """
+
+    def __init__(self, path: Path, **options: str) -> None:
+        only_known("imported", options, {})
+        self._root = path
+        self._description = _read_description(path)
+        self._story = cache(self._read_story)
+
+    def info(self) -> DatasetInfo:
+        """Name, licence and citation of the dataset that was imported."""
+        said = self._description
+        return DatasetInfo(said.name, said.summary, said.licence, said.citation)
+
+    def subjects(self) -> tuple[str, ...]:
+        """Subjects that were imported."""
+        return tuple(self._description.subjects)
+
+    def train_stories(self) -> tuple[str, ...]:
+        """Stories for fitting."""
+        return tuple(self._description.train)
+
+    def test_stories(self) -> tuple[str, ...]:
+        """Stories held out whole."""
+        return tuple(self._description.test)
+
+    def story(self, name: str) -> Story:
+        """Words, sound and features."""
+        self._known_story(name)
+        return self._story(name)
+
+    def clock(self, story: str) -> ScanClock:
+        """The clock, as the dataset had it."""
+        said = self._known_story(story)
+        return ScanClock(said.tr, said.start, said.n_trs, said.n_dropped)
+
+    def responses(self, subject: str, story: str) -> NDArray[np.float32]:
+        """(TR, voxel), or (repeat, TR, voxel)."""
+        file = self._file(subject, story)
+        digest = hashlib.sha256()
+        with self.open_responses(subject, story) as stored:
+            responses = np.empty(stored.shape, dtype=np.float32)
+            size = (stored.shards or stored.chunks)[-1]
+            for first in range(0, stored.shape[-1], size):
+                part = slice(first, first + size)
+                try:
+                    block = np.ascontiguousarray(stored[..., part], dtype=np.float32)
+                except Exception as error:
+                    raise _damaged(file, error) from error
+                digest.update(block.data)
+                responses[..., part] = block
+            if digest.hexdigest() != stored.attrs.get("sha256"):
+                raise _damaged(file, "it does not match its checksum")
+        return responses
+
+    @contextmanager
+    def open_responses(self, subject: str, story: str) -> Iterator[Any]:
+        """The Zarr array, to be sliced by voxel."""
+        import zarr
+
+        file = self._file(subject, story)
+        try:
+            stored = zarr.open_array(file, mode="r")
+            expected = self._known_story(story).n_trs
+            if stored.ndim not in (2, 3) or stored.shape[-2] != expected or 0 in stored.shape:
+                raise DataError(f"{file}: shape {stored.shape}, but the clock has {expected} TRs")
+        except DataError:
+            raise
+        except Exception as error:  # zarr raises as its damaged metadata makes it
+            raise _damaged(file, error) from error
+        yield stored
+
+    def voxel_labels(self, subject: str) -> list[str] | None:
+        """The column ``label`` of ``voxels.csv``, where there is one."""
+        self._known_subject(subject)
+        file = self._root / "responses" / subject / "voxels.csv"
+        if not file.exists():
+            return None
+        labels = read_labels(file)
+        with self.open_responses(subject, self.train_stories()[0]) as stored:
+            if len(labels) != stored.shape[-1]:
+                raise DataError(f"{file}: {len(labels)} labels for {stored.shape[-1]} voxels")
+        return labels
+
+    def fingerprint(self, subject: str, story: str) -> str:
+        """Digest of the responses, taken when they were written."""
+        with self.open_responses(subject, story) as stored:
+            return content_digest("imported", str(stored.attrs.get("sha256")), str(stored.shape))
+
+    def _file(self, subject: str, story: str) -> Path:
+        self._known_subject(subject)
+        self._known_story(story)
+        return self._root / "responses" / subject / f"{story}.zarr"
+
+    def _known_story(self, name: str) -> _Story:
+        if name not in self._description.stories:
+            raise NotFoundError(
+                f"no story {name!r} in {self.info().name!r}; it has "
+                f"{', '.join((*self.train_stories(), *self.test_stories()))}"
+            )
+        return self._description.stories[name]
+
+    def _known_subject(self, name: str) -> None:
+        if name not in self.subjects():
+            raise NotFoundError(
+                f"no subject {name!r} in {self.info().name!r}; it has {', '.join(self.subjects())}"
+            )
+
+    def _read_story(self, name: str) -> Story:
+        folder, said = self._root / "stories" / name, self._description.stories[name]
+        words = folder / "words.csv"
+        sound = None
+        if said.sound is not None:
+            sound = Audio(path=folder / said.sound, start=said.sound_start or 0.0)
+        return Story(
+            name,
+            words=read_words_csv(words) if words.exists() else None,
+            audio=sound,
+            features={file.stem: file for file in sorted((folder / "features").glob("*.npz"))},
+        )
+
+
+def _read_description(root: Path) -> _Description:
+    path = root / "imported.yaml"
+    if not path.is_file():
+        raise DataError(f"{root}: the import is not finished; run the same zoo data import again")
+    try:
+        said = _Description.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(step) for step in first["loc"])
+        raise DataError(f"{path}: {where or 'content'}: {first['msg'].lower()}") from None
+    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
+        raise DataError(f"{path}: cannot be read ({_line(error)})") from error
+    if said.format != FORMAT:
+        raise DataError(f"{path}: format {said.format}; this version reads {FORMAT}")
+    for name in (*said.train, *said.test, *said.subjects):
+        if not name or name.startswith(".") or set(name) & set("/\\\0"):
+            raise DataError(f"{path}: {name!r} cannot name a folder")
+    if unclocked := [name for name in (*said.train, *said.test) if name not in said.stories]:
+        raise DataError(f"{path}: stories: nothing is said of {unclocked[0]!r}")
+    for name, story in said.stories.items():
+        if story.sound is not None and Path(story.sound).name != story.sound:
+            raise DataError(f"{path}: stories.{name}.sound: {story.sound!r} is no file's name")
+    return said
+
+
+def _damaged(file: Path, fault: object) -> DataError:
+    return DataError(f"{file}: damaged ({_line(fault)}); remove it and import again")
+
+
+def _line(fault: object) -> str:
+    return " ".join(str(fault).split()) or type(fault).__name__
