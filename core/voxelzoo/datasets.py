@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voxelzoo.api import DataError, Dataset, DatasetSpec, NotFoundError, Story, UsageError
+from voxelzoo.api import DataError, Dataset, DatasetSpec, NotFoundError, UsageError
 from voxelzoo.host import Host, Registered, load_target
 
 
@@ -188,25 +188,3 @@ def plan_evaluation(dataset: Dataset, n_folds: int = 6, gap: int = 5) -> Evaluat
         f"dataset {dataset.info().name!r} has {len(train)} training stories and no test story; "
         "name at least one test story, so that it can be held out whole"
     )
-
-
-def check_leaks(evaluation: Evaluation, stories: Mapping[str, Story]) -> None:
-    """Refuses a test story that trains under another name: the same words or, where there are
-    none, the same sound."""
-    if not isinstance(evaluation, HeldOutStories):
-        return
-    learnt = {_content(stories[name]): name for name in evaluation.train}
-    for test in evaluation.test:
-        content = _content(stories[test])
-        if content[1] and content in learnt:
-            raise DataError(
-                f"test story {test!r} has the same {content[0]} as training story "
-                f"{learnt[content]!r}: it would be tested on what it learnt; remove one of them"
-            )
-
-
-def _content(story: Story) -> tuple[str, object]:
-    """What makes a story that story, times left out."""
-    if story.words is not None:
-        return "words", story.words.text
-    return "sound", story.audio.digest if story.audio is not None else None

@@ -92,6 +92,8 @@ class Scores:
     may be chosen by."""
     weights: Floats | None
     """(voxel, space): weights of stacked feature spaces."""
+    split_r: Floats | None
+    """(space, voxel): each space's share of r, where the regressor splits it."""
     parts: Mapping[str, Part]
     """What was held out: each story, or each fold."""
     n_train: int
@@ -114,6 +116,8 @@ class Scores:
             named["cv_r"] = self.cv_r
         if self.weights is not None:
             named["weights"] = self.weights
+        if self.split_r is not None:
+            named["split_r"] = self.split_r
         return named | {f"r_{name}": part.r for name, part in self.parts.items()}
 
     def predictions(self) -> dict[str, Floats]:
@@ -199,7 +203,8 @@ def _evaluate_stories(
     test = Rows.of([states[story][skip:] for story in evaluation.test], fitting, across)
     Y = np.concatenate([responses[story].mean for story in evaluation.train])
     # Folds are stories, whether or not delays stop at their borders.
-    fitted = _fit_predict(fitting, train, Y, test)
+    joined = np.concatenate([responses[story].mean[skip:] for story in evaluation.test])
+    fitted = _fit_predict(fitting, train, Y, test, joined)
     edges = np.cumsum([len(states[story]) - skip for story in evaluation.test])[:-1]
     parts = {
         story: Part(prediction, responses[story].mean[skip:], _after(responses[story], skip))
@@ -207,7 +212,6 @@ def _evaluate_stories(
             evaluation.test, np.split(fitted.prediction, edges), strict=True
         )
     }
-    joined = np.concatenate([part.response for part in parts.values()])
     return Scores(
         r=correlation(fitted.prediction, joined),
         r2=explained_variance(fitted.prediction, joined),
@@ -215,6 +219,7 @@ def _evaluate_stories(
         alpha=fitted.alpha,
         cv_r=fitted.cv_r,
         weights=fitted.weights,
+        split_r=fitted.split_r,
         parts=parts,
         n_train=len(train.X),
         n_test=len(test.X),
@@ -238,7 +243,8 @@ def _evaluate_folds(
     parts, fits, n_train = {}, [], len(X)
     for i, (train, test) in enumerate(evaluation.folds(len(X)), start=1):
         groups = evaluation.inner_groups(train, len(X))
-        fits.append(_fit_predict(plain, Rows(X[train], groups), Y[train], Rows(X[test])))
+        rows = Rows(X[train], groups)
+        fits.append(_fit_predict(plain, rows, Y[train], Rows(X[test]), Y[test]))
         parts[f"fold{i}"] = Part(fits[-1].prediction, Y[test])
         n_train = min(n_train, len(train))
     # Each fold has a fit, so an offset, of its own: joined predictions would be correlated with
@@ -246,6 +252,7 @@ def _evaluate_folds(
     alphas = [fit.alpha for fit in fits if fit.alpha is not None]
     inner = [fit.cv_r for fit in fits if fit.cv_r is not None]
     weights = [fit.weights for fit in fits if fit.weights is not None]
+    splits = [fit.split_r for fit in fits if fit.split_r is not None]
     return Scores(
         r=np.mean([part.r for part in parts.values()], axis=0),
         r2=np.mean([explained_variance(p.prediction, p.response) for p in parts.values()], axis=0),
@@ -253,6 +260,7 @@ def _evaluate_folds(
         alpha=np.exp(np.mean(np.log(alphas), axis=0)) if alphas else None,
         cv_r=np.mean(inner, axis=0) if inner else None,
         weights=np.mean(weights, axis=0) if weights else None,
+        split_r=np.mean(splits, axis=0) if splits else None,
         parts=parts,
         n_train=n_train,
         n_test=len(X),
@@ -289,12 +297,15 @@ class _Fit:
     cv_r: Floats | None
     weights: Floats | None
     """(voxel, space): what each space contributes, where spaces were stacked."""
+    split_r: Floats | None
+    """(space, voxel): what each space adds to r, where the regressor says."""
 
 
-def _fit_predict(fitting: Fitting, train: Rows, Y: Floats, test: Rows) -> _Fit:
+def _fit_predict(fitting: Fitting, train: Rows, Y: Floats, test: Rows, Y_test: Floats) -> _Fit:
     """Fits the training rows and predicts the test rows; voxels that cannot be fitted are NaN.
 
-    A voxel is fitted where its training responses are finite and vary.
+    A voxel is fitted where its training responses are finite and vary. The test responses serve
+    but to split the score of several spaces.
     """
     usable: NDArray[np.bool_] = np.asarray(np.isfinite(Y).all(axis=0))
     usable[usable] = np.ptp(Y[:, usable], axis=0) > 0
@@ -313,20 +324,33 @@ def _fit_predict(fitting: Fitting, train: Rows, Y: Floats, test: Rows) -> _Fit:
         regressor.fit(train.X, Y if usable.all() else Y[:, usable], groups=train.groups)
         prediction[:, usable] = np.asarray(regressor.predict(test.X, **given))
 
-    def of_voxels(name: str) -> Floats | None:
-        fitted = getattr(regressor, name, None)
-        if fitted is None:
+    def of_voxels(values: Any) -> Floats | None:
+        """Values (..., usable voxel) as (..., voxel)."""
+        if values is None:
             return None
-        found = np.full(Y.shape[1], np.nan)
-        found[usable] = np.asarray(fitted)
+        values = np.asarray(values)
+        found = np.full((*values.shape[:-1], Y.shape[1]), np.nan)
+        found[..., usable] = values
         return found
 
-    weights = getattr(regressor, "weights_", None) if fitting.spaces is not None else None
-    if weights is not None:
-        kept = np.full((Y.shape[1], len(fitting.spaces or ())), np.nan)
-        kept[usable] = np.asarray(weights)
-        weights = kept
-    return _Fit(prediction, of_voxels("alpha_"), of_voxels("cv_score_"), weights)
+    weights = split = None
+    if fitting.spaces is not None:
+        weights = (
+            of_voxels(np.transpose(regressor.weights_)) if _has(regressor, "weights_") else None
+        )
+        if _has(regressor, "score_split"):
+            split = of_voxels(regressor.score_split(test.X, Y_test[:, usable]))
+    return _Fit(
+        prediction,
+        of_voxels(getattr(regressor, "alpha_", None)),
+        of_voxels(getattr(regressor, "cv_score_", None)),
+        None if weights is None else weights.T,
+        split,
+    )
+
+
+def _has(regressor: Any, name: str) -> bool:
+    return getattr(regressor, name, None) is not None
 
 
 def _ceiling(repeats: Sequence[Floats | None], protocol: Protocol) -> Floats | None:

@@ -27,10 +27,11 @@ from voxelzoo.api import (
     UsageError,
     ZooError,
 )
-from voxelzoo.datasets import Evaluation, check_leaks
-from voxelzoo.evaluation import Fitting, Scores, evaluate, read_responses
+from voxelzoo.datasets import Evaluation
+from voxelzoo.evaluation import Fitting, Responses, Scores, evaluate, read_responses
 from voxelzoo.extraction import Alignment, Model, aligned_states, build, states_provenance
 from voxelzoo.host import Host, Registered
+from voxelzoo.leaks import ResponseTrace, check_guards, check_leaks
 from voxelzoo.progress import Progress
 from voxelzoo.protocols import Protocol
 from voxelzoo.registry import Catalogue
@@ -39,6 +40,27 @@ from voxelzoo.weights import is_local
 
 SCORES_VERSION = 2
 """Raised when scores change for the same states and responses, so that old results are not used."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """What one fit is made from: a layer of a model, or several as feature spaces side by side."""
+
+    parts: tuple[tuple[Model, int], ...]
+    joint: bool = False
+
+    def spaces(self) -> dict[str, tuple[Model, int]]:
+        """Each space by name, ``opt-125m:9``."""
+        return {
+            f"{model.request.model.name}:{layer}": (model, layer) for model, layer in self.parts
+        }
+
+    @property
+    def label(self) -> str:
+        """Name for people."""
+        if self.joint:
+            return " + ".join(self.spaces())
+        return self.parts[0][0].label
 
 
 @dataclass(frozen=True)
@@ -58,8 +80,11 @@ class Plan:
     """What is kept beside results and TR-rate states: ``states``, ``predictions``."""
     shift: float = 0.0
     """Seconds by which the stimulus is pretended to come later: the misalignment control."""
+    allowed_leaks: tuple[str, ...] = ()
+    """Guards of :mod:`voxelzoo.leaks` that do not stop this run."""
 
     def __post_init__(self) -> None:
+        check_guards(self.allowed_leaks)
         if any(delay < 0 for delay in self.delays) or not self.delays:
             raise UsageError("--delays are whole TRs, 0 or more, such as 1,2,3,4")
         self.make_regressor()  # a wrong option is said before anything is computed
@@ -69,10 +94,10 @@ class Plan:
         regressor: Regressor = build(self.regressor, self.regressor_options)
         return regressor
 
-    @property
-    def fitting(self) -> Fitting:
-        """How every design is made and fitted."""
-        return Fitting(self.make_regressor, self.delays, self.regressor.spec.delays == "self")
+    def fitting(self, spaces: Mapping[str, int] | None = None) -> Fitting:
+        """How a design is made and fitted; ``spaces``: the units of each space, where joint."""
+        alone = self.regressor.spec.delays == "self"
+        return Fitting(self.make_regressor, self.delays, alone, spaces)
 
     @cached_property
     def _regressor_provenance(self) -> dict[str, Any]:
@@ -94,8 +119,28 @@ class Plan:
                 self.dataset.story(name),
                 replace(clock, start=clock.start - self.shift),
             )
-        check_leaks(self.evaluation, {name: story for name, (story, _) in found.items()})
+        self._guard({name: story for name, (story, _) in found.items()})
         return found
+
+    def leaks(self, responses: Mapping[str, Responses]) -> list[str]:
+        """Guards that found a leak and were overridden; one that was not stops the run."""
+        traces = {
+            name: ResponseTrace.of(each.mean if each.repeats is None else each.repeats)
+            for name, each in responses.items()
+        }
+        return self._guard({name: story for name, (story, _) in self.stimuli.items()}, traces)
+
+    def _guard(
+        self, stories: Mapping[str, Story], traces: Mapping[str, ResponseTrace] | None = None
+    ) -> list[str]:
+        return check_leaks(
+            self.evaluation,
+            stories,
+            traces,
+            self.allowed_leaks,
+            protocol=self.protocol,
+            delays=self.delays,
+        )
 
     @cached_property
     def _responses(self) -> dict[str, dict[str, str]]:
@@ -106,29 +151,24 @@ class Plan:
             for subject in self.subjects
         }
 
-    def provenances(
-        self, model: Model, layers: Sequence[int]
-    ) -> dict[tuple[str, int], dict[str, Any]]:
-        """All that determines each result, by subject and layer."""
+    def provenance(self, subject: str, features: Features) -> dict[str, Any]:
+        """All that determines the result of one fit."""
         states = {
-            layer: {
+            space: {
                 name: artefact_key(states_provenance(model, story, clock, self.alignment, layer))
                 for name, (story, clock) in self.stimuli.items()
             }
-            for layer in layers
+            for space, (model, layer) in features.spaces().items()
         }
         return {
-            (subject, layer): {
-                "scores_version": SCORES_VERSION,
-                "evaluation": str(self.evaluation),
-                "protocol": dict(self.protocol.fingerprint()),
-                "delays": list(self.delays),
-                "regressor": self._regressor_provenance,
-                "states": states[layer],
-                "responses": self._responses[subject],
-            }
-            for subject in self.subjects
-            for layer in layers
+            "scores_version": SCORES_VERSION,
+            "evaluation": str(self.evaluation),
+            "protocol": dict(self.protocol.fingerprint()),
+            "delays": list(self.delays),
+            "regressor": self._regressor_provenance,
+            "states": states if features.joint else next(iter(states.values())),
+            "responses": self._responses[subject],
+            **({"allowed_leaks": sorted(self.allowed_leaks)} if self.allowed_leaks else {}),
         }
 
     def find(self, provenance: Mapping[str, Any]) -> Artefact | None:
@@ -225,84 +265,110 @@ def run_model(
     plan: Plan, model: Model, layers: Sequence[int], progress: Progress
 ) -> Iterator[Result]:
     """Results of every layer and subject, in that order of nesting: subject, then layer."""
-    dataset, store = plan.dataset, plan.store
-    keys = plan.provenances(model, layers)
-    found = {at: plan.find(provenance) for at, provenance in keys.items()}
-    missing = [layer for layer in layers if any(not found[s, layer] for s in plan.subjects)]
-    states: dict[str, dict[int, Artefact]] = {}
-    if missing:
-        from voxelzoo.planning import Watch
+    yield from _run(plan, [Features(((model, layer),)) for layer in layers], progress)
 
-        watch = Watch(plan, model, missing)
-        for name, (story, clock) in plan.stimuli.items():
-            states[name] = aligned_states(
-                model,
-                story,
-                clock,
-                plan.alignment,
-                missing,
-                store,
-                progress,
-                keep_states="states" in plan.keep,
-            )
-        model.extractor.close()
-        if line := watch.compared():
-            progress.say(line)
+
+def run_joint(
+    plan: Plan, models: Sequence[tuple[Model, Sequence[int]]], progress: Progress
+) -> Iterator[Result]:
+    """One result a subject: every layer of every model as a feature space of one fit."""
+    parts = tuple((model, layer) for model, layers in models for layer in layers)
+    yield from _run(plan, [Features(parts, joint=True)], progress)
+
+
+def _run(plan: Plan, fits: Sequence[Features], progress: Progress) -> Iterator[Result]:
+    dataset, store = plan.dataset, plan.store
+    keys = {(s, i): plan.provenance(s, fit) for s in plan.subjects for i, fit in enumerate(fits)}
+    found = {at: plan.find(provenance) for at, provenance in keys.items()}
+    lacking = [fit for i, fit in enumerate(fits) if any(not found[s, i] for s in plan.subjects)]
+    states = _extract(plan, lacking, progress)
     for subject in plan.subjects:
-        todo = [layer for layer in layers if found[subject, layer] is None]
-        if not todo:
-            yield from (_stored(found[subject, layer]) for layer in layers)
-            continue
+        todo = [i for i in range(len(fits)) if found[subject, i] is None]
         responses = {
             name: read_responses(
                 dataset, subject, name, clock.n_trs, plan.protocol.standardise_responses
             )
-            for name, (_, clock) in plan.stimuli.items()
+            for name, (_, clock) in (plan.stimuli.items() if todo else ())
         }
-        with progress.task(f"{model.label}: fit {subject}", len(todo)) as advance:
-            for layer in layers:
-                if (kept := found[subject, layer]) is not None:
-                    yield _stored(kept)
+        leaks = plan.leaks(responses) if todo else []
+        with progress.task(f"{fits[0].label}: fit {subject}", len(todo)) as advance:
+            for i, fit in enumerate(fits):
+                if (kept := found[subject, i]) is not None:
+                    yield Result(kept, computed=False)
                     continue
-                scores = evaluate(
-                    plan.evaluation,
-                    plan.protocol,
-                    plan.fitting,
-                    {name: made[layer].read("states") for name, made in states.items()},
-                    responses,
-                )
+                scores = _fit(plan, fit, states, responses)
                 labels = dataset.voxel_labels(subject)
                 artefact = store.put(
                     "results",
-                    keys[subject, layer],
+                    keys[subject, i],
                     scores.arrays()
                     | ({"label": _text(labels)} if labels else {})
                     | (scores.predictions() if "predictions" in plan.keep else {}),
-                    summarise(plan, model, layer, subject, scores, labels),
+                    summarise(plan, fit, subject, scores, labels, leaks),
                     replace=True,
                 )
                 advance(1)
                 yield Result(artefact, computed=True)
 
 
-def _stored(artefact: Artefact | None) -> Result:
-    assert artefact is not None
-    return Result(artefact, computed=False)
+States = Mapping[tuple[str, int], Mapping[str, Artefact]]
+"""By model and layer, each story's TR-rate states."""
+
+
+def _extract(plan: Plan, fits: Sequence[Features], progress: Progress) -> States:
+    """States of all that the fits are made from, one model after another."""
+    from voxelzoo.planning import Watch
+
+    wanted: dict[str, tuple[Model, list[int]]] = {}
+    for fit in fits:
+        for model, layer in fit.parts:
+            _, layers = wanted.setdefault(model.request.model.id, (model, []))
+            if layer not in layers:
+                layers.append(layer)
+    states: dict[tuple[str, int], dict[str, Artefact]] = {}
+    for of, (model, layers) in wanted.items():
+        watch = Watch(plan, model, layers)
+        for name, (story, clock) in plan.stimuli.items():
+            keep = "states" in plan.keep
+            aligned = aligned_states(
+                model, story, clock, plan.alignment, layers, plan.store, progress, keep
+            )
+            for layer, artefact in aligned.items():
+                states.setdefault((of, layer), {})[name] = artefact
+        model.extractor.close()
+        if line := watch.compared():
+            progress.say(line)
+    return states
+
+
+def _fit(plan: Plan, fit: Features, states: States, responses: Mapping[str, Responses]) -> Scores:
+    """Scores of one fit; its states are read now, and forgotten after."""
+    design: dict[str, NDArray[Any]] = {}
+    widths: dict[str, int] = {}
+    for story in plan.stimuli:
+        spaces = {
+            name: states[model.request.model.id, layer][story].read("states")
+            for name, (model, layer) in fit.spaces().items()
+        }
+        widths = {name: space.shape[1] for name, space in spaces.items()}
+        design[story] = np.concatenate(list(spaces.values()), axis=1)
+    fitting = plan.fitting(widths if fit.joint else None)
+    return evaluate(plan.evaluation, plan.protocol, fitting, design, responses)
 
 
 def summarise(
     plan: Plan,
-    model: Model,
-    layer: int,
+    features: Features,
     subject: str,
     scores: Scores,
     labels: Sequence[str] | None,
+    leaks: Sequence[str] = (),
 ) -> dict[str, Any]:
     """One record of JSON values: what was run, and the scores over defined voxels.
 
     An undefined mean is ``None``. The record names the software, so that it can be cited.
     """
-    entry = model.request.model
+    model, _ = features.parts[0]
     r, defined = scores.r, np.isfinite(scores.r)
     by_label = {}
     if labels:
@@ -311,12 +377,7 @@ def summarise(
             chosen = r[(names == name) & defined]
             by_label[str(name)] = {"n_voxels": len(chosen), "mean_r": _mean(chosen)}
     return {
-        "model": entry.name,
-        "model_id": entry.id,
-        "family": entry.family or entry.plugin,
-        "n_parameters": entry.n_parameters,
-        "untrained": model.request.untrained,
-        "layer": layer,
+        **_identity(features),
         "subject": subject,
         "dataset": plan.dataset.info().name,
         "n_voxels": len(r),
@@ -335,13 +396,44 @@ def summarise(
         "protocol": plan.protocol.name,
         "aligner": plan.alignment.registered.spec.name,
         "regressor": plan.regressor.spec.name,
+        "spaces": list(features.spaces()) if features.joint else None,
+        "mean_weights": None if scores.weights is None else _means(scores.weights.T),
+        "mean_split_r": None if scores.split_r is None else _means(scores.split_r),
         "delays": list(plan.delays),
         "shift": plan.shift,
+        "leaks": list(leaks),
         "options": dict(model.request.options),
         "dtype": model.request.dtype,
         "seed": model.request.seed,
         "software": _software(),
     }
+
+
+def _identity(features: Features) -> dict[str, Any]:
+    """Which model, and which of its layers."""
+    if features.joint:
+        return {
+            "model": features.label,
+            "model_id": " + ".join(model.request.model.id for model, _ in features.parts),
+            "family": "joint",
+            "n_parameters": None,
+            "untrained": any(model.request.untrained for model, _ in features.parts),
+            "layer": None,
+        }
+    ((model, layer),) = features.parts
+    entry = model.request.model
+    return {
+        "model": entry.name,
+        "model_id": entry.id,
+        "family": entry.family or entry.plugin,
+        "n_parameters": entry.n_parameters,
+        "untrained": model.request.untrained,
+        "layer": layer,
+    }
+
+
+def _means(rows: NDArray[Any]) -> list[float | None]:
+    return [_mean(row) for row in rows]
 
 
 def _software() -> dict[str, str]:

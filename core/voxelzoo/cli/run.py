@@ -75,6 +75,14 @@ def run(
         float,
         typer.Option(help="Control: pretend the stimulus came so many seconds later; r must fall."),
     ] = 0.0,
+    allow_leak: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-leak",
+            metavar="GUARD",
+            help="Let through what this guard found, and say so in the result. Repeatable.",
+        ),
+    ] = None,
     window: WindowOption = None,
     stride: StrideOption = None,
     context: ContextOption = None,
@@ -218,15 +226,19 @@ def _open_job(typed: Mapping[str, Any]) -> _Job:
         store=Store(typed["store"]),
         keep=read_keep(typed["keep"]),
         shift=typed["shift"],
+        allowed_leaks=tuple(dict.fromkeys(typed["allow_leak"] or ())),
     )
     return _Job(session, plan, entries, request, typed["layer"])
 
 
 def _run_all(job: _Job, progress: TerminalProgress) -> RunReport:
     """Every model in turn; one that fails does not stop the others."""
-    from voxelzoo.pipeline import RunReport, run_model
+    from voxelzoo.pipeline import RunReport, run_joint, run_model
 
     report = RunReport()
+    if job.plan.regressor.spec.spaces:
+        report.results.extend(run_joint(job.plan, job.models(progress), progress))
+        return report
     for entry in job.entries:
         try:
             model, layers = job.model(entry, progress)
