@@ -119,9 +119,9 @@ def test_a_test_story_that_trains_under_another_name_is_refused(zoo: Zoo, tmp_pa
 
 def test_one_story_is_cut_into_contiguous_folds(zoo: Zoo, tmp_path: Path) -> None:
     data = write_folder(tmp_path / "mine", {"only": 200})
-    run = ("run", "--plugin", "word-rate", "--dataset", data, "--folds", "4", "--gap", "3")
+    run = ("run", "--plugin", "word-rate", "--dataset", data, "--folds", "4", "--gap", "4")
     (record,) = zoo(*run, "--json").json["results"]
-    assert record["evaluation"] == "4 contiguous folds, gap 3 TRs"
+    assert record["evaluation"] == "4 contiguous folds, gap 4 TRs"
     assert record["best_voxel_r"] > 0.5
 
 
