@@ -428,6 +428,8 @@ def attention(module: Any, query: Tensor, hidden: Tensor, bias: Bias | None = No
 
     ``module`` holds the projections under the names that transformers gives them.
     """
+    if query.shape[1] == 1:
+        return _attend_once(module, query, hidden, bias)
 
     def heads(states: Tensor) -> Tensor:
         split: Tensor = states.unflatten(-1, (module.num_heads, -1)).transpose(1, 2)
@@ -447,23 +449,55 @@ def attention(module: Any, query: Tensor, hidden: Tensor, bias: Bias | None = No
     return out
 
 
+def _attend_once(module: Any, query: Tensor, hidden: Tensor, bias: Bias | None) -> Tensor:
+    """Attention of one frame, whose keys and values are never made.
+
+    A query's products with all keys are those of ``W_k' q`` with all of ``hidden``, and the mean of
+    the values is ``W_v`` times a mean of ``hidden``. A key's bias adds the same to every score.
+    """
+    n_heads = module.num_heads
+    q = module.q_proj(query).unflatten(-1, (n_heads, -1)).transpose(1, 2)
+    q = q * q.shape[-1] ** -0.5
+    keys = module.k_proj.weight.unflatten(0, (n_heads, -1))
+    scores = (q @ keys)[:, :, 0] @ hidden.transpose(1, 2)  # (window, head, frame)
+    if bias is not None:
+        scores = scores + bias.all_heads()[:, :, 0]
+    seen = torch.softmax(scores, -1) @ hidden
+    values = module.v_proj.weight.unflatten(0, (n_heads, -1))
+    heard = (values @ seen[..., None])[..., 0].flatten(1)
+    if module.v_proj.bias is not None:
+        heard = heard + module.v_proj.bias
+    out: Tensor = module.out_proj(heard)[:, None]
+    return out
+
+
+CACHE_BYTES = 2_500_000
+"""Scores that a CPU keeps at hand between the steps of attention."""
+
+
 def _attend_by_head(q: Tensor, k: Tensor, v: Tensor, bias: Bias | None) -> Tensor:
     """Attention a head at a time: nearly twice as fast as torch's in bfloat16 on a CPU.
 
-    One head's scores stay in the cache, in memory that is not asked for anew. They are rounded to
-    bfloat16, as what they are made of was; the softmax computes in float32.
+    A part of one head's scores stays in the cache, in memory that is not asked for anew. They are
+    rounded to bfloat16, as what they are made of was; the softmax computes in float32.
     """
     out = torch.empty(q.shape, dtype=q.dtype)
     q = q * q.shape[-1] ** -0.5
-    scores = torch.empty(q.shape[-2], k.shape[-2], dtype=q.dtype)
+    n, n_keys = q.shape[-2], k.shape[-2]
+    step = math.ceil(n / math.ceil(n * n_keys * q.itemsize / CACHE_BYTES))
+    scores = torch.empty(step, n_keys, dtype=q.dtype)
     weights = torch.empty_like(scores)
     for window in range(q.shape[0]):
         for head in range(q.shape[1]):
-            torch.mm(q[window, head], k[window, head].T, out=scores)
-            if bias is not None:
-                scores += bias.of(window, head)
-            torch.softmax(scores, -1, out=weights)
-            torch.mm(weights, v[window, head], out=out[window, head])
+            added = None if bias is None else bias.of(window, head)
+            for start in range(0, n, step):
+                rows = slice(start, min(start + step, n))
+                part, share = scores[: rows.stop - start], weights[: rows.stop - start]
+                torch.mm(q[window, head, rows], k[window, head].T, out=part)
+                if added is not None:
+                    part += added[rows]
+                torch.softmax(part, -1, out=share)
+                torch.mm(share, v[window, head], out=out[window, head, rows])
     return out
 
 
