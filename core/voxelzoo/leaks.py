@@ -107,7 +107,7 @@ def check_leaks(
     """
     check_guards(allow)
     overridden = set()
-    if protocol is not None and protocol is not CLEAN:
+    if protocol is not None and protocol.name != CLEAN.name:
         allow = {*allow, "delays-across-stories"}
     for leak in find_leaks(evaluation, stories, responses, protocol=protocol, delays=delays):
         if leak.guard not in allow:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,21 +69,43 @@ class AlignmentCurve:
         return self.r[int(np.argmin(np.abs(self.shifts)))]
 
     @property
+    def strength(self) -> float:
+        """How far the peak stands out of shifts 20 s away and more, in their deviations."""
+        background = self._background()
+        return float((max(self.r) - np.median(background)) / max(background.std(), 1e-6))
+
+    @property
     def verdict(self) -> Verdict:
-        """``no signal`` where the peak does not stand out of what far shifts give.
+        """``no signal`` where the peak does not stand out.
 
         ``misaligned`` where the dataset's own clock gives less than half of the peak: delays of
         2 to 8 s absorb smaller shifts.
         """
+        usual = float(np.median(self._background()))
+        at_zero = self.at_zero - usual >= (max(self.r) - usual) / 2
+        if max(self.r) <= 0.01 or self.strength < (2.5 if at_zero else 3.0):
+            return "no signal"
+        return "aligned" if at_zero else "misaligned"
+
+    @property
+    def is_wrong(self) -> bool:
+        """Misaligned beyond doubt: of curves of noise, one or two in a hundred are as strong."""
+        return self.verdict == "misaligned" and self.strength >= 5
+
+    def record(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            **asdict(self),
+            "best": self.best,
+            "at_zero": self.at_zero,
+            "strength": round(self.strength, 2),
+            "verdict": self.verdict,
+        }
+
+    def _background(self) -> NDArray[np.float64]:
         r, shifts = np.array(self.r), np.array(self.shifts)
         away = np.abs(shifts - self.best) >= FAR
-        background = r[away] if away.any() else r
-        peak = r.max() - np.median(background)
-        spread = background.std()
-        if r.max() <= 0.01 or peak < 2.5 * spread:
-            return "no signal"
-        above = self.at_zero - float(np.median(background))
-        return "aligned" if above >= peak / 2 else "misaligned"
+        return r[away] if away.any() else r
 
     def say(self) -> str:
         """One line for people."""
@@ -94,8 +116,9 @@ class AlignmentCurve:
             )
         if self.verdict == "misaligned":
             late = "earlier" if self.best < 0 else "later"
+            looks = "looks" if self.is_wrong else "may be"
             return (
-                f"the clock looks wrong: word rate predicts best (r {max(self.r):.3f}) with the "
+                f"the clock {looks} wrong: word rate predicts best (r {max(self.r):.3f}) with the "
                 f"stimulus {abs(self.best):g} s {late}; on the dataset's own clock r is "
                 f"{self.at_zero:.3f}"
             )

@@ -19,7 +19,7 @@ from voxelzoo.host import Host, Registered, load_host
 from voxelzoo.specs import DatasetSpec
 
 if TYPE_CHECKING:
-    from voxelzoo.checking import CheckReport, StoryReport
+    from voxelzoo.checking import CheckReport, Severity, StoryReport
     from voxelzoo.misalignment import AlignmentCurve
 
 app = typer.Typer(help="See, check and import datasets.", no_args_is_help=True)
@@ -170,12 +170,10 @@ def check(
                     report.add("warning", "alignment", report.name, f"no curve: {error}")
                 else:
                     if curve.verdict != "aligned":
-                        wrong = curve.verdict == "misaligned"
-                        report.add(
-                            "error" if wrong else "warning", "alignment", report.name, curve.say()
-                        )
+                        severity: Severity = "error" if curve.is_wrong else "warning"
+                        report.add(severity, "alignment", report.name, curve.say())
     if as_json:
-        shown = None if curve is None else asdict(curve) | {"verdict": curve.verdict}
+        shown = None if curve is None else curve.record()
         print_json(**report.record(), alignment=shown)
     else:
         _print_report(report, curve)

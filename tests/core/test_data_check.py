@@ -1,0 +1,292 @@
+"""``zoo data check``: every fault is listed, by kind and place, and only errors fail."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from data_folder import write_study, write_words
+from shared_data import SHARED, needs_shared
+from zoo_cli import Zoo
+
+Damage = Callable[[Path], object]
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    return write_study(tmp_path / "mine", subjects=("ann", "bob", "cy"))
+
+
+def change(subject: str, story: str, edit: Callable[[np.ndarray], np.ndarray]) -> Damage:
+    def damage(root: Path) -> None:
+        file = root / "responses" / subject / f"{story}.npy"
+        np.save(file, edit(np.load(file)))
+
+    return damage
+
+
+def sound(seconds: float, level: float = 0.1) -> Damage:
+    samples = np.random.default_rng(0).uniform(-level, level, int(8000 * seconds))
+    return lambda root: soundfile.write(root / "stories/one/sound.wav", samples, 8000)
+
+
+def same_words(source: str, target: str) -> Damage:
+    return lambda root: shutil.copyfile(
+        root / "stories" / source / "words.csv", root / "stories" / target / "words.csv"
+    )
+
+
+def words_at(story: str, onsets: np.ndarray) -> Damage:
+    text = [f"w{i}" for i in range(len(onsets))]
+    return lambda root: write_words(root / "stories" / story / "words.csv", text, onsets)
+
+
+def put(index: object, value: float) -> Callable[[np.ndarray], np.ndarray]:
+    def edit(rows: np.ndarray) -> np.ndarray:
+        rows[index] = value
+        return rows
+
+    return edit
+
+
+def test_a_clean_study_has_nothing_to_say(zoo: Zoo, study: Path) -> None:
+    ended = zoo("data", "check", study, "--json")
+    assert ended.code == 0
+    report = ended.json
+    assert report["ok"] is True
+    assert report["findings"] == []
+    assert report["subjects"] == ["ann", "bob", "cy"]
+    assert [(s["name"], s["split"]) for s in report["stories"]] == [
+        ("one", "train"),
+        ("two", "train"),
+        ("three", "test"),
+    ]
+    first = report["stories"][0]
+    assert first["clock"] == {
+        "tr": 2.0,
+        "start": 0.0,
+        "first_sample": 1.0,
+        "last_sample": 239.0,
+        "n_trs": 120,
+        "n_dropped": None,
+        "sound_start": None,
+    }
+    assert first["n_words"] == len((study / "stories/one/words.csv").read_text().split()) - 1
+    assert len(report["responses"]) == 9
+    assert report["responses"][0]["shape"] == [120, 20]
+    assert report["alignment"] is None
+
+
+@pytest.mark.parametrize(
+    ("damage", "severity", "kind", "where", "said"),
+    [
+        (change("ann", "one", put((5, 3), np.nan)), "warning", "undefined-voxels", "ann, one", "1"),
+        (change("ann", "one", put((..., 3), 7)), "warning", "undefined-voxels", "ann, one", "1"),
+        (change("ann", "one", put(..., np.nan)), "error", "unusable", "ann, one", "no voxel"),
+        (change("ann", "one", put((5, 3), np.inf)), "error", "responses", "ann, one", "voxel 3"),
+        (
+            change("bob", "two", lambda rows: rows[:-6]),
+            "error",
+            "length-mismatch",
+            "bob, two",
+            "114 response rows, 6 TRs fewer than the 120 of the other subjects",
+        ),
+        (
+            change("bob", "two", lambda rows: rows[:, :-1]),
+            "error",
+            "responses",
+            "bob, two",
+            "voxels",
+        ),
+        (
+            lambda root: shutil.copyfile(
+                root / "responses/ann/one.npy", root / "responses/bob/one.npy"
+            ),
+            "error",
+            "copied-responses",
+            "bob, one",
+            "the same numbers as ann, one",
+        ),
+        (
+            change("cy", "three", lambda rows: np.stack([rows, rows + 1, rows])),
+            "error",
+            "copied-repeat",
+            "cy, three",
+            "repeat 3 is a copy of repeat 1",
+        ),
+        (same_words("one", "three"), "error", "shared-text", "train and test", "'three'"),
+        (same_words("one", "two"), "warning", "duplicate-story", "two", "'one'"),
+        (
+            words_at("one", np.arange(400, 600.0)),
+            "error",
+            "words-outside-scan",
+            "one",
+            "200 of 200",
+        ),
+        (
+            words_at("one", np.arange(100, 380.0)),
+            "warning",
+            "words-outside-scan",
+            "one",
+            "140 after",
+        ),
+        (words_at("one", np.arange(0, 100.0)), "warning", "length-mismatch", "one", "70 TRs"),
+        (sound(100.0), "error", "audio-too-short", "one", "the sound ends at 100.0 s"),
+        (sound(240.0, 0.0), "error", "audio", "one", "silent"),
+        (
+            lambda root: (root / "stories/one/sound.wav").write_bytes(b"RIFF"),
+            "error",
+            "audio",
+            "one",
+            "not readable",
+        ),
+        (
+            lambda root: (root / "stories/two/words.csv").write_text("word,onset,offset\nx,1,y\n"),
+            "error",
+            "story",
+            "two",
+            "words.csv:2",
+        ),
+        (
+            lambda root: (root / "responses/ann/voxels.csv").write_text("label\nAC\n"),
+            "error",
+            "labels",
+            "ann",
+            "1 labels for 20 voxels",
+        ),
+        (lambda root: (root / "dataset.yaml").write_text("tr: 0\n"), "error", "dataset", "", "tr"),
+    ],
+)
+def test_a_fault_is_found_and_named(
+    zoo: Zoo, study: Path, damage: Damage, severity: str, kind: str, where: str, said: str
+) -> None:
+    damage(study)
+    ended = zoo("data", "check", study, "--json", "--quiet")
+    findings = ended.json["findings"]
+    (finding,) = [f for f in findings if f["kind"] == kind and f["where"].endswith(where)][:1]
+    assert finding["severity"] == severity
+    assert said in finding["message"]
+    assert ended.code == (6 if any(f["severity"] == "error" for f in findings) else 0)
+    assert (severity == "error") <= (ended.code == 6)
+
+
+def test_it_goes_on_past_the_first_fault(zoo: Zoo, study: Path) -> None:
+    (study / "stories/one/words.csv").write_text("nothing\n")
+    change("ann", "two", lambda rows: rows[:-3])(study)
+    change("cy", "three", put((0, 0), np.nan))(study)
+    ended = zoo("data", "check", study, "--quiet")
+    assert ended.code == 6
+    for said in ("words.csv:1", "ann, two", "3 TRs fewer", "cy, three: of 20 voxels 1 have NaN"):
+        assert said in ended.out
+    lines = ended.out.splitlines()
+    assert lines[-1].endswith("errors, 1 warning")
+    kinds = [line.partition(":")[0] for line in lines if line.startswith(("error:", "warning:"))]
+    assert kinds == sorted(kinds)  # errors first
+
+
+def test_rows_out_of_order_everywhere_are_a_warning(zoo: Zoo, study: Path) -> None:
+    rng = np.random.default_rng(0)
+    for file in study.glob("responses/*/*.npy"):
+        np.save(file, rng.permutation(np.load(file)))
+    ended = zoo("data", "check", study, "--json")
+    assert ended.code == 0
+    assert [f["kind"] for f in ended.json["findings"]] == ["no-slowness"]
+
+
+def test_unknown_names_are_no_report(zoo: Zoo, study: Path) -> None:
+    assert zoo("data", "check", "nowhere").code == 3
+    assert zoo("data", "check", study, "--subject", "eve").code == 3
+    assert zoo("data", "check", study, "--dataset-option", "radius=1").code == 2
+
+
+# ------------------------------------------------------------------------------------ alignment
+
+
+def curve(zoo: Zoo, *arguments: object) -> tuple[int, dict[float, float], str]:
+    ended = zoo("data", "check", *arguments, "--alignment", "--json", "--quiet")
+    found = ended.json["alignment"]
+    return ended.code, dict(zip(found["shifts"], found["r"], strict=True)), found["verdict"]
+
+
+def test_word_rate_predicts_best_on_the_right_clock(zoo: Zoo, study: Path) -> None:
+    code, r, verdict = curve(zoo, study)
+    assert (code, verdict) == (0, "aligned")
+    assert abs(max(r, key=r.__getitem__)) <= 4
+    assert r[0] > 0.2
+    assert max(abs(r[-40.0]), abs(r[40.0])) < r[0] / 3
+
+
+def test_a_shifted_clock_lowers_word_rate_and_the_report_says_by_how_much(
+    zoo: Zoo, study: Path
+) -> None:
+    _, right, _ = curve(zoo, study)
+    description = yaml.safe_load((study / "dataset.yaml").read_text())
+    (study / "dataset.yaml").write_text(yaml.safe_dump(description | {"start": 20.0}))
+    code, wrong, verdict = curve(zoo, study)
+    assert wrong[0] < right[0] / 2
+    assert (code, verdict) == (6, "misaligned")
+    best = max(wrong, key=wrong.__getitem__)
+    assert 16 <= best <= 24  # the stimulus must come 20 s later, as the clock does
+    ended = zoo("data", "check", study, "--alignment", "--quiet")
+    assert f"stimulus {best:g} s later" in ended.out
+    assert "█" in ended.out
+
+
+def test_noise_says_that_it_cannot_tell(zoo: Zoo, tmp_path: Path) -> None:
+    root = write_study(tmp_path / "noise")
+    rng = np.random.default_rng(3)
+    for file in root.glob("responses/*/*.npy"):
+        np.save(file, rng.normal(size=(120, 20)))
+    code, _, verdict = curve(zoo, root)
+    assert code == 0
+    assert verdict != "aligned"
+
+
+@needs_shared
+def test_alice_lies_on_its_clock(zoo: Zoo) -> None:
+    alice = SHARED / "data" / "alice"
+    code, r, verdict = curve(zoo, alice, "--subject", "group")
+    assert (code, verdict) == (0, "aligned")
+    assert r[0] == max(r.values())
+    assert r[0] > 0.2
+    assert max(r[-40.0], r[40.0]) < 0.1
+    report = zoo("data", "check", alice, "--json").json
+    assert "s33" in report["unusable"]
+    (story,) = report["stories"]
+    assert story["n_words"] == 2127
+    assert (story["clock"]["start"], story["clock"]["n_dropped"]) == (20.0, 10)
+
+
+@needs_shared
+def test_alice_on_a_wrong_clock_is_said(zoo: Zoo) -> None:
+    alice = SHARED / "data" / "alice"
+    _, r, verdict = curve(zoo, alice, "--dataset-option", "shift=16")
+    assert verdict == "misaligned"
+    assert max(r, key=r.__getitem__) == -16
+
+
+# -------------------------------------------------------------------------------- list, describe
+
+
+def test_list_says_licence_and_what_needs_a_folder(zoo: Zoo) -> None:
+    rows = {row["name"]: row for row in zoo("data", "list", "--json").json["datasets"]}
+    assert rows["simulated"]["needs_path"] is False
+    assert rows["lebel2023"]["needs_path"] is True
+    assert rows["lebel2023"]["licence"] == "CC0"
+    assert "alice" in zoo("data", "list").out
+
+
+def test_describe_a_name_and_a_folder(zoo: Zoo, study: Path) -> None:
+    said = zoo("data", "describe", "lebel2023")
+    assert "CC0" in said.out
+    assert "datalad" in said.out
+    document = zoo("data", "describe", study, "--json").json["dataset"]
+    assert document["train_stories"] == ["one", "two"]
+    assert document["subjects"] == ["ann", "bob", "cy"]
+    assert zoo("data", "describe", "simulated", "--json").json["dataset"]["licence"] == "Apache-2.0"
