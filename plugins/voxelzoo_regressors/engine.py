@@ -12,6 +12,7 @@ changes slowly with alpha, so a few orthonormal profiles span them (:func:`profi
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -124,24 +125,71 @@ def _eigh(gram: Tensor) -> tuple[Tensor, Tensor]:
 # ----------------------------------------------------------------------------------------- sweep
 
 
-def profiles(s: Tensor, alphas: Sequence[float], tolerance: float) -> tuple[Tensor, Tensor, Tensor]:
+@dataclass(frozen=True)
+class Profiles:
     """Few shrinkage profiles that span those of every alpha.
 
-    Returns (profile, rank) rows, (alpha, profile) coefficients, and for each alpha whether they
-    give the kept part ``s / (s + alpha)`` (false) or the removed part ``alpha / (s + alpha)``
-    (true). The smaller part is modelled, each alpha to ``tolerance`` of its own size, so that
-    neither a prediction that is nearly zero nor one that is nearly the response drowns in the
-    rounding of the others.
+    Alpha ``a`` leaves the residual ``e Y + sum_i mix[a, i] Q diag(rows[i]) Q' Y`` with ``e`` 0 or
+    1. Profile ``i`` is a row (reach,): zero beyond the first ``reach`` eigenvalues, so that its
+    product needs those alone.
+    """
+
+    rows: list[Tensor]
+    mix: Tensor
+    """(alpha, profile + 1); the last column, ``e``, is that of the responses themselves."""
+
+    @property
+    def work(self) -> int:
+        """Eigenvectors in all products together."""
+        return sum(len(row) for row in self.rows)
+
+
+def profiles(
+    s: Tensor, alphas: Sequence[float], tolerance: float, n_outside: int | None
+) -> Profiles:
+    """Profiles for eigenvalues ``s`` (rank,), descending.
+
+    What alpha keeps, ``s / (s + alpha)``, changes slowly with alpha, and slowest where many
+    eigenvalues lie within a decade or two: the long tail. So profiles are found from the tail to
+    the head, each stretch of the spectrum adding those that the stretches behind it did not need.
+    Every alpha is met to ``tolerance`` of what it keeps or what it leaves, the smaller.
+
+    ``n_outside`` is the number of dimensions that the design does not span. If there are none
+    (``None``) small alphas leave next to nothing, which is then modelled in place of what is
+    kept, so that it does not drown in rounding; and to a tenth of ``tolerance``, since leaving
+    rows out divides by it.
     """
     alpha = torch.tensor(alphas, dtype=torch.float64, device=s.device)[:, None]
     kept, removed = s / (s + alpha), alpha / (s + alpha)
-    use_removed = removed.norm(dim=1) < kept.norm(dim=1)
-    parts = torch.where(use_removed[:, None], removed, kept)
-    size = parts.norm(dim=1, keepdim=True).clamp_min(1e-300)
-    U, S, Vt = torch.linalg.svd(parts / size, full_matrices=False)
-    left_out = (U * S).square().flip(1).cumsum(1).flip(1).amax(0).sqrt()
-    k = max(1, int((left_out > tolerance).sum()))
-    return Vt[:k], size * (U * S)[:, :k], use_removed
+    left = (removed.square().sum(1) + (n_outside or 0)).sqrt()
+    size = torch.minimum(kept.norm(dim=1), left).clamp_min(1e-300)[:, None]
+    use_removed = (left < kept.norm(dim=1)) & (n_outside is None)
+    parts = torch.where(use_removed[:, None], removed, -kept) / size
+    if n_outside is None:
+        tolerance /= 10
+    edges = _stretches(len(s))
+    found, reaches = parts.new_empty((len(alpha), 0)), []
+    for start, stop in itertools.pairwise(edges) if len(s) else ():
+        rest = parts[:, stop:start]
+        rest = rest - found @ (found.T @ rest)
+        U, S, _ = torch.linalg.svd(rest, full_matrices=False)
+        # A stretch's share of the error is its share of the spectrum: the head is met best.
+        allowed = tolerance * ((start - stop) / len(s)) ** 0.5
+        missed = (U * S).square().flip(1).cumsum(1).flip(1).amax(0).sqrt()
+        new = min(int((missed > allowed).sum()), len(alpha) - found.shape[1])
+        found = torch.linalg.qr(torch.cat([found, U[:, :new]], 1))[0]
+        reaches += [start] * new
+    rows = [row[:reach] for row, reach in zip(found.T @ parts, reaches, strict=True)]
+    mix = torch.cat([size * found, (~use_removed[:, None]).to(found)], 1)
+    return Profiles(rows, mix)
+
+
+def _stretches(rank: int) -> list[int]:
+    """Edges of stretches of the spectrum, each half of what is before it, from the tail to 0."""
+    edges = [rank]
+    while edges[-1] > 32:
+        edges.append(edges[-1] // 2)
+    return [*edges, 0]
 
 
 @dataclass(frozen=True)
@@ -180,6 +228,18 @@ SCORES = {
 with its sign and the root of its size (Antonello et al. 2023)."""
 
 
+@dataclass(frozen=True)
+class Projected:
+    """Responses seen from the design: a block of voxels, ready for every alpha."""
+
+    centred: Tensor
+    """(row, voxel)."""
+    Z: Tensor
+    """(rank, voxel): coordinates ``Q' Y``."""
+    mean: Tensor
+    """(voxel,): what was subtracted; zero without an intercept."""
+
+
 class Sweep:
     """Scores and held-out predictions of every alpha, prepared once for all voxels.
 
@@ -212,33 +272,52 @@ class Sweep:
         return self._Q.to(self._product_dtype)
 
     @cached_property
-    def _profiles(self) -> tuple[Tensor, Tensor]:
-        """(profile, rank) in ``dtype``, and (alpha, profile + 2) coefficients of a residual in
-        terms of the profiles' products, the response, and what is outside the design's span."""
-        tolerance = 1e-13 if self.dtype == torch.float64 else 1e-4
-        if self._product_dtype == torch.bfloat16:
-            tolerance = 1e-3
-        rows, mix, removed = profiles(self.decomposition.s, self.alphas, tolerance)
-        extra = torch.stack([~removed, removed], 1).to(mix)
-        mix = torch.cat([torch.where(removed[:, None], mix, -mix), extra], 1)
-        log.debug("%d alphas by %d products", len(self.alphas), len(rows))
-        return rows.to(self.dtype), mix.to(self.dtype)
+    def profiles(self) -> Profiles:
+        """Shrinkage profiles in the sweep's precision."""
+        tolerance = {torch.float64: 1e-13, torch.float32: 3e-4, torch.bfloat16: 2e-3}
+        n_outside = len(self._Q) - self.decomposition.intercept - len(self.decomposition.s)
+        found = profiles(
+            self.decomposition.s,
+            self.alphas,
+            tolerance[self._product_dtype],
+            None if self.decomposition.spans_rows else n_outside,
+        )
+        log.debug(
+            "%d alphas by %d products that cost %.1f",
+            len(self.alphas),
+            len(found.rows),
+            found.work / max(1, len(self.decomposition.s)),
+        )
+        return Profiles([row.to(self.dtype) for row in found.rows], found.mix.to(self.dtype))
 
-    def _solver(self, fold: int, alpha: float) -> Tensor:
-        """``(I - H_BB)^-1``, its scored rows, (scored, held), float64."""
-        rows = self._held[fold]
-        Q, s = self.decomposition.Q[rows], self.decomposition.s
-        # In float64, and from what is left where it can be: little of the identity may be.
+    def _left(self, Q: Tensor, alpha: float) -> Tensor:
+        """``I - H_BB`` (held, held), ``Q`` being the held-out rows of the basis."""
+        s = self.decomposition.s
+        # From what is left where it can be: little of the identity may be.
         if self.decomposition.spans_rows:
-            left = (Q * (alpha / (s + alpha))) @ Q.T
-        else:
-            left = -(Q * (s / (s + alpha))) @ Q.T
-            left.diagonal().add_(1)
-            if self.decomposition.intercept:
-                left -= 1 / len(self._Q)
+            return (Q * (alpha / (s + alpha)).to(Q)) @ Q.T
+        left = -(Q * (s / (s + alpha)).to(Q)) @ Q.T
+        left.diagonal().add_(1)
+        if self.decomposition.intercept:
+            left -= 1 / len(self._Q)
+        return left
+
+    def _solver(self, fold: int, alpha: float, dtype: torch.dtype = torch.float64) -> Tensor:
+        """``(I - H_BB)^-1``, its scored rows, (scored, held).
+
+        In ``dtype`` if that loses no more than three digits, else in float64.
+        """
+        basis = self._Q if dtype == self.dtype else self.decomposition.Q
+        left = self._left(basis[_as_slice(self._held[fold])], alpha)
         factor, failed = torch.linalg.cholesky_ex(left)
-        least = factor.diagonal().square().min()
-        if failed or least < 1e-12 * left.diagonal().max():
+        largest = left.diagonal().max()
+        if dtype != torch.float64:
+            if not failed and factor.diagonal().square().min() > 1e-2 * largest:
+                inverse = torch.cholesky_inverse(factor)
+                if inverse.diagonal().max() * largest < 1e3:
+                    return inverse[_as_slice(self._scored[fold])]
+            return self._solver(fold, alpha).to(dtype)
+        if failed or factor.diagonal().square().min() < 1e-12 * largest:
             raise FitError(
                 f"alpha {alpha:g} is too small for this design: what leaving rows out changes is "
                 "lost in rounding; use larger alphas, or z-score the design"
@@ -254,69 +333,50 @@ class Sweep:
     def _solvers(self) -> list[Tensor]:
         """For each fold (alpha, scored, held)."""
         return [
-            torch.stack([self._solver(i, alpha).to(self.dtype) for alpha in self.alphas])
+            torch.stack([self._solver(i, alpha, self.dtype) for alpha in self.alphas])
             for i in range(len(self.folds))
         ]
 
-    def project(self, Y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Centred responses (row, voxel), their coordinates ``Q' Y`` (rank, voxel), and means."""
+    def project(self, Y: Tensor) -> Projected:
+        """Centres responses (row, voxel) and takes their coordinates."""
         mean = Y.mean(0) if self.decomposition.intercept else Y.new_zeros(Y.shape[1])
         centred = Y - mean
-        return centred, self._Q.T @ centred, mean
+        return Projected(centred, self._Q.T @ centred, mean)
 
-    def scores(self, Y: Tensor, score: Score) -> Tensor:
-        """Mean score over folds, (alpha, voxel); a fold where it is undefined counts as zero."""
-        rows, mix = self._profiles
-        n_products, n_voxels = len(rows), Y.shape[1]
-        Y, Z, _ = self.project(Y)
-        # Columns of `parts` in the order of the coefficients.
-        parts = Y.new_empty((n_products + 2, len(Y), n_voxels))
+    def scores(self, y: Projected, *wanted: Score) -> Tensor:
+        """Mean scores over folds, (score, alpha, voxel); a fold where one is undefined counts as
+        zero."""
+        rows, mix = self.profiles.rows, self.profiles.mix
+        n_rows, n_voxels = y.centred.shape
+        # In the order of the mix's columns.
+        parts = y.centred.new_empty((len(rows) + 1, n_rows, n_voxels))
         for i, row in enumerate(rows):
-            scaled = (row[:, None] * Z).to(self._product_dtype)
+            scaled = (row[:, None] * y.Z[: len(row)]).to(self._product_dtype)
+            basis = self._product_basis[:, : len(row)]
             if self._product_dtype == self.dtype:
-                torch.mm(self._product_basis, scaled, out=parts[i])
+                torch.mm(basis, scaled, out=parts[i])
             else:
-                parts[i] = self._product_basis @ scaled
-        parts[-2] = Y
-        parts[-1] = self._outside(Y, Z)
-        total = Y.new_zeros((len(self.alphas), n_voxels))
-        for fold, held, scored, solvers in zip(
-            self.folds, self._held, self._scored, self._solvers, strict=True
-        ):
-            n = len(fold.scored)
-            y = Y[held[scored]]
-            if score.centred:
-                y = y - y.mean(0)
-                solvers = solvers - solvers.mean(1, keepdim=True)
-            yy = y.square().sum(0)
-            yy_centred = yy if score.centred else (y - y.mean(0)).square().sum(0)
-            within = parts[:, _as_slice(held)].reshape(n_products + 2, -1)
+                parts[i] = basis @ scaled
+        parts[-1] = y.centred
+        total = parts.new_zeros((len(wanted), len(self.alphas), n_voxels))
+        for held, scored, solvers in zip(self._held, self._scored, self._solvers, strict=True):
+            within = parts[:, _as_slice(held)].reshape(len(parts), -1)
             residuals = (mix @ within).view(-1, len(held), n_voxels)
-            work = torch.empty_like(y)
-            none = yy.new_zeros(())
-            for i, residual in enumerate(residuals):
-                # One alpha at a time, so that its block stays in cache between passes.
-                if score.needs == "residual":
-                    error = solvers[i] @ residual
-                    found = score.of(yy_centred, none, none, _squares(error), n)
-                else:
-                    prediction = torch.addmm(y, solvers[i], residual, alpha=-1)
-                    py = torch.mul(prediction, y, out=work).sum(0)
-                    found = score.of(yy, _squares(prediction), py, none, n)
-                total[i] += torch.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)
+            response = y.centred[held[scored]]
+            for score, found in zip(wanted, total, strict=True):
+                found += _fold_scores(score, solvers, residuals, response)
         return total / len(self.folds)
 
-    def held_out(self, Y: Tensor, choice: Tensor) -> Tensor:
+    def held_out(self, y: Projected, choice: Tensor) -> Tensor:
         """Predictions (row, voxel) of every scored row from the folds that do not train on it.
 
         ``choice`` (voxel,) is each voxel's index into ``alphas``; equal to explicit refits. Rows
         that no fold scores are NaN; of several predictions for a row, the last fold's is kept.
         """
-        centred, Z, mean = self.project(Y)
         kept, removed = self._shrinkage(choice)
-        fitted = self._Q @ (kept * Z)
-        residual = self._outside(centred, Z) + self._Q @ (removed * Z)
-        found = torch.full_like(Y, torch.nan)
+        fitted = self._Q @ (kept * y.Z)
+        residual = self._outside(y) + self._Q @ (removed * y.Z)
+        found = torch.full_like(y.centred, torch.nan)
         for i, (held, scored) in enumerate(zip(self._held, self._scored, strict=True)):
             rows = held[scored]
             for a in choice.unique().tolist():
@@ -325,20 +385,18 @@ class Sweep:
                 change = self._solver(i, self.alphas[a])
                 change[torch.arange(len(scored), device=self.device), scored] -= 1
                 error = change.to(self.dtype) @ residual[held][:, voxels]
-                found[rows[:, None], voxels] = fitted[rows][:, voxels] + mean[voxels] - error
+                found[rows[:, None], voxels] = fitted[rows][:, voxels] + y.mean[voxels] - error
         return found
 
-    def weights(self, Y: Tensor, choice: Tensor) -> tuple[Tensor, Tensor]:
-        """Final fit on all rows: weights (rank, voxel) for the design's coordinates, and
-        constants (voxel,)."""
-        _, Z, mean = self.project(Y)
-        return self._shrinkage(choice)[0] * Z, mean
+    def weights(self, Z: Tensor, choice: Tensor) -> Tensor:
+        """Final fit on all rows: weights (rank, voxel) for the design's coordinates."""
+        return self._shrinkage(choice)[0] * Z
 
-    def _outside(self, centred: Tensor, Z: Tensor) -> Tensor:
+    def _outside(self, y: Projected) -> Tensor:
         """What of the responses is outside the design's span, (row, voxel)."""
         if self.decomposition.spans_rows:
-            return torch.zeros_like(centred)
-        return centred - self._Q @ Z
+            return torch.zeros_like(y.centred)
+        return y.centred - self._Q @ y.Z
 
     def _shrinkage(self, choice: Tensor) -> tuple[Tensor, Tensor]:
         """``s / (s + alpha)`` at each voxel's alpha, (rank, voxel), and what it takes from one."""
@@ -346,6 +404,27 @@ class Sweep:
         alpha = torch.tensor(self.alphas, dtype=s.dtype, device=s.device)
         kept, removed = s / (s + alpha), alpha / (s + alpha)
         return kept.to(self.dtype)[:, choice], removed.to(self.dtype)[:, choice]
+
+
+def _fold_scores(score: Score, solvers: Tensor, residuals: Tensor, y: Tensor) -> Tensor:
+    """Scores (alpha, voxel) of a fold from what each alpha leaves of its responses ``y``."""
+    n = len(y)
+    if score.centred:
+        y = y - y.mean(0)
+        solvers = solvers - solvers.mean(1, keepdim=True)
+    yy = (y if score.centred else y - y.mean(0)).square().sum(0)
+    work, none = torch.empty_like(y), yy.new_zeros(())
+    found = yy.new_empty((len(residuals), y.shape[1]))
+    for i, (solver, residual) in enumerate(zip(solvers, residuals, strict=True)):
+        # One alpha at a time, so that its block stays in cache between passes.
+        if score.needs == "residual":
+            error = torch.mm(solver, residual, out=work)
+            found[i] = score.of(yy, none, none, _squares(error), n)
+        else:
+            prediction = torch.addmm(y, solver, residual, alpha=-1)
+            py = torch.mul(prediction, y, out=work).sum(0)
+            found[i] = score.of(yy, _squares(prediction), py, none, n)
+    return torch.nan_to_num_(found, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _squares(values: Tensor) -> Tensor:
@@ -366,7 +445,8 @@ def _as_slice(rows: Tensor) -> Tensor | slice:
 
 def block_width(n_rows: int, n_products: int, itemsize: int) -> int:
     """Voxels per block: a work space of about 256 MiB, 64 to 2,048 voxels."""
-    return int(np.clip(2**28 // (n_rows * (n_products + 2) * itemsize), 64, 2048))
+    width = np.clip(2**28 // (n_rows * (n_products + 2) * itemsize), 64, 2048)
+    return int(width) // 64 * 64
 
 
 def best_alpha(scores: NDArray[np.floating], scope: str | NDArray[np.generic]) -> NDArray[np.intp]:

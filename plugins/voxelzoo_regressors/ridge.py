@@ -16,7 +16,7 @@ from torch import Tensor
 from voxelzoo.api import UsageError
 from voxelzoo_regressors.arrays import Kind, as_numpy, is_lazy, story_names
 from voxelzoo_regressors.design import Design, story_slices
-from voxelzoo_regressors.engine import SCORES, Sweep, best_alpha, block_width
+from voxelzoo_regressors.engine import SCORES, Score, Sweep, best_alpha, block_width
 from voxelzoo_regressors.errors import FitError
 from voxelzoo_regressors.folds import make_folds
 from voxelzoo_regressors.recent import recent_decomposition
@@ -83,6 +83,8 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Number of such voxels.
     cv_scores_ : (alpha, voxel)
         Mean held-out score.
+    cv_score_ : (voxel,)
+        Mean held-out correlation at the chosen penalty, whatever the scoring.
     cv_predictions_ : (row, voxel)
         Held-out predictions, when asked for.
     coef_ : (voxel, feature), intercept_ : (voxel,)
@@ -150,24 +152,30 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self._sweep = sweep = self._prepared(X, names, alphas, device)
         n_voxels = Y.shape[1]
         self._block = self.voxel_block or block_width(len(X), len(alphas), X.itemsize)
-        scores = np.full((len(alphas), n_voxels), np.nan, dtype=np.float64)
+        wanted = [SCORES[name] for name in dict.fromkeys([self.scoring, "correlation"])]
+        scores = np.full((len(wanted), len(alphas), n_voxels), np.nan)
         usable = np.zeros(n_voxels, dtype=bool)
+        self._lazy_responses: Any = None if isinstance(Y, np.ndarray) else Y
+        lazy = self._lazy_responses is not None
+        rank = len(sweep.decomposition.s)
+        self._scaled = None if lazy else np.zeros((rank, n_voxels), self._np_dtype())
+        self._mean = np.zeros(n_voxels, self._np_dtype())
         for block, y, defined in self._responses(Y):
             usable[block] = defined
-            if len(alphas) > 1:
-                scores[:, np.arange(n_voxels)[block][defined]] = self._halving(
-                    lambda part: sweep.scores(part, SCORES[self.scoring]), y
-                )
+            voxels = np.arange(n_voxels)[block][defined]
+            scores[..., voxels], Z, self._mean[voxels] = self._halving(wanted, y)
+            if self._scaled is not None:
+                self._scaled[:, voxels] = Z
         if not usable.any():
             raise FitError("no voxel has finite, varying responses")
         self.n_undefined_ = int((~usable).sum())
         if self.n_undefined_:
             log.info("ridge: %d voxels undefined (not finite, or constant)", self.n_undefined_)
+        self.cv_scores_ = scores[0]
+        scope = self.alpha_scope if isinstance(self.alpha_scope, str) else self._labels(usable)
         self._choice = np.zeros(n_voxels, dtype=np.intp)
-        if len(alphas) > 1:
-            self.cv_scores_ = scores
-            scope = self.alpha_scope if isinstance(self.alpha_scope, str) else self._labels(usable)
-            self._choice[usable] = best_alpha(scores[:, usable], scope)
+        self._choice[usable] = best_alpha(scores[0][:, usable], scope)
+        self.cv_score_ = scores[-1][self._choice, np.arange(n_voxels)]
         self.alpha_ = np.where(usable, np.asarray(alphas)[self._choice], np.nan)
         self._usable = usable
         self._finish(Y)
@@ -179,40 +187,43 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         )
 
     def _finish(self, Y: Any) -> None:
-        """Keeps what predictions need: weights in the eigenbasis, or the responses' whereabouts."""
-        lazy = not isinstance(Y, np.ndarray)
-        self._lazy_responses: Any = Y if lazy else None
-        n, rank = self._sweep.decomposition.Q.shape
-        self._scaled = None if lazy else np.zeros((rank, Y.shape[1]), self._np_dtype())
-        self._mean = np.zeros(Y.shape[1], self._np_dtype())
-        if self.store_cv_predictions:
-            self.cv_predictions_ = np.full((n, Y.shape[1]), np.nan, self._np_dtype())
-        if lazy and not self.store_cv_predictions:
+        """Shrinks the voxels' coordinates to weights in the eigenbasis, where they are kept, and
+        makes held-out predictions where they are asked for."""
+        n_voxels, sweep = Y.shape[1], self._sweep
+        if self._scaled is not None:
+            for start in range(0, n_voxels, self._block):
+                block = slice(start, start + self._block)
+                Z = torch.as_tensor(self._scaled[:, block], device=sweep.device)
+                choice = torch.as_tensor(self._choice[block], device=sweep.device)
+                self._scaled[:, block] = sweep.weights(Z, choice).cpu().numpy()
+        if not self.store_cv_predictions:
             return
+        self.cv_predictions_ = np.full(Y.shape, np.nan, self._np_dtype())
         for block, y, defined in self._responses(Y):
-            voxels = np.arange(Y.shape[1])[block][defined]
+            voxels = np.arange(n_voxels)[block][defined]
             choice = torch.as_tensor(self._choice[voxels], device=y.device)
-            if self._scaled is not None:
-                scaled, mean = self._sweep.weights(y, choice)
-                self._scaled[:, voxels] = scaled.cpu().numpy()
-                self._mean[voxels] = mean.cpu().numpy()
-            if self.store_cv_predictions:
-                self.cv_predictions_[:, voxels] = self._sweep.held_out(y, choice).cpu().numpy()
-        if self.store_cv_predictions and self._one_target:
+            held_out = sweep.held_out(sweep.project(y), choice)
+            self.cv_predictions_[:, voxels] = held_out.cpu().numpy()
+        if self._one_target:
             self.cv_predictions_ = self.cv_predictions_[:, 0]
 
-    def _halving(self, scores: Any, y: Tensor) -> NDArray[Any]:
-        """Scores of a block of voxels, of its halves where memory does not suffice."""
+    def _halving(
+        self, wanted: Sequence[Score], y: Tensor
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Scores (score, alpha, voxel), coordinates (rank, voxel) and means of a block of voxels;
+        of its halves where memory does not suffice."""
         try:
-            found: NDArray[Any] = scores(y).cpu().numpy()
-            return found
+            projected = self._sweep.project(y)
+            found = self._sweep.scores(projected, *wanted)
+            return found.cpu().numpy(), projected.Z.cpu().numpy(), projected.mean.cpu().numpy()
         except torch.OutOfMemoryError:
             if y.shape[1] < 32:
                 raise
         self._block = max(32, y.shape[1] // 2)
         log.warning("ridge: out of memory; going on with %d voxels at once", self._block)
-        halves = y.split(self._block, dim=1)
-        return np.concatenate([self._halving(scores, half) for half in halves], axis=1)
+        halves = [self._halving(wanted, half) for half in y.split(self._block, dim=1)]
+        scores, Z, mean = (np.concatenate(parts, axis=-1) for parts in zip(*halves, strict=True))
+        return scores, Z, mean
 
     def _responses(self, Y: Any) -> Iterator[tuple[slice, Tensor, NDArray[np.bool_]]]:
         """Each block of voxels: its slice, its usable responses on the device, and which those
@@ -269,12 +280,8 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 continue
             y = np.nan_to_num(np.asarray(self._lazy_responses[:, block]))
             choice = torch.as_tensor(self._choice[block], device=device)
-            yield (
-                block,
-                *self._sweep.weights(
-                    torch.tensor(y, dtype=self._sweep.dtype, device=device), choice
-                ),
-            )
+            y = self._sweep.project(torch.tensor(y, dtype=self._sweep.dtype, device=device))
+            yield block, self._sweep.weights(y.Z, choice), y.mean
 
     def coef_block(self, voxels: slice) -> NDArray[Any]:
         """Weights (voxel, feature) of some voxels."""

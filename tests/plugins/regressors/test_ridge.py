@@ -198,10 +198,10 @@ def test_running_out_of_memory_halves_the_blocks_and_changes_nothing(
     whole = Ridge(ALPHAS, voxel_block=100).fit(X, Y, groups=groups)
     real = engine.Sweep.scores
 
-    def greedy(sweep: engine.Sweep, Y: torch.Tensor, score: engine.Score) -> torch.Tensor:
-        if Y.shape[1] > 40:
+    def greedy(sweep: engine.Sweep, y: engine.Projected, *wanted: engine.Score) -> torch.Tensor:
+        if y.Z.shape[1] > 40:
             raise torch.OutOfMemoryError
-        return real(sweep, Y, score)
+        return real(sweep, y, *wanted)
 
     monkeypatch.setattr(engine.Sweep, "scores", greedy)
     model = Ridge(ALPHAS, voxel_block=100).fit(X, Y, groups=groups)
