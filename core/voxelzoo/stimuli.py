@@ -46,6 +46,11 @@ def need_fetched(path: Path) -> Path:
     return path
 
 
+def _short(text: str) -> str:
+    """Text quoted for a line about it, cut where it is long."""
+    return repr(text) if len(text) <= 40 else f"{text[:40]!r}..."
+
+
 def content_digest(*parts: bytes | str | NDArray[np.generic] | Path) -> str:
     """SHA-256 over the parts, each framed by its length; a path stands for its file's bytes."""
     digest = hashlib.sha256()
@@ -88,18 +93,18 @@ class Words:
             )
         if not (np.isfinite(self.onsets).all() and np.isfinite(self.offsets).all()):
             where = int(np.flatnonzero(~np.isfinite(self.onsets + self.offsets))[0])
-            raise DataError(f"word {where + 1} ({self.text[where]!r}) has no finite time")
+            raise DataError(f"word {where + 1} ({_short(self.text[where])}) has no finite time")
         if (self.offsets < self.onsets).any():
             where = int(np.flatnonzero(self.offsets < self.onsets)[0])
             raise DataError(
-                f"word {where + 1} ({self.text[where]!r}) ends at {self.offsets[where]:g} s, "
+                f"word {where + 1} ({_short(self.text[where])}) ends at {self.offsets[where]:g} s, "
                 f"before it begins at {self.onsets[where]:g} s"
             )
         if (np.diff(self.onsets) < 0).any():
             where = int(np.flatnonzero(np.diff(self.onsets) < 0)[0]) + 1
             raise DataError(
-                f"word {where + 1} ({self.text[where]!r}) begins at {self.onsets[where]:g} s, "
-                f"before the word that precedes it ({self.onsets[where - 1]:g} s)"
+                f"word {where + 1} ({_short(self.text[where])}) begins at {self.onsets[where]:g} "
+                f"s, before the word that precedes it ({self.onsets[where - 1]:g} s)"
             )
 
     def __len__(self) -> int:
@@ -165,7 +170,8 @@ def read_words_csv(path: Path) -> Words:
             times.append((float(onset), float(offset)))
         except ValueError:
             raise DataError(
-                f"{path}:{number}: onset {onset!r} and offset {offset!r} must be seconds"
+                f"{path}:{number}: onset {_short(onset)} and offset {_short(offset)} must be "
+                "seconds"
             ) from None
         text.append(word)
     if not text:
@@ -248,7 +254,7 @@ def _textgrid_tiers(path: Path, content: str) -> list[tuple[str, list[tuple[floa
     def number() -> float:
         value = next(values)
         if isinstance(value, str):
-            raise DataError(f"{path}: expected a number, found {value!r}")
+            raise DataError(f"{path}: expected a number, found {_short(value)}")
         if not math.isfinite(value):
             raise DataError(f"{path}: a number is too large to be a time")
         return value

@@ -133,11 +133,14 @@ class LebelDataset:
         log = self._logs / f"{story}.report"
         if not (log.is_symlink() or log.exists()):
             return ScanClock(tr=TR, start=TRIMMED * TR - SOUND_STARTS, n_trs=n_trs)
-        times = read_report(log).times[TRIMMED : TRIMMED + n_trs]
-        if len(times) < n_trs:
+        logged, volumes = read_report(log).times, self._volumes[story]
+        if len(logged) < volumes:
+            # Those within the scan were put back: what lacks is at an end, and nobody knows which.
             raise DataError(
-                f"{log}: triggers for {len(times)} kept volumes, but {n_trs} have responses"
+                f"{log}: triggers for {len(logged)} of {volumes} volumes; the first or the last "
+                "are not there, so rows cannot be placed; remove the log to use the nominal clock"
             )
+        times = logged[TRIMMED : TRIMMED + n_trs]
         tr, start = np.polyfit(np.arange(n_trs), times, 1)
         late = np.abs(start + tr * np.arange(n_trs) - times)
         if late.max() > TR / 4:

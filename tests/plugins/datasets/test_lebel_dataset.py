@@ -119,7 +119,7 @@ def test_triggers_that_were_not_logged_are_put_back(lebel: Path, lost: list[int]
         ("0 trigger\nx trigger\n1 sound-start\n", ":2: 'x trigger' is not"),
         ("0 trigger\nnan trigger\n1 sound-start\n", ":2: 'nan trigger' is not"),
         ("0 trigger\n2 trigger\n1 trigger\n1 sound-start\n", ":3: a trigger at 1 s, not after"),
-        ("0 trigger\n2 trigger\n1 sound-start\n", "triggers for 0 kept volumes, but 40"),
+        ("0 trigger\n2 trigger\n1 sound-start\n", "triggers for 2 of 60 volumes"),
     ],
 )
 def test_a_damaged_log_is_named(lebel: Path, content: str, said: str) -> None:
