@@ -271,18 +271,17 @@ def _extract(
     model: Model, story: Story, layers: Sequence[int], work: Resampling, progress: Progress
 ) -> None:
     """Runs the model over what the work still lacks."""
+    if not work.n_times:
+        raise PluginError(f"{model.label} gives no state for story {story.name!r}")
     name, n_times = f"{model.label}: story {story.name}", work.n_times
     if work.done:
         progress.say(f"{name}: goes on after {work.done} of {n_times} states")
-    with progress.task(name, n_times) as advance:
-        advance(work.done)
-        if work.done == n_times:
-            return
+    if work.done == n_times:
+        return
+    with progress.task(name, n_times - work.done) as advance:
         for block in checked_blocks(model, story, layers, n_times, work.done):
             work.add(block)
             advance(block.states.shape[1])
-    if not n_times:
-        raise PluginError(f"{model.label} gave no state for story {story.name!r}")
 
 
 def raw_states(

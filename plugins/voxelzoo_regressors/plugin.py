@@ -16,6 +16,7 @@ def zoo_register_regressors() -> Iterator[RegressorSpec]:
         "ridge",
         f"{_PACKAGE}.ridge:Ridge",
         "Ridge, one alpha a voxel by leave-one-story-out in closed form.",
+        delays="self",
     )
     yield RegressorSpec(
         "bootstrap-ridge",
