@@ -83,7 +83,7 @@ class Design:
         """
         X, delays = self.X, sorted(set(self.delays))
         if self.plain:
-            return X.T @ X
+            return _self_product(X.T)
         unit = X.shape[1]
         blocks: dict[tuple[int, int], Tensor] = {}
         for lag in sorted({e - d for d in delays for e in delays if e >= d}):
@@ -109,7 +109,7 @@ class Design:
     def row_gram(self, other: Design) -> Tensor:
         """Products of this design's rows with another's, (row, other row): shifted copies of the
         undelayed products, summed."""
-        product = self.X @ other.X.T
+        product = _self_product(self.X) if self is other else self.X @ other.X.T
         if self.plain and other.plain:
             return product
         gram = torch.zeros_like(product)
@@ -141,3 +141,11 @@ class Design:
             sources = self._sources(delay)
             parts.append(self.X[sources].T @ Q[sources + delay])
         return torch.cat(parts)
+
+
+def _self_product(A: Tensor) -> Tensor:
+    """``A A'``. NumPy sees on the CPU that it is symmetric, and makes half of it."""
+    if A.device.type != "cpu":
+        return A @ A.T
+    values = A.numpy()
+    return torch.from_numpy(values @ values.T)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -261,6 +262,7 @@ class Sweep:
         self.dtype = dtype
         self.device = decomposition.Q.device
         self._Q = decomposition.Q.to(dtype)
+        self._rooms: dict[str, Tensor] = {}
         self._product_dtype = torch.bfloat16 if reduced else dtype
         self._held = [torch.as_tensor(fold.held, device=self.device) for fold in folds]
         self._scored = [
@@ -328,6 +330,7 @@ class Sweep:
         """Frees what only :meth:`scores` uses; it is made again when asked for."""
         for name in ("_solvers", "_product_basis"):
             self.__dict__.pop(name, None)
+        self._rooms.clear()
 
     @cached_property
     def _solvers(self) -> list[Tensor]:
@@ -348,24 +351,30 @@ class Sweep:
         zero."""
         rows, mix = self.profiles.rows, self.profiles.mix
         n_rows, n_voxels = y.centred.shape
-        # In the order of the mix's columns.
-        parts = y.centred.new_empty((len(rows) + 1, n_rows, n_voxels))
+        products = self._room("products", (len(rows), n_rows, n_voxels), self._product_dtype)
         for i, row in enumerate(rows):
             scaled = (row[:, None] * y.Z[: len(row)]).to(self._product_dtype)
-            basis = self._product_basis[:, : len(row)]
-            if self._product_dtype == self.dtype:
-                torch.mm(basis, scaled, out=parts[i])
-            else:
-                parts[i] = basis @ scaled
-        parts[-1] = y.centred
-        total = parts.new_zeros((len(wanted), len(self.alphas), n_voxels))
+            torch.mm(self._product_basis[:, : len(row)], scaled, out=products[i])
+        total = y.centred.new_zeros((len(wanted), len(self.alphas), n_voxels))
         for held, scored, solvers in zip(self._held, self._scored, self._solvers, strict=True):
-            within = parts[:, _as_slice(held)].reshape(len(parts), -1)
-            residuals = (mix @ within).view(-1, len(held), n_voxels)
-            response = y.centred[held[scored]]
+            block = _as_slice(held)
+            response = y.centred[block]
+            parts = self._room("parts", (len(rows) + 1, len(held), n_voxels))
+            parts[:-1] = products[:, block]
+            parts[-1] = response
+            residuals = self._room("residuals", (len(mix), len(held), n_voxels))
+            torch.mm(mix, parts.flatten(1), out=residuals.flatten(1))
             for score, found in zip(wanted, total, strict=True):
-                found += _fold_scores(score, solvers, residuals, response)
+                found += _fold_scores(score, solvers, residuals, response[_as_slice(scored)])
         return total / len(self.folds)
+
+    def _room(self, name: str, shape: Sequence[int], dtype: torch.dtype | None = None) -> Tensor:
+        """Work space that outlives a block of voxels: new pages cost as much as a pass."""
+        size, dtype = math.prod(shape), dtype or self.dtype
+        kept = self._rooms.get(name)
+        if kept is None or len(kept) < size:
+            kept = self._rooms[name] = torch.empty(size, dtype=dtype, device=self.device)
+        return kept[:size].view(*shape)
 
     def held_out(self, y: Projected, choice: Tensor) -> Tensor:
         """Predictions (row, voxel) of every scored row from the folds that do not train on it.
