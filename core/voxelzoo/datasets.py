@@ -188,3 +188,18 @@ def plan_evaluation(dataset: Dataset, n_folds: int = 6, gap: int = 5) -> Evaluat
         f"dataset {dataset.info().name!r} has {len(train)} training stories and no test story; "
         "name at least one test story, so that it can be held out whole"
     )
+
+
+def train_on_fewer(evaluation: Evaluation, n_stories: int, seed: int) -> HeldOutStories:
+    """The same test stories, and ``n_stories`` of the training stories, drawn from ``seed``.
+
+    A smaller subset of one seed is part of every larger one.
+    """
+    if not isinstance(evaluation, HeldOutStories):
+        raise UsageError("--train-stories is for datasets whose test stories are held out whole")
+    if not 1 <= n_stories <= len(evaluation.train):
+        raise UsageError(
+            f"--train-stories {n_stories}: there are {len(evaluation.train)} training stories"
+        )
+    order = np.random.default_rng(seed).permutation(len(evaluation.train))[:n_stories]
+    return HeldOutStories(tuple(evaluation.train[i] for i in sorted(order)), evaluation.test)

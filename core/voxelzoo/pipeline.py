@@ -27,7 +27,7 @@ from voxelzoo.api import (
     UsageError,
     ZooError,
 )
-from voxelzoo.datasets import Evaluation
+from voxelzoo.datasets import Evaluation, HeldOutStories
 from voxelzoo.evaluation import Fitting, Responses, Scores, evaluate, read_responses
 from voxelzoo.extraction import Alignment, Model, aligned_states, build, states_provenance
 from voxelzoo.host import Host, Registered
@@ -80,6 +80,8 @@ class Plan:
     """What is kept beside results and TR-rate states: ``states``, ``predictions``."""
     shift: float = 0.0
     """Seconds by which the stimulus is pretended to come later: the misalignment control."""
+    subset_seed: int | None = None
+    """What the training stories were drawn from, where they are not all."""
     allowed_leaks: tuple[str, ...] = ()
     """Guards of :mod:`voxelzoo.leaks` that do not stop this run."""
 
@@ -393,6 +395,7 @@ def summarise(
         "mean_ceiling": None if scores.ceiling is None else _mean(scores.ceiling),
         "by_label": by_label,
         "evaluation": str(plan.evaluation),
+        **_training(plan),
         "protocol": plan.protocol.name,
         "aligner": plan.alignment.registered.spec.name,
         "regressor": plan.regressor.spec.name,
@@ -429,6 +432,21 @@ def _identity(features: Features) -> dict[str, Any]:
         "n_parameters": entry.n_parameters,
         "untrained": model.request.untrained,
         "layer": layer,
+    }
+
+
+def _training(plan: Plan) -> dict[str, Any]:
+    """How much was learnt from, and what was held out."""
+    evaluation = plan.evaluation
+    apart = isinstance(evaluation, HeldOutStories)
+    train = evaluation.train if isinstance(evaluation, HeldOutStories) else evaluation.stories
+    seconds = sum(plan.stimuli[name][1].n_trs * plan.stimuli[name][1].tr for name in train)
+    return {
+        "n_train_stories": len(train),
+        "train_hours": _number(seconds / 3600),
+        "train_stories": list(train),
+        "test_stories": list(evaluation.stories[len(train) :]) if apart else [],
+        "subset_seed": plan.subset_seed,
     }
 
 

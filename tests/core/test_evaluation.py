@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from voxelzoo.api import DataError, DatasetInfo, ScanClock, Story
-from voxelzoo.datasets import ContiguousFolds, HeldOutStories, plan_evaluation
+from voxelzoo.api import DataError, DatasetInfo, ScanClock, Story, UsageError
+from voxelzoo.datasets import ContiguousFolds, HeldOutStories, plan_evaluation, train_on_fewer
 from voxelzoo.evaluation import Fitting, evaluate, read_responses
 from voxelzoo.protocols import ANTONELLO2023, CLEAN
 
@@ -233,3 +233,49 @@ def test_responses_that_do_not_fit_the_clock_are_refused(
     data = Data({"a": np.zeros(shape)}, ("a",), ())
     with pytest.raises(DataError, match=message):
         read_responses(data, "S1", "a", 50, True)
+
+
+def test_a_smaller_training_set_is_part_of_a_larger_one_of_the_same_seed() -> None:
+    everything = HeldOutStories(tuple("abcdefgh"), ("t",))
+    for seed in range(5):
+        few, more = (set(train_on_fewer(everything, n, seed).train) for n in (3, 5))
+        assert few < more < set(everything.train)
+    draws = {train_on_fewer(everything, 3, seed).train for seed in range(5)}
+    assert len(draws) > 1
+    with pytest.raises(UsageError, match="there are 8 training stories"):
+        train_on_fewer(everything, 9, 0)
+
+
+class Split(Spy):
+    """Takes feature spaces, and says what each adds."""
+
+    def set_params(self, spaces: Any) -> None:
+        self.spaces = spaces
+
+    def score_split(self, X: Any, Y: Any) -> Any:
+        parts = [X[:, s] @ self.weights[s] for s in self.spaces.values()]
+        return np.stack([(part * Y).mean(axis=0) for part in parts])
+
+
+def test_spaces_are_delayed_one_beside_the_other() -> None:
+    random = rng()
+    states = {name: random.normal(size=(60, 3)) for name in "ab"}
+    responses = {name: random.normal(size=(60, 4)) for name in "ab"}
+    responses["a"][:, 1] = 0
+    read = {n: read_responses(Data(responses, (), ()), "S1", n, 60, False) for n in "ab"}
+    spies = []
+
+    def spy() -> Split:
+        spies.append(Split())
+        return spies[-1]
+
+    fitting = Fitting(spy, (1, 2), spaces={"one": 1, "two": 2})
+    scores = evaluate(HeldOutStories(("a",), ("b",)), CLEAN, fitting, states, read)
+    assert spies[0].spaces == {"one": slice(0, 2), "two": slice(2, 6)}
+    X = spies[0].seen[0][0]
+    z = (states["a"] - states["a"].mean(axis=0)) / states["a"].std(axis=0)
+    for column, (unit, delay) in enumerate([(0, 1), (0, 2), (1, 1), (2, 1), (1, 2), (2, 2)]):
+        np.testing.assert_allclose(X[delay:, column], z[:-delay, unit], rtol=1e-5)
+    assert scores.split_r is not None
+    assert scores.split_r.shape == (2, 4)
+    np.testing.assert_array_equal(np.isnan(scores.split_r[0]), [False, True, False, False])

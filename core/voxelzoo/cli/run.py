@@ -69,6 +69,13 @@ def run(
         str | None, typer.Option(help="ridge, bootstrap-ridge, or with settings as above.")
     ] = None,
     delays: Annotated[str | None, typer.Option(help="FIR delays in TRs (1,2,3,4).")] = None,
+    train_stories: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Train on so many of the stories, drawn from --subset-seed."
+        ),
+    ] = None,
+    subset_seed: Annotated[int, typer.Option(help="Which training stories are drawn.")] = 0,
     folds: Annotated[int, typer.Option(help="Folds, where there is but one story.")] = 6,
     gap: Annotated[int, typer.Option(help="TRs left out around a held-out fold.")] = 5,
     shift: Annotated[
@@ -202,7 +209,7 @@ def _open_job(typed: Mapping[str, Any]) -> _Job:
     )
     request = with_options(session, entries, request, typed["model_option"] or ())
 
-    from voxelzoo.datasets import choose_subjects, open_dataset, plan_evaluation
+    from voxelzoo.datasets import choose_subjects, open_dataset, plan_evaluation, train_on_fewer
     from voxelzoo.extraction import Alignment
     from voxelzoo.pipeline import Plan
     from voxelzoo.protocols import find_protocol
@@ -213,11 +220,16 @@ def _open_job(typed: Mapping[str, Any]) -> _Job:
     regressor, regressor_options = read_tool(typed["regressor"] or protocol.regressor)
     options = read_pairs("--dataset-option", typed["dataset_option"] or ())
     data = open_dataset(session.host, typed["dataset"], options)
+    evaluation = plan_evaluation(data, typed["folds"], typed["gap"])
+    fewer, subset_seed = typed["train_stories"], typed["subset_seed"]
+    if fewer is not None:
+        evaluation = train_on_fewer(evaluation, fewer, subset_seed)
     delays = typed["delays"]
     plan = Plan(
         dataset=data,
         subjects=choose_subjects(data, typed["subject"] or ()),
-        evaluation=plan_evaluation(data, typed["folds"], typed["gap"]),
+        evaluation=evaluation,
+        subset_seed=None if fewer is None else subset_seed,
         protocol=protocol,
         delays=read_delays(delays) if delays is not None else protocol.delays,
         alignment=Alignment.open(session.host.aligner(aligner), aligner_options),
