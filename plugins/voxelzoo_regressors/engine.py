@@ -105,13 +105,18 @@ def decompose(design: Design, intercept: bool = True) -> Decomposition:
     keep = s > least
     s, vectors = s[keep].flip(0), vectors[:, keep].flip(1)
     log.debug("decomposed %d x %d, rank %d, %s path", n, p, len(s), path)
-    if path == "dual":
-        return Decomposition(design, vectors, s, None, intercept, path)
+    return decomposition_of(design, s, vectors, intercept)
+
+
+def decomposition_of(design: Design, s: Tensor, vectors: Tensor, intercept: bool) -> Decomposition:
+    """The decomposition with these eigenvalues, and eigenvectors of the smaller Gram matrix."""
+    if design.n_rows <= design.n_features:
+        return Decomposition(design, vectors, s, None, intercept, "dual")
     V = vectors / s.sqrt()
-    Q = exact.times(V)
+    Q = design.to(torch.float64).times(V)
     if intercept:
         Q -= design.mean @ V
-    return Decomposition(design, Q, s, vectors, intercept, path)
+    return Decomposition(design, Q, s, vectors, intercept, "primal")
 
 
 def _eigh(gram: Tensor) -> tuple[Tensor, Tensor]:
@@ -263,6 +268,7 @@ class Sweep:
         self.device = decomposition.Q.device
         self._Q = decomposition.Q.to(dtype)
         self._rooms: dict[str, Tensor] = {}
+        self._changes: dict[tuple[int, int], Tensor] = {}
         self._product_dtype = torch.bfloat16 if reduced else dtype
         self._held = [torch.as_tensor(fold.held, device=self.device) for fold in folds]
         self._scored = [
@@ -327,10 +333,11 @@ class Sweep:
         return torch.cholesky_inverse(factor)[self._scored[fold]]
 
     def forget_folds(self) -> None:
-        """Frees what only :meth:`scores` uses; it is made again when asked for."""
+        """Frees what only scores and held-out predictions use; it is made again when asked for."""
         for name in ("_solvers", "_product_basis"):
             self.__dict__.pop(name, None)
         self._rooms.clear()
+        self._changes.clear()
 
     @cached_property
     def _solvers(self) -> list[Tensor]:
@@ -386,15 +393,24 @@ class Sweep:
         fitted = self._Q @ (kept * y.Z)
         residual = self._outside(y) + self._Q @ (removed * y.Z)
         found = torch.full_like(y.centred, torch.nan)
+        of_alpha = {a: torch.nonzero(choice == a).squeeze(1) for a in choice.unique().tolist()}
         for i, (held, scored) in enumerate(zip(self._held, self._scored, strict=True)):
-            rows = held[scored]
-            for a in choice.unique().tolist():
-                voxels = torch.nonzero(choice == a).squeeze(1)
-                # Y - S r = H Y - (S - I) r, without the difference of two large numbers.
-                change = self._solver(i, self.alphas[a])
-                change[torch.arange(len(scored), device=self.device), scored] -= 1
-                error = change.to(self.dtype) @ residual[held][:, voxels]
-                found[rows[:, None], voxels] = fitted[rows][:, voxels] + y.mean[voxels] - error
+            rows, block = held[scored], residual[_as_slice(held)]
+            error = torch.empty((len(scored), len(choice)), dtype=self.dtype, device=self.device)
+            for a, voxels in of_alpha.items():
+                error[:, voxels] = self._change(i, a) @ block[:, voxels]
+            found[rows] = fitted[rows] + y.mean - error
+        return found
+
+    def _change(self, fold: int, a: int) -> Tensor:
+        """``(I - H_BB)^-1 - I``, its scored rows: ``Y - S r = H Y - (S - I) r``, without the
+        difference of two large numbers."""
+        found = self._changes.get((fold, a))
+        if found is None:
+            scored = self._scored[fold]
+            change = self._solver(fold, self.alphas[a])
+            change[torch.arange(len(scored), device=self.device), scored] -= 1
+            found = self._changes[fold, a] = change.to(self.dtype)
         return found
 
     def weights(self, Z: Tensor, choice: Tensor) -> Tensor:

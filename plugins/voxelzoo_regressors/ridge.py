@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +22,7 @@ from voxelzoo_regressors.engine import SCORES, Score, Sweep, best_alpha, block_w
 from voxelzoo_regressors.errors import FitError
 from voxelzoo_regressors.folds import make_folds
 from voxelzoo_regressors.recent import recent_decomposition
+from voxelzoo_regressors.reduce import REDUCTIONS, unit_basis
 
 log = logging.getLogger("voxelzoo.ridge")
 
@@ -73,6 +76,13 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         A torch device; ``"auto"`` is CUDA where there is some.
     voxel_block
         Voxels at once: bounds memory, changes no choice. ``None``: by memory.
+    width, reduce, seed
+        Project the columns given (units, where ``delays`` are formed here: before the delays)
+        onto ``width`` directions: ``"pca"``, the leading principal components of the training
+        rows, or ``"random"``, Gaussian ones drawn from ``seed``. ``None``: keep all.
+    cache
+        Folder that keeps decompositions between runs, one file for each design; it may be
+        deleted at any time. ``None``: in memory alone.
 
     Attributes
     ----------
@@ -110,6 +120,10 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         sweep_dtype: str = "same",
         device: str = "auto",
         voxel_block: int | None = None,
+        width: int | None = None,
+        reduce: Literal["pca", "random"] = "pca",
+        seed: int = 0,
+        cache: str | os.PathLike[str] | None = None,
     ) -> None:
         self.alphas = alphas
         self.cv = cv
@@ -125,6 +139,10 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.sweep_dtype = sweep_dtype
         self.device = device
         self.voxel_block = voxel_block
+        self.width = width
+        self.reduce = reduce
+        self.seed = seed
+        self.cache = cache
 
     # ------------------------------------------------------------------------------------- fit
 
@@ -139,6 +157,9 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         X, Y = self._checked(X, Y)
         names = story_names(groups, len(X))
         device = self._device()
+        self._basis = None
+        if self.width is not None:
+            self._basis = unit_basis(X, self.width, self.reduce, self.seed)
         try:
             self._fit(X, Y, names, alphas, device)
         except torch.OutOfMemoryError:
@@ -266,6 +287,21 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             prediction[:, ~self._usable[block]] = np.nan
             yield block, prediction
 
+    def cv_predictions_block(self, Y: Any, voxels: slice) -> NDArray[Any]:
+        """Held-out predictions (row, voxel) of some voxels at their penalties; ``Y`` (row, voxel)
+        are the responses that were fitted, all of them."""
+        check_is_fitted(self)
+        start, stop, _ = voxels.indices(len(self.alpha_))
+        found = np.full((Y.shape[0], stop - start), np.nan, self._np_dtype())
+        usable = np.flatnonzero(self._usable[voxels])
+        if len(usable):
+            values = np.asarray(as_numpy(Y[:, voxels]))[:, usable]
+            y = torch.tensor(values, dtype=self._sweep.dtype, device=self._sweep.device)
+            choice = torch.as_tensor(self._choice[voxels][usable], device=y.device)
+            held_out = self._sweep.held_out(self._sweep.project(y), choice)
+            found[:, usable] = held_out.cpu().numpy()
+        return found
+
     def _scaled_blocks(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """Weights in the eigenbasis and constants of each block of voxels, in order."""
         n_voxels, device = len(self.alpha_), self._sweep.device
@@ -291,6 +327,9 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             for scaled, _ in self._chosen(voxels)
         ]
         weights: NDArray[Any] = np.concatenate(found).astype(self._np_dtype())
+        if self._basis is not None:
+            by_delay = weights.reshape(len(weights), -1, self._basis.shape[1])
+            weights = (by_delay @ self._basis.T).reshape(len(weights), -1)
         weights[~self._usable[voxels]] = np.nan
         return weights
 
@@ -312,9 +351,14 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def intercept_(self) -> Any:
         """Constants (voxel,)."""
         check_is_fitted(self)
-        mean = self._sweep.decomposition.mean.cpu().numpy()
-        constants = np.concatenate([m.cpu().numpy() for _, m in self._chosen(slice(None))])
-        constants = constants - self.coef_block(slice(None)) @ mean
+        decomposition = self._sweep.decomposition
+        constants = np.concatenate(
+            [
+                (mean - decomposition.mean @ decomposition.weights(scaled)).cpu().numpy()
+                for scaled, mean in self._chosen(slice(None))
+            ]
+        ).astype(self._np_dtype())
+        constants[~self._usable] = np.nan
         return constants[0] if self._one_target else constants
 
     # ------------------------------------------------------------------------------- settings
@@ -332,16 +376,17 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             "alpha_convention": (self.alpha_convention, ("penalty", "squared")),
             "dtype": (self.dtype, ("auto", *_DTYPES)),
             "sweep_dtype": (self.sweep_dtype, ("same", "bfloat16")),
+            "reduce": (self.reduce, REDUCTIONS),
         }
         if isinstance(self.alpha_scope, str):
             choices["alpha_scope"] = (self.alpha_scope, ("voxel", "shared"))
         for name, (value, allowed) in choices.items():
             if value not in allowed:
                 raise UsageError(f"ridge: {name}={value!r}; say one of {', '.join(allowed)}")
-        counts = {"block_length": 1, "gap": 0, "voxel_block": 1}
+        counts = {"block_length": 1, "gap": 0, "voxel_block": 1, "width": 1}
         for name, least in counts.items():
             count = getattr(self, name)
-            if name == "voxel_block" and count is None:
+            if name in ("voxel_block", "width") and count is None:
                 continue
             if isinstance(count, bool) or not isinstance(count, int) or count < least:
                 raise UsageError(f"ridge: {name}={count!r}; say a whole number, {least} or more")
@@ -402,6 +447,7 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _design(self, X: NDArray[Any], names: Any, device: str) -> Design:
         dtype = _DTYPES.get(self.dtype)
+        X = X if self._basis is None else X @ self._basis
         values = torch.tensor(np.ascontiguousarray(X), dtype=dtype, device=device)
         if self.delays is None:
             return Design(values, [slice(0, len(X))])
@@ -410,6 +456,10 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _prepared(self, X: NDArray[Any], names: Any, alphas: list[float], device: str) -> Sweep:
         """Decomposition, that of an earlier fit where the design is the same, and folds."""
         folds = make_folds(self.cv, len(X), names, self.gap, self.block_length)
-        decomposition = recent_decomposition(self._design(X, names, device), self.fit_intercept)
+        decomposition = recent_decomposition(
+            self._design(X, names, device),
+            self.fit_intercept,
+            None if self.cache is None else Path(self.cache),
+        )
         dtype = decomposition.design.X.dtype
         return Sweep(decomposition, folds, alphas, dtype, self.sweep_dtype == "bfloat16")
