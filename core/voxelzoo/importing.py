@@ -21,14 +21,16 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from voxelzoo.api import (
     DataError,
@@ -221,7 +223,8 @@ def _import_responses(dataset: Dataset, subject: str, story: str, root: Path) ->
         except Exception:  # whatever is wrong with it, it is written anew
             pass
     n_trs = dataset.clock(story).n_trs
-    with opened_responses(dataset, subject, story) as opened:
+    opens = _opener(dataset, subject, story)
+    with opens() as opened:
         shape = tuple(opened.shape)
     if len(shape) not in (2, 3) or shape[-2] != n_trs or 0 in shape:
         raise DataError(
@@ -244,9 +247,7 @@ def _import_responses(dataset: Dataset, subject: str, story: str, root: Path) ->
         )
         digest = hashlib.sha256()
         for part in blocks(shape[-1], shard):
-            # Opened anew for each shard, so that a mapped file gives its memory back.
-            with opened_responses(dataset, subject, story) as opened, np.errstate(over="ignore"):
-                values = np.ascontiguousarray(opened[..., part], dtype=np.float32)
+            values = _read_block(opens, shape, part)
             if np.isinf(values).any():
                 *_, row, voxel = np.argwhere(np.isinf(values))[0]
                 raise DataError(
@@ -257,6 +258,33 @@ def _import_responses(dataset: Dataset, subject: str, story: str, root: Path) ->
             digest.update(values.data)
         array.attrs.update({"source": source, "sha256": digest.hexdigest()})
     return True, shape[-1]
+
+
+def _opener(
+    dataset: Dataset, subject: str, story: str
+) -> Callable[[], AbstractContextManager[Any]]:
+    """Opens the responses; those that can only be read whole are read once."""
+    if hasattr(dataset, "open_responses"):
+        return partial(opened_responses, dataset, subject, story)
+    whole = np.asarray(dataset.responses(subject, story))
+    return lambda: nullcontext(whole)
+
+
+def _read_block(
+    opens: Callable[[], AbstractContextManager[Any]], shape: tuple[int, ...], part: slice
+) -> NDArray[np.float32]:
+    """Some voxels' responses, (TR, voxel) or (repeat, TR, voxel).
+
+    Opened anew every thousand rows: only then does a mapped file give back its memory, of which
+    the system takes sixteen pages for each row touched.
+    """
+    values = np.empty((*shape[:-1], part.stop - part.start), dtype=np.float32)
+    with np.errstate(over="ignore"):  # what overflows is infinite, and is named
+        for repeat in np.ndindex(shape[:-2]):
+            for rows in blocks(shape[-2], 1000):
+                with opens() as opened:
+                    values[(*repeat, rows)] = opened[(*repeat, rows, part)]
+    return values
 
 
 def _same_voxels(subject: str, n_voxels: Mapping[str, int]) -> None:
