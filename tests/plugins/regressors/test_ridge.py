@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import sklearn.linear_model
@@ -10,6 +12,7 @@ from sklearn.base import clone
 from sklearn.model_selection import LeaveOneGroupOut
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.random_projection import GaussianRandomProjection
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from shared_data import SHARED, needs_shared
@@ -274,6 +277,104 @@ def test_the_second_subject_costs_no_decomposition(monkeypatch: pytest.MonkeyPat
     assert len(calls) == 2
 
 
+def test_the_next_run_takes_the_decomposition_from_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    real = recent.decompose
+    monkeypatch.setattr(recent, "decompose", lambda *a: calls.append(a) or real(*a))
+    for shape in SHAPES:
+        X, Y, groups = problem(*shape)
+        recent._recent.clear()
+        first = Ridge(ALPHAS, cache=tmp_path / "kept").fit(X, Y, groups=groups)
+        recent._recent.clear()  # as in another process
+        calls.clear()
+        again = Ridge(ALPHAS, cache=str(tmp_path / "kept")).fit(X, Y, groups=groups)
+        assert not calls
+        np.testing.assert_array_equal(again.predict(X), first.predict(X))
+        recent._recent.clear()
+        Ridge(ALPHAS, cache=tmp_path / "kept", delays=[1]).fit(X, Y, groups=groups)
+        assert len(calls) == 1
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "a folder"])
+def test_a_damaged_decomposition_is_made_anew(tmp_path: Path, damage: str) -> None:
+    X, Y, groups = problem(120, 30)
+    recent._recent.clear()
+    first = Ridge(ALPHAS, cache=tmp_path).fit(X, Y, groups=groups)
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+    file.unlink()
+    if damage == "a folder":
+        file.mkdir()
+    else:
+        flipped = whole[:900] + bytes([whole[900] ^ 1]) + whole[901:]
+        file.write_bytes({"cut": whole[:2000], "flipped": flipped, "emptied": b""}[damage])
+    recent._recent.clear()
+    again = Ridge(ALPHAS, cache=tmp_path).fit(X, Y, groups=groups)
+    np.testing.assert_array_equal(again.predict(X), first.predict(X))
+    if damage != "a folder":
+        assert file.read_bytes() == whole
+
+
+def test_a_folder_that_cannot_be_written_costs_nothing_else(tmp_path: Path) -> None:
+    X, Y, groups = problem(120, 30)
+    (tmp_path / "file").touch()
+    recent._recent.clear()
+    Ridge(ALPHAS, cache=tmp_path / "file").fit(X, Y, groups=groups)
+
+
+@pytest.mark.parametrize("reduce", ["pca", "random"])
+def test_fewer_units_equal_a_fit_on_projected_units(reduce: str) -> None:
+    X, Y, groups = problem(120, 30)
+    delays = [1, 2]
+    model = Ridge(ALPHAS, width=6, reduce=reduce, seed=3, delays=delays).fit(X, Y, groups=groups)
+    if reduce == "pca":
+        directions = np.linalg.svd(X - X.mean(axis=0), full_matrices=False)[2][:6].T
+    else:
+        directions = GaussianRandomProjection(6, random_state=3).fit(X).components_.T
+    expected = Ridge(ALPHAS, delays=delays).fit(X @ directions, Y, groups=groups)
+    fresh = np.random.default_rng(9).standard_normal((120, 30))
+    found = model.predict(fresh, groups=groups)
+    np.testing.assert_allclose(found, expected.predict(fresh @ directions, groups), atol=1e-8)
+    edges = np.flatnonzero(groups[1:] != groups[:-1]) + 1
+    dense = np.concatenate([delayed(part, delays) for part in np.split(fresh, edges)])
+    np.testing.assert_allclose(dense @ model.coef_.T + model.intercept_, found, atol=1e-8)
+
+
+def test_more_width_than_units_is_refused() -> None:
+    X, Y, _ = problem(120, 30)
+    for reduce in ("pca", "random"):
+        with pytest.raises(UsageError, match="30 units"):
+            Ridge(width=31, reduce=reduce).fit(X, Y)
+
+
+@pytest.mark.parametrize("scoring", ["correlation", "r2"])
+@pytest.mark.parametrize("scope", ["voxel", "shared"])
+def test_cv_score_is_the_held_out_correlation_of_the_chosen_alpha(scoring: str, scope: str) -> None:
+    X, Y, groups = problem(120, 30)
+    Y[:, 2] = 0
+    for alphas in (ALPHAS, ALPHAS[4:5]):
+        model = Ridge(alphas, scoring=scoring, alpha_scope=scope, store_cv_predictions=True).fit(
+            X, Y, groups=groups
+        )
+        assert np.isnan(model.cv_score_[2])
+        for v in (0, 1, 3, 4, 5, 6):
+            found = [
+                np.corrcoef(model.cv_predictions_[groups == g, v], Y[groups == g, v])[0, 1]
+                for g in "abcd"
+            ]
+            np.testing.assert_allclose(model.cv_score_[v], np.mean(found), atol=1e-8)
+
+
+def test_held_out_predictions_of_some_voxels_equal_all() -> None:
+    X, Y, groups = problem(120, 30)
+    Y[:, 2] = 0
+    model = Ridge(ALPHAS, store_cv_predictions=True).fit(X, Y, groups=groups)
+    found = model.cv_predictions_block(Y, slice(1, 5))
+    np.testing.assert_allclose(found, model.cv_predictions_[:, 1:5], atol=1e-10)
+
+
 def test_bfloat16_sweeps_choose_alphas_as_good() -> None:
     X, Y, groups = problem(400, 60, n_voxels=40)
     Y += 3 * np.random.default_rng(1).standard_normal(Y.shape)
@@ -313,6 +414,8 @@ def test_in_a_pipeline_and_cloned() -> None:
         {"dtype": "float8"},
         {"gap": -1},
         {"voxel_block": 0},
+        {"width": 0},
+        {"reduce": "umap"},
         {"device": "abacus"},
     ],
 )
