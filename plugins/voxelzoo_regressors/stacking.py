@@ -7,9 +7,11 @@ the simplex, where ``R_v`` holds the products of the spaces' held-out residuals.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted
@@ -21,8 +23,8 @@ from voxelzoo_regressors.ridge import Ridge
 Floats = NDArray[np.floating[Any]]
 
 
-_BLOCK = 1024
-"""Voxels at once."""
+_BLOCK = 256
+"""Voxels at once: their matrices stay in cache."""
 
 
 def residual_products(predictions: Sequence[Floats], Y: Floats) -> Floats:
@@ -46,13 +48,18 @@ def simplex_weights(R: Floats, tolerance: float = 1e-10) -> Floats:
     """Weights (voxel, space), each at least 0, summing to 1, that minimise ``w' R_v w``.
 
     ``R`` is (voxel, space, space), symmetric and positive semidefinite. An active-set method runs
-    on all voxels at once: minimise over the spaces in use by one batched solve; where a weight
-    would turn negative go only as far as the first that vanishes, and drop it; else take in the
-    space whose gradient promises most, until none does. Optimal to ``tolerance`` of ``R``'s size.
-    NaN where R is.
+    on all voxels at once: minimise over the spaces in use; where a weight would turn negative go
+    only as far as the first that vanishes, and drop it; else take in the space whose gradient
+    promises most, until none does. Taking one in or dropping it pivots the voxel's matrix once,
+    so that no system is solved anew. Optimal to ``tolerance`` of ``R``'s size. NaN where R is.
     """
+    if not len(R):
+        return np.empty(R.shape[:2])
     parts = [R[start : start + _BLOCK] for start in range(0, len(R), _BLOCK)]
-    return np.concatenate([_simplex_weights(part, tolerance) for part in parts])
+    # NumPy lets go of the interpreter within its loops: blocks run side by side.
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        found = pool.map(lambda part: _simplex_weights(part, tolerance), parts)
+        return np.concatenate(list(found))
 
 
 def _simplex_weights(R: Floats, tolerance: float) -> Floats:
@@ -61,45 +68,58 @@ def _simplex_weights(R: Floats, tolerance: float) -> Floats:
     voxels = np.flatnonzero(np.isfinite(R).all(axis=(1, 2)))
     R = np.asarray(R[voxels], dtype=np.float64)
     scale = np.maximum(np.trace(R, axis1=1, axis2=2) / m, np.finfo(np.float64).tiny)
-    # Identical spaces make R singular; this much more of each tells them apart.
-    R = R / scale[:, None, None] + 1e-12 * np.eye(m)
-    diagonal = np.diagonal(R, axis1=1, axis2=2)
-    w = np.eye(m)[diagonal.argmin(axis=1)]
+    # R bordered by ones. Pivoted on the spaces in use its last column holds u, the solution of
+    # R u = 1 over them, and 1 - R u for the others.
+    T = np.zeros((len(voxels), m + 1, m + 1))
+    T[:, :m, :m] = R / scale[:, None, None]
+    T[:, m, :m] = T[:, :m, m] = 1
+    diagonal = np.einsum("vii->vi", T)[:, :m]
+    diagonal += _RIDGE
+    pivot = diagonal.argmin(axis=1)
+    w = np.eye(m)[pivot]
     used = w > 0
     for _ in range(20 * m):
         if not len(voxels):
             break
         every = np.arange(len(voxels))
-        target = _minimum_over(R, used)
+        _pivot(T, pivot, used[every, pivot])
+        u = T[:, :m, m]
+        total = (u * used).sum(axis=1, keepdims=True)
+        target = np.where(used, u / total, 0.0)
         falling = used & (target < 0)
+        blocked = falling.any(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             reach = np.where(falling, w / (w - target), np.inf)
         first = reach.argmin(axis=1)
-        step = np.minimum(reach[every, first], 1.0)
-        w = np.where(used, w + step[:, None] * (target - w), 0.0)
-        blocked = falling.any(axis=1)
-        used[every[blocked], first[blocked]] = False
-        w[every[blocked], first[blocked]] = 0.0
-        gradient = np.einsum("vij,vj->vi", R, w)
-        level = (gradient * w).sum(axis=1)
-        promise = np.where(used, 0.0, level[:, None] - gradient)
+        step = np.where(blocked, reach[every, first], 1.0)[:, None]
+        w += step * (target - w)
+        promise = np.where(used, 0.0, u / total)
         best = promise.argmax(axis=1)
-        more = ~blocked & (promise[every, best] > tolerance)
-        used[every[more], best[more]] = True
-        done = ~blocked & ~more
-        weights[voxels[done]] = w[done]
-        R, w, used, voxels = R[~done], w[~done], used[~done], voxels[~done]
+        pivot = np.where(blocked, first, best)
+        w[every[blocked], first[blocked]] = 0.0
+        used[every, pivot] = ~blocked
+        going = blocked | (promise[every, best] > tolerance)
+        if not going.all():
+            weights[voxels[~going]] = w[~going]
+            T, w, used, voxels, pivot = (x[going] for x in (T, w, used, voxels, pivot))
     weights[voxels] = w  # rounding alone keeps these moving between equals
     return weights
 
 
-def _minimum_over(R: Floats, used: NDArray[np.bool_]) -> Floats:
-    """Minimiser of ``w' R w`` with sum 1 over the spaces in use, signs free; zero elsewhere."""
-    both = used[:, :, None] & used[:, None, :]
-    system = np.where(both, R, np.eye(R.shape[1]))
-    solution = np.linalg.solve(system, used[:, :, None].astype(R.dtype))[:, :, 0]
-    found: Floats = solution / solution.sum(axis=1, keepdims=True)
-    return found
+_RIDGE = 1e-12
+"""Identical spaces make R singular; this much more of each tells them apart."""
+
+
+def _pivot(T: Floats, at: NDArray[np.intp], entering: NDArray[np.bool_]) -> None:
+    """Sweeps each matrix (voxel, i, i) in place on its row ``at``; in or, if swept, out again."""
+    every = np.arange(len(T))
+    column = T[every, :, at]
+    pivot = column[every, at]
+    sign = np.where(entering, 1.0, -1.0)
+    scaled = column / pivot[:, None]
+    T -= scaled[:, :, None] * column[:, None, :]
+    T[every, :, at] = T[every, at, :] = scaled * sign[:, None]
+    T[every, at, at] = -1 / pivot
 
 
 def centre_of_mass(weights: Floats, positions: Sequence[float] | None = None) -> Floats:
