@@ -152,7 +152,7 @@ class LebelDataset:
 
     def responses(self, subject: str, story: str) -> NDArray[np.float32]:
         """(TR, voxel), or (repeat, TR, voxel) where single repeats are published."""
-        return _read_rows(self._checked_file(subject, story))
+        return read_published(self._checked_file(subject, story))
 
     @contextmanager
     def open_responses(self, subject: str, story: str) -> Iterator[Any]:
@@ -310,7 +310,7 @@ def _published(file: Path, stored: Any) -> Any:
     return repeats
 
 
-def _read_rows(file: Path) -> NDArray[np.float32]:
+def read_published(file: Path) -> NDArray[np.float32]:
     """The published array as float32, converted while it is read."""
     with _open(file) as stored:
         array = _published(file, stored)

@@ -31,6 +31,12 @@ def is_lebel(path: Path) -> bool:
     return (path / "derivative" / "preprocessed_data").is_dir()
 
 
+def is_antonello_box(path: Path) -> bool:
+    """The paper's own folder: transcripts and responses in joblib's files."""
+    grids = path / "story_data" / "grids_huge.jbl"
+    return grids.is_symlink() or grids.exists()
+
+
 def is_imported(path: Path) -> bool:
     """What ``zoo data import`` writes, finished or not."""
     return (path / "imported.yaml").is_file() or (path / "importing.yaml").is_file()
@@ -71,6 +77,14 @@ def zoo_register_datasets() -> Iterator[DatasetSpec]:
             "--include=derivative/preprocessed_data --include=derivative/TextGrids "
             "--include=derivative/respdict.json --include=stimuli",
         ),
+    )
+    yield DatasetSpec(
+        "antonello-box",
+        "voxelzoo_datasets.antonello:AntonelloBox",
+        "The folder of Antonello et al. (2023): pickled responses, words and features.",
+        recognise=is_antonello_box,
+        citation="Antonello, Vaidya and Huth (2023). NeurIPS 2023.",
+        homepage="https://utexas.box.com/v/EncodingModelScalingLaws",
     )
     yield DatasetSpec(
         "imported",

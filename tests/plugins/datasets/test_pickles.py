@@ -1,0 +1,180 @@
+"""Pickles are read as data: arrays and known classes come out, and nothing is ever called."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import types
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+
+from voxelzoo.api import DataError
+from voxelzoo_datasets import pickles
+from voxelzoo_datasets.pickles import read_pickle
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
+    """The lab's modules, as they are importable where such files are written."""
+    names = {"textgrid": ["TextGrid", "Tier"], "stimulus_utils": ["TRFile"]}
+    made: dict[str, type] = {}
+    monkeypatch.setitem(sys.modules, "ridge_utils", types.ModuleType("ridge_utils"))
+    for module, classes in names.items():
+        there = types.ModuleType(f"ridge_utils.{module}")
+        for name in classes:
+            made[name] = type(name, (), {"__module__": there.__name__})
+            setattr(there, name, made[name])
+        monkeypatch.setitem(sys.modules, there.__name__, there)
+    return types.SimpleNamespace(**made)
+
+
+CONTENT = {
+    "float64": np.arange(12.0).reshape(3, 4),
+    "fortran": np.asfortranarray(np.arange(6, dtype=np.float32).reshape(2, 3)),
+    "big-endian": np.arange(5, dtype=">i4"),
+    "empty": np.zeros((0, 3)),
+    "scalar": np.float32(1.5),
+    "none-dimensional": np.array(3),
+    "text": np.array(["a", "bcd"]),
+    "objects": np.array(["a", 1, None], dtype=object),
+    "ordered": OrderedDict(a=1),
+    "plain": [1, 2.5, "x", b"y", None, True, (1, 2)],
+}
+
+
+def same(found: Any, expected: Any) -> None:
+    assert type(found) is type(expected) or isinstance(found, np.ndarray)
+    np.testing.assert_array_equal(found, expected)
+    if isinstance(expected, np.ndarray):
+        assert found.dtype.newbyteorder("=") == expected.dtype.newbyteorder("=")
+
+
+@pytest.mark.parametrize("compress", [0, 3, ("gzip", 3), ("bz2", 3), ("xz", 3), ("lzma", 3), "lz4"])
+def test_joblib_files_are_read_in_each_compression(tmp_path: Path, compress: Any) -> None:
+    file = tmp_path / "content.jbl"
+    joblib.dump(CONTENT, file, compress=compress)
+    found = read_pickle(file)
+    assert list(found) == list(CONTENT)
+    for name, expected in CONTENT.items():
+        if name != "plain":
+            same(found[name], expected)
+    assert found["plain"] == CONTENT["plain"]
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_plain_pickles_are_read_in_each_protocol(tmp_path: Path, protocol: int) -> None:
+    file = tmp_path / "content.pkl"
+    content = {name: value for name, value in CONTENT.items() if name != "plain"}
+    file.write_bytes(pickle.dumps(content, protocol=protocol))
+    for name, found in read_pickle(file).items():
+        same(found, CONTENT[name])
+
+
+def test_uncompressed_arrays_are_mapped_and_not_read(tmp_path: Path) -> None:
+    joblib.dump({"a": np.arange(1000.0), "b": np.ones((2, 3))}, tmp_path / "a.jbl")
+    found = read_pickle(tmp_path / "a.jbl")
+    assert isinstance(found["a"], np.memmap)
+    np.testing.assert_array_equal(found["b"], np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_known_classes_become_records(tmp_path: Path, published: Any, protocol: int) -> None:
+    grid, tier = published.TextGrid(), published.Tier()
+    grid.tiers, tier.nameid, tier.simple_transcript = [tier], "word", [("0", "1", "hi")]
+    (tmp_path / "g.pkl").write_bytes(pickle.dumps({"s": grid}, protocol=protocol))
+    found = read_pickle(tmp_path / "g.pkl")["s"]
+    assert type(found) is pickles.TextGrid
+    assert found.tiers[0].simple_transcript == [("0", "1", "hi")]
+
+
+class Runs:
+    """Whatever is named here is called by an unpickler that trusts the file."""
+
+    def __init__(self, call: Callable[..., Any], *arguments: Any) -> None:
+        self._reduced = (call, arguments)
+
+    def __reduce__(self) -> Any:
+        return self._reduced
+
+
+@pytest.mark.parametrize("compress", [0, 3])
+@pytest.mark.parametrize("nested", ["alone", "in a dict", "in an array of objects"])
+def test_a_program_is_refused_and_not_run(tmp_path: Path, compress: int, nested: str) -> None:
+    witness = tmp_path / "it ran"
+    evil: Any = Runs(os.system, f"touch '{witness}'")
+    if nested == "in a dict":
+        evil = {"alpha": np.zeros((3, 2)), "beta": evil}
+    elif nested == "in an array of objects":
+        evil = {"alpha": np.array([evil, 1], dtype=object)}
+    file = tmp_path / "evil.jbl"
+    joblib.dump(evil, file, compress=compress)
+    with pytest.raises(DataError, match=r"evil.jbl: holds (posix|nt).system, .* nothing of it was"):
+        read_pickle(file)
+    assert not witness.exists()
+    joblib.load(file)  # so that the test would see it run
+    assert witness.exists()
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments", "named"),
+    [
+        (eval, ("1",), "builtins.eval"),
+        (getattr, ("x", "upper"), "builtins.getattr"),
+        (np.load, ("x",), "numpy.load"),
+        (os.path.join, ("a", "b"), "posixpath.join"),
+        (pickle.loads, (b"N.",), "_pickle.loads"),
+    ],
+)
+def test_each_class_that_is_not_known_is_named(
+    tmp_path: Path, call: Callable[..., Any], arguments: tuple[Any, ...], named: str
+) -> None:
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(Runs(call, *arguments)))
+    with pytest.raises(DataError, match=rf"x.pkl: holds {named}, which is no array") as caught:
+        read_pickle(tmp_path / "x.pkl")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        b"cnumpy\nndarray\n(I9\ntR.",  # an array class called rather than named
+        b"ccopyreg\n_reconstructor\n(cbuiltins\nobject\ncbuiltins\nobject\nNtR.",
+        b"cnumpy\ndtype\n(S'V8'\ntR.",
+        b"cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(S'O'\ntRS'x'\ntR.",
+        b"\x80\x02}(X\x01\x00\x00\x00a",
+        b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\x7f.",
+        b"",
+        b"hello",
+        b"x\x9c",
+    ],
+)
+def test_a_crafted_or_damaged_file_is_one_line(tmp_path: Path, stream: bytes) -> None:
+    (tmp_path / "x.jbl").write_bytes(stream)
+    with pytest.raises(DataError, match=r"x\.jbl: ") as caught:
+        read_pickle(tmp_path / "x.jbl")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("compress", [0, 3])
+def test_a_file_cut_anywhere_is_one_line(tmp_path: Path, compress: int) -> None:
+    file = tmp_path / "x.jbl"
+    joblib.dump({"alpha": np.arange(20.0).reshape(4, 5), "beta": [1, 2]}, file, compress=compress)
+    whole = file.read_bytes()
+    for length in (*range(0, len(whole), 7), len(whole) - 1):
+        file.write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"x\.jbl: "):
+            read_pickle(file)
+
+
+def test_a_byte_order_set_in_a_file_stays_in_the_file(tmp_path: Path) -> None:
+    stream = b"cnumpy\ndtype\n(S'f8'\nI00\nI00\ntR(I3\nS'>'\nNNNI-1\nI-1\nI0\ntb."
+    (tmp_path / "x.pkl").write_bytes(stream)
+    read_pickle(tmp_path / "x.pkl")
+    assert np.dtype("f8").isnative
