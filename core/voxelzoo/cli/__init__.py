@@ -20,6 +20,7 @@ from voxelzoo.api import ZooError  # noqa: E402
 from voxelzoo.cli import (  # noqa: E402
     data,
     doctor,
+    explain,
     extract,
     models,
     output,
@@ -48,6 +49,7 @@ app.command("run")(run.run)
 app.command("plan")(run.plan)
 app.command("extract")(extract.extract)
 app.command("check")(plugins.check)
+app.command("explain")(explain.explain)
 app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")
 app.add_typer(results.app, name="results")

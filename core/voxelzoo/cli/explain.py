@@ -1,0 +1,47 @@
+"""``zoo explain``: the methods paragraph of a result, and its BibTeX."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from voxelzoo.api import UsageError
+from voxelzoo.cli.output import print_json
+from voxelzoo.cli.session import JsonOption, RegistryOption, open_session
+
+
+def explain(
+    result: Annotated[str, typer.Argument(help="A result's key, or its beginning.")],
+    store: Annotated[
+        Path, typer.Option(envvar="ZOO_STORE", help="The folder given to zoo run.")
+    ] = Path("zoo-store"),
+    bibtex: Annotated[bool, typer.Option("--bibtex", help="Only what is to be cited.")] = False,
+    as_json: JsonOption = False,
+    registry: RegistryOption = None,
+) -> None:
+    """Write the methods paragraph of a result, from its own record, and what it cites.
+
+    Example:  zoo explain 3fa9 --bibtex > methods.bib
+    """
+    from voxelzoo.explain import explain as explain_result
+    from voxelzoo.store import Store
+
+    if not store.is_dir():
+        raise UsageError(f"no store at {store}; say --store PATH, or make one with zoo run")
+    session = open_session(registry, None, False)
+    opened = Store(store)
+    found = explain_result(
+        opened.by_key("results", result), opened, session.host, session.catalogue
+    )
+    if as_json:
+        print_json(explanation=found.record())
+    elif bibtex:
+        print(found.bibtex)
+    else:
+        print(found.paragraph)
+        print()
+        print(found.bibtex)
+    if found.lacking and not as_json:
+        typer.echo(f"zoo: the record does not say: {'; '.join(found.lacking)}", err=True)
