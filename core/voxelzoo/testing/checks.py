@@ -29,6 +29,7 @@ from voxelzoo.api import (
     Story,
     ZooError,
 )
+from voxelzoo.extraction import starts_anywhere
 from voxelzoo.host import Host, PluginRecord, Registered, load_target
 from voxelzoo.testing.stories import silent_story, synthetic_story
 
@@ -168,6 +169,7 @@ def _extractor_checks(registered: Registered[ExtractorSpec]) -> list[Named]:
         ("the same seed gives the same states", trial.deterministic),
         ("another seed gives others", trial.seeded),
         ("layers asked alone are the same", trial.layers),
+        ("goes on from the middle", trial.goes_on),
         ("nothing after a state reaches it", trial.causal),
         ("the past does reach a state", trial.listens),
         ("a very short story runs", trial.short),
@@ -248,6 +250,19 @@ class _Trial:
         known = list(self.open().layers())
         alone = self.states(layers=[known[-1]])
         assert np.allclose(alone[0], every[-1], rtol=1e-4, atol=1e-5), "the last layer differs"
+
+    def goes_on(self) -> None:
+        extractor: Any = self.open()
+        if not starts_anywhere(extractor):
+            raise Skipped("extract takes no start: a run that is cut off begins the story again")
+        layers = list(extractor.layers())
+        every = np.concatenate([b.states for b in extractor.extract(self.story, layers)], axis=1)
+        middle = every.shape[1] // 2
+        rest = list(extractor.extract(self.story, layers, start=middle))
+        assert rest[0].start == middle, f"the first block begins at {rest[0].start}, not {middle}"
+        states = np.concatenate([block.states for block in rest], axis=1)
+        assert states.shape[1] == every.shape[1] - middle, f"{states.shape[1]} states"
+        assert np.allclose(states, every[:, middle:], rtol=1e-4, atol=1e-5), "the states differ"
 
     def causal(self) -> None:
         if not self.tiny.causal:
