@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from voxelzoo_regressors.banded import BandedRidge
     from voxelzoo_regressors.bootstrap import BootstrapRidge
+    from voxelzoo_regressors.partition import VariancePartition
     from voxelzoo_regressors.ridge import Ridge
     from voxelzoo_regressors.stacking import Stacking
 
@@ -16,9 +17,10 @@ _HOMES = {
     "BootstrapRidge": "bootstrap",
     "Ridge": "ridge",
     "Stacking": "stacking",
+    "VariancePartition": "partition",
 }
 
-__all__ = ["BandedRidge", "BootstrapRidge", "Ridge", "Stacking"]
+__all__ = ["BandedRidge", "BootstrapRidge", "Ridge", "Stacking", "VariancePartition"]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.utils.validation import validate_data
 
 from voxelzoo_regressors.errors import FitError
 
@@ -46,3 +47,47 @@ def story_names(groups: Any, n: int) -> NDArray[Any] | None:
     if names.shape != (n,):
         raise FitError(f"groups of shape {names.shape} for {n} rows")
     return names
+
+
+def checked_fit(estimator: Any, X: Any, Y: Any) -> tuple[NDArray[Any], Any, bool]:
+    """Features, responses (row, voxel), and whether there was but one voxel, without an axis.
+
+    As scikit-learn checks them, but that one undefined voxel among many is no error: it is left
+    undefined. Lazy responses are passed on unread.
+    """
+    X, Y = as_numpy(X), as_numpy(Y)
+    if Y is None:
+        raise FitError("requires y to be passed, but the target y is None")
+    floats: Any = (np.float64, np.float32)
+    if is_lazy(Y):
+        X, one = validate_data(estimator, X, dtype=floats, ensure_min_samples=2), False
+    else:
+        Y = np.asarray(Y)
+        one = Y.ndim == 1
+        X, Y = validate_data(
+            estimator,
+            X,
+            Y,
+            validate_separately=(
+                {"dtype": floats, "ensure_min_samples": 2},
+                {"dtype": floats, "ensure_2d": False, "ensure_all_finite": one},
+            ),
+        )
+        Y = Y[:, None] if one else Y
+    if Y.shape[0] != len(X):
+        raise FitError(f"{len(X)} rows of features, {Y.shape[0]} of responses")
+    return X, Y, one
+
+
+def checked_rows(estimator: Any, X: Any) -> NDArray[Any]:
+    """Features to predict from, checked against those of the fit."""
+    floats: Any = (np.float64, np.float32)
+    found: NDArray[Any] = validate_data(estimator, as_numpy(X), dtype=floats, reset=False)
+    return found
+
+
+def defined_voxels(Y: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which voxels' responses (row, voxel) are finite and vary, (voxel,)."""
+    with np.errstate(invalid="ignore"):
+        found: NDArray[np.bool_] = np.isfinite(Y).all(axis=0) & (np.ptp(Y, axis=0) > 0)
+    return found

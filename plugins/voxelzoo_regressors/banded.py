@@ -12,7 +12,14 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from voxelzoo.api import MissingError, UsageError
-from voxelzoo_regressors.arrays import story_names
+from voxelzoo_regressors.arrays import (
+    Kind,
+    as_numpy,
+    checked_fit,
+    checked_rows,
+    defined_voxels,
+    story_names,
+)
 from voxelzoo_regressors.errors import FitError
 from voxelzoo_regressors.folds import make_folds
 from voxelzoo_regressors.ridge import ALPHAS
@@ -49,7 +56,7 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         voxel's responses are not finite or do not vary.
     names_ : list
         Names of the spaces.
-    cv_scores_ : (voxel,)
+    cv_score_ : (voxel,)
         Mean held-out correlation at the chosen penalties.
     """
 
@@ -79,15 +86,11 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
         Raises :class:`MissingError` where himalaya is not installed.
         """
-        X, Y = np.asarray(X), np.asarray(Y)
-        if X.ndim != 2 or len(Y) != len(X):
-            raise FitError(f"banded-ridge: features {X.shape}, responses {Y.shape} do not match")
         if self.n_iter < 1 or self.voxel_block < 1:
             raise UsageError("banded-ridge: n_iter and voxel_block must be 1 or more")
-        self.n_features_in_ = X.shape[1]
-        self._one_target = Y.ndim == 1
-        Y = Y.reshape(len(Y), -1)
-        usable = np.isfinite(Y).all(axis=0) & (np.ptp(Y, axis=0) > 0)
+        X, Y, self._one_target = checked_fit(self, X, Y)
+        Y = np.asarray(Y[:])
+        usable = defined_voxels(Y)
         if not usable.any():
             raise FitError("no voxel has finite, varying responses")
         self._columns = named_spaces(self.spaces, X.shape[1])
@@ -102,7 +105,7 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         kernels = np.stack([X[:, columns] @ X[:, columns].T for columns in self._columns.values()])
         shape = (len(kernels), Y.shape[1])
         self.penalties_ = np.full(shape, np.nan)
-        self.cv_scores_ = np.full(Y.shape[1], np.nan)
+        self.cv_score_ = np.full(Y.shape[1], np.nan)
         self._dual = np.full(Y.shape, np.nan, dtype=X.dtype)
         self._intercept = np.full(Y.shape[1], np.nan, dtype=X.dtype)
         with _himalaya() as (solve, correlation):
@@ -122,7 +125,7 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 progress_bar=False,
             )
         self.penalties_[:, usable] = np.exp(-np.asarray(deltas, dtype=np.float64))
-        self.cv_scores_[usable] = np.asarray(scores).max(axis=0)
+        self.cv_score_[usable] = np.asarray(scores).max(axis=0)
         self._dual[:, usable] = np.asarray(dual)
         self._intercept[usable] = np.asarray(intercept)
         return self
@@ -130,7 +133,7 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def predict_split(self, X: Any) -> Floats:
         """Each space's part of the predictions, (space, row, voxel); the constant is in none."""
         check_is_fitted(self)
-        X = np.asarray(X)
+        X = checked_rows(self, X)
         parts = [
             X[:, columns] @ (self._X[:, columns].T @ self._dual / self.penalties_[i])
             for i, columns in enumerate(self._columns.values())
@@ -140,7 +143,7 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def predict(self, X: Any) -> Any:
         """Predictions (row, voxel)."""
         found = self.predict_split(X).sum(axis=0) + self._intercept
-        return found[:, 0] if self._one_target else found
+        return Kind.of(X).give(found[:, 0] if self._one_target else found)
 
     def score_split(self, X: Any, Y: Any) -> Floats:
         """Product-measure share of each space in the joint correlation, (space, voxel).
@@ -148,7 +151,7 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         The shares of a voxel sum to the correlation of its joint prediction with ``Y``.
         """
         parts = self.predict_split(X)
-        Y = np.asarray(Y).reshape(len(Y), -1)
+        Y = np.asarray(as_numpy(Y)).reshape(parts.shape[1], -1)
         parts = parts - parts.mean(axis=1, keepdims=True)
         y = Y - Y.mean(axis=0)
         size = np.linalg.norm(parts.sum(axis=0), axis=0) * np.linalg.norm(y, axis=0)

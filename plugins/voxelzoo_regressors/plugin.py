@@ -11,7 +11,7 @@ _PACKAGE = "voxelzoo_regressors"
 
 @hookimpl
 def zoo_register_regressors() -> Iterator[RegressorSpec]:
-    """Ridge, the default, and the paper's bootstrap."""
+    """Ridge, the default; the paper's bootstrap; and those that fit several spaces at once."""
     yield RegressorSpec(
         "ridge",
         f"{_PACKAGE}.ridge:Ridge",
@@ -22,4 +22,22 @@ def zoo_register_regressors() -> Iterator[RegressorSpec]:
         "bootstrap-ridge",
         f"{_PACKAGE}.bootstrap:BootstrapRidge",
         "Ridge as the paper's code fits it: alphas by random held-out chunks.",
+    )
+    yield RegressorSpec(
+        "stacking",
+        f"{_PACKAGE}.stacking:Stacking",
+        "Ridge on each feature space, combined for each voxel by weights on the simplex.",
+        spaces=True,
+    )
+    yield RegressorSpec(
+        "banded-ridge",
+        f"{_PACKAGE}.banded:BandedRidge",
+        "Ridge with a penalty for each feature space and voxel, on himalaya's solvers.",
+        spaces=True,
+    )
+    yield RegressorSpec(
+        "variance-partition",
+        f"{_PACKAGE}.partition:VariancePartition",
+        "Ridge on every subset of two or three feature spaces: what each explains alone.",
+        spaces=True,
     )

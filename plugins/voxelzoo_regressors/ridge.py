@@ -12,15 +12,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from voxelzoo.api import UsageError
-from voxelzoo_regressors.arrays import Kind, as_numpy, is_lazy, story_names
+from voxelzoo_regressors.arrays import (
+    Kind,
+    as_numpy,
+    checked_fit,
+    checked_rows,
+    defined_voxels,
+    story_names,
+)
 from voxelzoo_regressors.design import Design, story_slices
 from voxelzoo_regressors.engine import SCORES, Score, Sweep, best_alpha, block_width
 from voxelzoo_regressors.errors import FitError
-from voxelzoo_regressors.folds import make_folds
+from voxelzoo_regressors.folds import Fold, make_folds
 from voxelzoo_regressors.recent import recent_decomposition
 from voxelzoo_regressors.reduce import REDUCTIONS, unit_basis
 
@@ -154,7 +161,7 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         sense, :class:`FitError` for data no fit can be made of.
         """
         alphas = self._alphas()
-        X, Y = self._checked(X, Y)
+        X, Y, self._one_target = checked_fit(self, X, Y)
         names = story_names(groups, len(X))
         device = self._device()
         self._basis = None
@@ -254,8 +261,7 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         for start in range(0, Y.shape[1], width):
             block = slice(start, min(Y.shape[1], start + width))
             values = np.ascontiguousarray(Y[:, block])
-            with np.errstate(invalid="ignore"):
-                defined = np.isfinite(values).all(axis=0) & (np.ptp(values, axis=0) > 0)
+            defined = defined_voxels(values)
             if defined.any():
                 values = values if defined.all() else values[:, defined]
                 yield block, torch.tensor(values, dtype=dtype, device=device), defined
@@ -279,7 +285,7 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def predict_blocks(self, X: Any, groups: Any = None) -> Iterator[tuple[slice, NDArray[Any]]]:
         """Blocks of voxels with their predictions (row, voxel), in order."""
         check_is_fitted(self)
-        X = validate_data(self, as_numpy(X), dtype=(np.float64, np.float32), reset=False)
+        X = checked_rows(self, X)
         design = self._design(X, story_names(groups, len(X)), str(self._sweep.device))
         rows = self._sweep.decomposition.coordinates(design, self._sweep.dtype)
         for block, scaled, mean in self._scaled_blocks():
@@ -301,6 +307,16 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             held_out = self._sweep.held_out(self._sweep.project(y), choice)
             found[:, usable] = held_out.cpu().numpy()
         return found
+
+    def forget_folds(self) -> None:
+        """Frees what :meth:`cv_predictions_block` keeps from block to block."""
+        self._sweep.forget_folds()
+
+    @property
+    def folds_(self) -> Sequence[Fold]:
+        """Folds that the penalties were chosen on."""
+        check_is_fitted(self)
+        return self._sweep.folds
 
     def _scaled_blocks(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """Weights in the eigenbasis and constants of each block of voxels, in order."""
@@ -414,36 +430,6 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _np_dtype(self) -> Any:
         return np.float64 if self._sweep.dtype == torch.float64 else np.float32
-
-    def _checked(self, X: Any, Y: Any) -> tuple[NDArray[Any], Any]:
-        X, Y = as_numpy(X), as_numpy(Y)
-        if Y is None:
-            raise FitError("requires y to be passed, but the target y is None")
-        if is_lazy(Y):
-            X = validate_data(self, X, dtype=(np.float64, np.float32), ensure_min_samples=2)
-            self._one_target = False
-        else:
-            Y = np.asarray(Y)
-            one = Y.ndim == 1
-            X, Y = validate_data(
-                self,
-                X,
-                Y,
-                validate_separately=(
-                    {"dtype": (np.float64, np.float32), "ensure_min_samples": 2},
-                    # An undefined voxel among many is left undefined; a single one is an error.
-                    {
-                        "dtype": (np.float64, np.float32),
-                        "ensure_2d": False,
-                        "ensure_all_finite": one,
-                    },
-                ),
-            )
-            self._one_target = one
-            Y = Y[:, None] if one else Y
-        if Y.shape[0] != len(X):
-            raise FitError(f"{len(X)} rows of features, {Y.shape[0]} of responses")
-        return X, Y
 
     def _design(self, X: NDArray[Any], names: Any, device: str) -> Design:
         dtype = _DTYPES.get(self.dtype)

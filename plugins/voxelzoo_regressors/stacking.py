@@ -6,7 +6,7 @@ the simplex, where ``R_v`` holds the products of the spaces' held-out residuals.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from voxelzoo.api import UsageError
-from voxelzoo_regressors.errors import FitError
+from voxelzoo_regressors.arrays import Kind, checked_fit, checked_rows, is_lazy, story_names
 from voxelzoo_regressors.ridge import Ridge
 
 Floats = NDArray[np.floating[Any]]
@@ -31,11 +31,13 @@ def residual_products(predictions: Sequence[Floats], Y: Floats) -> Floats:
     """R, (voxel, space, space): mean over rows of the products of two spaces' residuals.
 
     ``predictions`` are held out, each (row, voxel), as is ``Y``. Rows in which a space predicts
-    nothing (in a gap) are left out by all.
+    nothing (in a gap) are left out by all. NaN where a voxel is undefined.
     """
     defined = [~np.isnan(prediction).all(axis=1) for prediction in predictions]
     rows = np.logical_and.reduce(defined)
-    found = np.empty((Y.shape[1], len(predictions), len(predictions)))
+    found = np.full((Y.shape[1], len(predictions), len(predictions)), np.nan)
+    if not rows.any():
+        return found
     for start in range(0, Y.shape[1], _BLOCK):
         part = slice(start, start + _BLOCK)
         # (voxel, space, row): each voxel's rows lie together for its small product.
@@ -146,19 +148,23 @@ class Stacking(MultiOutputMixin, RegressorMixin, BaseEstimator):
     spaces
         Columns of each space: name to slice (or indices), or widths in order of the columns.
     regressor
-        Fitted on each space; it must store ``cv_predictions_``.
+        A :class:`voxelzoo_regressors.Ridge`, a copy of which is fitted on each space.
     single
         Space (its name, or number) that the stack must beat; ``None``: the stack is always used.
     validation
         Share of the groups (stories) kept from all fitting to decide between stack and single
         space, at least one; rows at the end where there is one group.
+    voxel_block
+        Voxels stacked at once: all spaces' held-out predictions of so many are in memory.
 
     Attributes
     ----------
     weights_ : (voxel, space)
-        Simplex weights.
+        Simplex weights; NaN where a voxel is undefined.
     stacked_ : (voxel,)
         Where the stack is used; elsewhere, ``single`` is.
+    cv_score_ : (voxel,)
+        Mean held-out correlation of the stack, each fold's by the weights of the other folds.
     regressors_ : list
         Each space's regressor, fitted on all rows.
     names_ : list
@@ -172,61 +178,87 @@ class Stacking(MultiOutputMixin, RegressorMixin, BaseEstimator):
         regressor: Any = None,
         single: str | int | None = None,
         validation: float = 0.2,
+        voxel_block: int = 1024,
     ) -> None:
         self.spaces = spaces
         self.regressor = regressor
         self.single = single
         self.validation = validation
+        self.voxel_block = voxel_block
 
     def fit(self, X: Any, Y: Any, groups: Any = None) -> Stacking:
-        """Fits ``Y`` (row, voxel) from ``X`` (row, feature); ``groups`` (row,) names stories."""
-        X, Y = np.asarray(X), np.asarray(Y)
-        if X.ndim != 2 or len(Y) != len(X):
-            raise FitError(f"stacking: features {X.shape} and responses {Y.shape} do not match")
-        self.n_features_in_ = X.shape[1]
-        self._one_target = Y.ndim == 1
-        Y = Y.reshape(len(Y), -1)
-        names = np.zeros(len(X)) if groups is None else np.asarray(groups)
+        """Fits ``Y`` (row, voxel) from ``X`` (row, feature); ``groups`` (row,) names stories.
+
+        ``Y`` may be a Zarr array, read a block of voxels at a time, unless ``single`` is given.
+        """
+        if self.voxel_block < 1:
+            raise UsageError(f"stacking: voxel_block={self.voxel_block!r}; say 1 or more")
+        if not isinstance(self.regressor, Ridge | None):
+            raise UsageError(f"stacking: regressor={self.regressor!r}; say a Ridge")
+        X, Y, self._one_target = checked_fit(self, X, Y)
+        names = story_names(groups, len(X))
         self._columns = named_spaces(self.spaces, X.shape[1])
         self.names_ = list(self._columns)
-        single = None if self.single is None else self._space(self.single)
+        self._single = None if self.single is None else self._space(self.single)
         self.stacked_ = np.ones(Y.shape[1], dtype=bool)
-        if single is not None:
-            kept = self._training_rows(names)
-            early, weights = self._fit_spaces(X[kept], Y[kept], names[kept])
-            parts = [
-                model.predict(X[~kept][:, columns])
-                for model, columns in zip(early, self._columns.values(), strict=True)
-            ]
-            stack = combine(weights, parts)
-            error, alone = (((Y[~kept] - p) ** 2).sum(axis=0) for p in (stack, parts[single]))
-            self.stacked_ = error < alone
-        self.regressors_, self.weights_ = self._fit_spaces(X, Y, names)
-        self._single = single
+        if self._single is not None:
+            if is_lazy(Y):
+                raise UsageError("stacking: single needs responses in memory")
+            self.stacked_ = self._stack_wins(X, Y, names, self._single)
+        self.regressors_ = self._fitted(X, Y, names)
+        self.weights_, self.cv_score_ = self._weights(self.regressors_, Y)
         return self
 
     def predict(self, X: Any) -> Any:
         """Predictions (row, voxel)."""
         check_is_fitted(self)
-        X = np.asarray(X)
-        parts = [
-            model.predict(X[:, columns])
-            for model, columns in zip(self.regressors_, self._columns.values(), strict=True)
-        ]
-        found = combine(self.weights_, parts)
+        kind, X = Kind.of(X), checked_rows(self, X)
+        found = self._combined(self.regressors_, self.weights_, X)
         if self._single is not None:
-            found = np.where(self.stacked_, found, parts[self._single])
-        return found[:, 0] if self._one_target else found
+            columns = list(self._columns.values())[self._single]
+            alone = self.regressors_[self._single].predict(X[:, columns])
+            found = np.where(self.stacked_, found, alone)
+        return kind.give(found[:, 0] if self._one_target else found)
 
-    def _fit_spaces(self, X: Floats, Y: Floats, names: NDArray[Any]) -> tuple[list[Any], Floats]:
-        """A regressor for each space, and the simplex weights (voxel, space)."""
-        models = []
-        for columns in self._columns.values():
-            model = clone(self.regressor) if self.regressor is not None else Ridge()
-            model.set_params(store_cv_predictions=True)
-            models.append(model.fit(X[:, columns], Y, groups=names))
-        weights = simplex_weights(residual_products([m.cv_predictions_ for m in models], Y))
-        return models, weights
+    def _fitted(self, X: Floats, Y: Any, names: NDArray[Any] | None) -> list[Ridge]:
+        """A regressor for each space."""
+        prototype = Ridge() if self.regressor is None else self.regressor
+        return [
+            clone(prototype).fit(X[:, columns], Y, groups=names)
+            for columns in self._columns.values()
+        ]
+
+    def _weights(self, models: Sequence[Ridge], Y: Any) -> tuple[Floats, Floats]:
+        """Simplex weights (voxel, space), and the stack's held-out correlation (voxel,)."""
+        n_voxels = Y.shape[1]
+        weights, scores = np.empty((n_voxels, len(models))), np.empty(n_voxels)
+        for start in range(0, n_voxels, self.voxel_block):
+            block = slice(start, min(n_voxels, start + self.voxel_block))
+            y = np.asarray(Y[:, block])
+            parts = [model.cv_predictions_block(Y, block) for model in models]
+            weights[block], scores[block] = stack(parts, y, [f.scored for f in models[0].folds_])
+        for model in models:
+            model.forget_folds()
+        return weights, scores
+
+    def _combined(self, models: Sequence[Ridge], weights: Floats, X: Floats) -> Floats:
+        """Weighted sum of the spaces' predictions (row, voxel), one space in memory at a time."""
+        spaces = zip(models, self._columns.values(), strict=True)
+        return combine(weights, (model.predict(X[:, columns]) for model, columns in spaces))
+
+    def _stack_wins(
+        self, X: Floats, Y: Floats, names: NDArray[Any] | None, single: int
+    ) -> NDArray[np.bool_]:
+        """Where the stack predicts the stories not fitted better than one space, (voxel,)."""
+        kept = self._training_rows(np.zeros(len(X)) if names is None else names)
+        models = self._fitted(X[kept], Y[kept], None if names is None else names[kept])
+        weights, _ = self._weights(models, Y[kept])
+        columns = list(self._columns.values())[single]
+        stacked = self._combined(models, weights, X[~kept])
+        alone = models[single].predict(X[~kept][:, columns])
+        error, error_alone = (((Y[~kept] - p) ** 2).sum(axis=0) for p in (stacked, alone))
+        wins: NDArray[np.bool_] = error < error_alone
+        return wins
 
     def _training_rows(self, names: NDArray[Any]) -> NDArray[np.bool_]:
         """Rows for fitting; the rest, whole stories where there are several, decide."""
@@ -246,11 +278,39 @@ class Stacking(MultiOutputMixin, RegressorMixin, BaseEstimator):
         raise UsageError(f"stacking: no space {name!r}; there are {', '.join(self.names_)}")
 
 
-def combine(weights: Floats, predictions: Sequence[Floats]) -> Floats:
+def stack(
+    predictions: Sequence[Floats], Y: Floats, folds: Sequence[NDArray[np.intp]]
+) -> tuple[Floats, Floats]:
+    """Simplex weights (voxel, space), and an honest score of the stack (voxel,): the mean over
+    folds of the correlation of ``Y`` (row, voxel) with the spaces' held-out predictions, combined
+    by the weights that the other folds give."""
+    products = [
+        residual_products([p[rows] for p in predictions], Y[rows]) * len(rows) for rows in folds
+    ]
+    total = np.sum(products, axis=0)
+    score = np.zeros(Y.shape[1])
+    for rows, own in zip(folds, products, strict=True):
+        weights = simplex_weights(total - own)
+        r = correlation(combine(weights, (p[rows] for p in predictions)), Y[rows])
+        score += np.where(np.isnan(weights[:, 0]), np.nan, np.nan_to_num(r)) / len(folds)
+    return simplex_weights(total), score
+
+
+def correlation(prediction: Floats, response: Floats) -> Floats:
+    """Pearson correlation of each column, (voxel,); NaN where one does not vary."""
+    p, y = prediction - prediction.mean(axis=0), response - response.mean(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r: Floats = (p * y).sum(axis=0) / np.sqrt((p**2).sum(axis=0) * (y**2).sum(axis=0))
+    return r
+
+
+def combine(weights: Floats, predictions: Iterable[Floats]) -> Floats:
     """Weighted sum of predictions (row, voxel) by weights (voxel, space)."""
-    total = np.zeros_like(predictions[0])
-    for i, prediction in enumerate(predictions):
-        total += weights[:, i].astype(total.dtype) * prediction
+    total: Floats | None = None
+    for weight, prediction in zip(weights.T, predictions, strict=True):
+        part = weight.astype(prediction.dtype) * prediction
+        total = part if total is None else np.add(total, part, out=total)
+    assert total is not None
     return total
 
 

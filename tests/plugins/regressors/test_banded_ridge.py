@@ -5,8 +5,10 @@ import sys
 import numpy as np
 import pytest
 import sklearn.linear_model
+import torch
 from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from voxelzoo.api import MissingError, UsageError
 from voxelzoo_regressors import BandedRidge
@@ -71,6 +73,30 @@ def test_undefined_voxels_stay_undefined_and_the_seed_settles_the_search() -> No
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
 
 
+def test_its_score_is_the_held_out_correlation_at_its_penalties() -> None:
+    model, X, Y, groups = fitted()
+    for v in (0, 2, 3):
+        scaled = X.copy()
+        for i, columns in enumerate(SPACES.values()):
+            scaled[:, columns] /= np.sqrt(model.penalties_[i, v])
+        found = []
+        for g in range(4):
+            own = groups == g
+            fit = sklearn.linear_model.Ridge(1.0).fit(scaled[~own], Y[~own, v])
+            found.append(np.corrcoef(fit.predict(scaled[own]), Y[own, v])[0, 1])
+        np.testing.assert_allclose(model.cv_score_[v], np.mean(found), rtol=1e-5)
+    assert np.isnan(model.cv_score_[1])
+
+
+def test_tensors_in_tensors_out() -> None:
+    X, Y, groups = problem()
+    model = BandedRidge(SPACES, n_iter=2).fit(torch.tensor(X), torch.tensor(Y), groups)
+    found = model.predict(torch.tensor(X))
+    assert isinstance(found, torch.Tensor)
+    np.testing.assert_allclose(found.numpy(), model.predict(X))
+    np.testing.assert_allclose(model.score_split(X, torch.tensor(Y)), model.score_split(X, Y))
+
+
 def test_himalayas_backend_is_left_as_it_was() -> None:
     himalaya_backend.set_backend("torch")
     try:
@@ -89,3 +115,8 @@ def test_without_himalaya_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch)
 def test_settings_without_sense_are_refused() -> None:
     with pytest.raises(UsageError, match="n_iter"):
         BandedRidge(n_iter=0).fit(np.eye(20), np.eye(20))
+
+
+@parametrize_with_checks([BandedRidge(n_iter=2)])
+def test_is_a_citizen_of_sklearn(estimator, check) -> None:
+    check(estimator)

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
+import zarr
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from shared_data import SHARED, needs_shared
 from voxelzoo.api import UsageError
@@ -116,6 +121,46 @@ def test_the_stack_is_kept_only_where_it_wins_on_unseen_stories() -> None:
     assert not (groups == 4)[model._training_rows(groups)].any()
 
 
+def test_voxel_blocks_from_zarr_change_nothing(tmp_path: Path) -> None:
+    X, Y, groups = problem()
+    Y[:, 3] = np.nan
+    kept = zarr.create_array(tmp_path / "y.zarr", shape=Y.shape, chunks=(400, 2), dtype="f8")
+    kept[:] = Y
+    whole = Stacking([4, 8]).fit(X, Y, groups=groups)
+    lazy = Stacking([4, 8], voxel_block=3).fit(X, kept, groups=groups)
+    np.testing.assert_allclose(lazy.weights_, whole.weights_, atol=1e-8)
+    np.testing.assert_allclose(lazy.cv_score_, whole.cv_score_, atol=1e-8)
+    np.testing.assert_allclose(lazy.predict(X), whole.predict(X), atol=1e-8)
+    assert np.isnan(whole.weights_[3]).all()
+    assert np.isnan(whole.predict(X)[:, 3]).all()
+    with pytest.raises(UsageError, match="in memory"):
+        Stacking([4, 8], single=0).fit(X, kept, groups=groups)
+
+
+def test_the_stacks_score_is_of_weights_that_did_not_see_the_fold() -> None:
+    X, Y, groups = problem()
+    model = Stacking([4, 8]).fit(X, Y, groups=groups)
+    parts = [
+        Ridge(store_cv_predictions=True).fit(X[:, c], Y, groups=groups).cv_predictions_
+        for c in (slice(0, 4), slice(4, 12))
+    ]
+    expected = np.zeros(4)
+    for g in range(5):
+        own = groups == g
+        weights = simplex_weights(residual_products([p[~own] for p in parts], Y[~own]))
+        stacked = sum(weights[:, i] * p[own] for i, p in enumerate(parts))
+        expected += [np.corrcoef(stacked[:, v], Y[own, v])[0, 1] / 5 for v in range(4)]
+    np.testing.assert_allclose(model.cv_score_, expected, atol=1e-8)
+
+
+def test_tensors_in_tensors_out() -> None:
+    X, Y, groups = problem()
+    found = Stacking([4, 8]).fit(torch.tensor(X), torch.tensor(Y), groups).predict(torch.tensor(X))
+    assert isinstance(found, torch.Tensor)
+    expected = Stacking([4, 8]).fit(X, Y, groups=groups).predict(X)
+    np.testing.assert_allclose(found.numpy(), expected)
+
+
 def test_centre_of_mass() -> None:
     weights = np.array([[1, 0, 0], [0, 0, 1], [0.5, 0, 0.25]])
     np.testing.assert_allclose(centre_of_mass(weights), [1, 3, 1.25])
@@ -128,3 +173,10 @@ def test_spaces_that_do_not_fit_are_refused() -> None:
         Stacking([4, 4]).fit(X, Y, groups=groups)
     with pytest.raises(UsageError, match="no space 'c'; there are a"):
         Stacking({"a": slice(0, 4)}, single="c").fit(X, Y, groups=groups)
+    with pytest.raises(UsageError, match="say a Ridge"):
+        Stacking([4, 8], regressor=Stacking()).fit(X, Y, groups=groups)
+
+
+@parametrize_with_checks([Stacking()])
+def test_is_a_citizen_of_sklearn(estimator, check) -> None:
+    check(estimator)
