@@ -121,6 +121,9 @@ class RegressorSpec:
     itself, within groups, and its ``predict`` takes ``groups``; otherwise (``"host"``) it is given
     a design that has them. ``spaces=True`` says that it takes a ``spaces`` parameter, a mapping of
     name to slice of the design's columns, and fits several feature spaces at once.
+
+    A class with a ``cache`` parameter is given a folder, where it may keep what other fits on the
+    same design can use; it changes no value.
     """
 
     name: str
@@ -150,6 +153,8 @@ class DatasetSpec:
     homepage: str | None = None
     obtain: tuple[str, ...] = ()
     """Commands that get it, for people to run, where ``zoo data fetch`` has no checksums of it."""
+    manifest: Path | None = None
+    """YAML that lists its files for ``zoo data fetch``: path, url and SHA-256 of each."""
 
 
 Spec = ExtractorSpec | AlignerSpec | RegressorSpec | DatasetSpec

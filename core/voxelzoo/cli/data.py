@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from voxelzoo.api import DataError, ZooError
+from voxelzoo.api import DataError, MissingError, UsageError, ZooError
 from voxelzoo.cli.options import DatasetOptionOption, read_pairs
 from voxelzoo.cli.output import TerminalProgress, print_json, print_table
 from voxelzoo.cli.session import DisableOption, JsonOption, NoPluginsOption
@@ -390,3 +390,58 @@ def import_(
         print_json(path=str(done.root), written=done.n_written, kept=done.n_kept)
     else:
         print(f"{done.root}: {_count(done.n_written, 'piece')} written, {done.n_kept} kept")
+
+
+# ---------------------------------------------------------------------------------------- fetch
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="A dataset's name, as zoo data list has it.")],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="The folder to fetch into.")],
+    manifest: Annotated[
+        Path | None,
+        typer.Option(help="YAML: path, url and sha256 of each file; the dataset's own if none."),
+    ] = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+    disable_plugin: DisableOption = None,
+    no_plugins: NoPluginsOption = False,
+) -> None:
+    """Download a dataset's files and hold each to its checksum; run again to go on.
+
+    Of a dataset without known checksums, says the commands that get it, and exits 5.
+
+    Example:  zoo data fetch lebel2023 ./ds003020 --manifest lab-mirror.yaml
+    """
+    host = load_host(disabled=disable_plugin or (), first_party_only=no_plugins)
+    spec = host.dataset(name).spec
+    listed = manifest or spec.manifest
+    if listed is None:
+        _say_how_to_obtain(spec, target, as_json)
+        return
+    from voxelzoo.fetching import fetch as fetch_files
+    from voxelzoo.fetching import read_manifest
+
+    with TerminalProgress(quiet) as progress:
+        done = fetch_files(read_manifest(listed), target, progress)
+    if as_json:
+        print_json(path=str(target), **asdict(done))
+    else:
+        print(f"{target}: {_count(done.n_fetched, 'file')} fetched, {done.n_kept} kept")
+
+
+def _say_how_to_obtain(spec: DatasetSpec, target: Path, as_json: bool) -> None:
+    """The commands on stdout, to be read or run; nothing was fetched, so it is no success."""
+    if not spec.needs_path:
+        raise UsageError(f"dataset {spec.name!r} is generated; there is nothing to fetch")
+    commands = [command.replace("DST", str(target)) for command in spec.obtain]
+    if as_json:
+        print_json(fetched=0, commands=commands)
+        raise typer.Exit(MissingError.exit_code)
+    for command in commands:
+        print(command)
+    raise MissingError(
+        f"no checksums are known of dataset {spec.name!r}, so nothing was fetched; "
+        + ("get it as above, or name a --manifest" if commands else "name a --manifest")
+    )
