@@ -1,0 +1,193 @@
+"""Confidence intervals of r by bootstrap over blocks of time, or over whole stories.
+
+Neighbouring TRs are no independent evidence, so what is drawn with replacement is blocks of them.
+r needs six sums of each block (rows, x, y, xx, yy, xy); a draw weighs the blocks' sums, so that
+all draws of all voxels are one matrix product. The same draws serve every voxel: intervals of a
+region keep the correlation between its voxels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voxelzoo.api import DataError, UsageError
+from voxelzoo.held_out import HeldOut, RegionMeans, voxel_blocks
+
+Floats = NDArray[np.floating[Any]]
+Over = Literal["time", "stories"]
+
+TRS_PER_BLOCK = 10
+"""Rows of a block: at a TR of 2 s longer than the haemodynamic response."""
+
+N_DRAWS = 1000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Percentile interval of r, or of a difference of r."""
+
+    low: Floats
+    """(voxel,); NaN where r is undefined."""
+    high: Floats
+    regions: Mapping[str, tuple[float, float]]
+    """Interval of the mean over each region's defined voxels."""
+    over: Over
+    level: float
+    n_draws: int
+
+
+def r_interval(
+    held_out: HeldOut,
+    over: Over = "time",
+    *,
+    block: int = TRS_PER_BLOCK,
+    n_draws: int = N_DRAWS,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> Interval:
+    """Interval of each voxel's r and of each region's mean r.
+
+    ``over="time"`` draws blocks of ``block`` TRs within each part; ``over="stories"`` draws whole
+    parts. Raises :class:`DataError` where there are fewer than two blocks or parts.
+    """
+    return _interval([held_out], over, block, n_draws, level, seed)
+
+
+def difference_interval(
+    one: HeldOut,
+    other: HeldOut,
+    over: Over = "time",
+    *,
+    block: int = TRS_PER_BLOCK,
+    n_draws: int = N_DRAWS,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> Interval:
+    """Interval of ``one.r - other.r``, both under the same draws; arguments as in r_interval.
+
+    Raises :class:`UsageError` where the two are not of the same held-out rows.
+    """
+    check_paired(one, other)
+    return _interval([one, other], over, block, n_draws, level, seed)
+
+
+def check_paired(one: HeldOut, other: HeldOut) -> None:
+    """:class:`UsageError` unless both predict the same responses."""
+    same = (
+        list(one.parts) == list(other.parts)
+        and one.joined == other.joined
+        and all(
+            a.shape == b.shape and np.allclose(a, b, rtol=1e-4, atol=1e-5, equal_nan=True)
+            for (_, a), (_, b) in zip(one.parts.values(), other.parts.values(), strict=True)
+        )
+    )
+    if not same:
+        raise UsageError(
+            "the two results have different held-out responses, so they cannot be paired: compare "
+            "the same subject, stories and protocol"
+        )
+
+
+def _interval(
+    compared: Sequence[HeldOut], over: Over, block: int, n_draws: int, level: float, seed: int
+) -> Interval:
+    first = compared[0]
+    weights = _weights(first, over, block, n_draws, seed)
+    r = first.r if len(compared) == 1 else first.r - compared[1].r
+    low, high = np.full((2, first.n_voxels), np.nan)
+    means = RegionMeans(first.regions, r)
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    for voxels in voxel_blocks(first.n_voxels):
+        draws = [
+            drawn_r(block_sums(each, voxels, block), weights, over, each.joined)
+            for each in compared
+        ]
+        found = draws[0] if len(draws) == 1 else draws[0] - draws[1]
+        means.add(voxels, found)
+        defined = np.isfinite(r[voxels])
+        low[voxels], high[voxels] = np.where(defined, np.quantile(found, tails, axis=0), np.nan)
+    regions = {
+        name: (float(np.quantile(drawn, tails[0])), float(np.quantile(drawn, tails[1])))
+        for name, drawn in means.means().items()
+    }
+    return Interval(low, high, regions, over, level, n_draws)
+
+
+def _weights(
+    held_out: HeldOut, over: Over, block: int, n_draws: int, seed: int
+) -> list[NDArray[np.float64]]:
+    """How often each draw takes each block: (draw, block) for each part.
+
+    Over stories, a part's blocks are taken together: (draw, 1) for each part.
+    """
+    if block < 1 or n_draws < 1:
+        raise UsageError(f"blocks of {block} TRs, {n_draws} draws: need 1 or more of both")
+    rng = np.random.default_rng(seed)
+    if over == "stories":
+        n = len(held_out.parts)
+        if n < 2:
+            raise DataError("an interval over stories needs two held-out stories or more, not 1")
+        counts = rng.multinomial(n, np.full(n, 1 / n), size=n_draws)
+        return [counts[:, [part]].astype(float) for part in range(n)]
+    n_blocks = [n_whole_blocks(n, block) for n in held_out.n_trs]
+    if sum(n_blocks) < 2:
+        raise DataError(
+            f"{sum(held_out.n_trs)} held-out TRs make {sum(n_blocks)} block of {block}: need two"
+        )
+    return [rng.multinomial(n, np.full(n, 1 / n), size=n_draws).astype(float) for n in n_blocks]
+
+
+def n_whole_blocks(n_trs: int, block: int) -> int:
+    """Blocks of about ``block`` TRs that ``n_trs`` rows make: at least one."""
+    return max(1, round(n_trs / block))
+
+
+def block_sums(held_out: HeldOut, voxels: slice, block: int) -> list[NDArray[np.float64]]:
+    """Six sums over each block of each part's rows: rows, x, y, xx, yy, xy; (6, block, voxel).
+
+    Blocks are of nearly equal length. Values are centred first, so that nothing is lost in the
+    difference of large sums.
+    """
+    sides = [[pair[i][:, voxels] for pair in held_out.parts.values()] for i in (0, 1)]
+    centres = [np.concatenate(side).mean(axis=0, dtype=np.float64) for side in sides]
+    found = []
+    for prediction, response in zip(*sides, strict=True):
+        x, y = prediction - centres[0], response - centres[1]
+        edges = np.linspace(0, len(x), n_whole_blocks(len(x), block) + 1).round().astype(int)
+        rows = np.broadcast_to(1.0, x.shape)
+        sums = [np.add.reduceat(each, edges[:-1]) for each in (rows, x, y, x * x, y * y, x * y)]
+        found.append(np.stack(sums))
+    return found
+
+
+def drawn_r(
+    sums: Sequence[NDArray[np.float64]],
+    weights: Sequence[NDArray[np.float64]],
+    over: Over,
+    joined: bool,
+) -> Floats:
+    """r of each draw, (draw, voxel), from the block sums of each part and their weights."""
+    if over == "stories":
+        sums = [each.sum(axis=1, keepdims=True) for each in sums]
+    if joined:
+        return r_of_sums(sum(w @ s for w, s in zip(weights, sums, strict=True)))
+    if over == "stories":
+        own = [r_of_sums(each[:, 0]) for each in sums]
+        total = sum(w * r for w, r in zip(weights, own, strict=True))
+        return np.asarray(total / len(sums))
+    r = [r_of_sums(w @ s) for w, s in zip(weights, sums, strict=True)]
+    return np.asarray(np.mean(r, axis=0))
+
+
+def r_of_sums(sums: Any) -> Floats:
+    """Correlation from sums of rows, x, y, xx, yy and xy: (6, ...) gives (...)."""
+    n, x, y, xx, yy, xy = sums
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r: Floats = (xy - x * y / n) / np.sqrt((xx - x * x / n) * (yy - y * y / n))
+    return np.clip(r, -1, 1)

@@ -1,0 +1,210 @@
+"""What a test needs of a result: held-out predictions and responses, cut into blocks of voxels.
+
+The r of a voxel is either over all held-out parts end to end (whole test stories) or the mean over
+parts (folds, each of which has a fit, so an offset, of its own). Once both sides are standardised,
+either is one inner product over rows, which is what permutations and bootstraps are built on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voxelzoo.api import DataError, UsageError
+from voxelzoo.scores import correlation
+
+if TYPE_CHECKING:
+    from voxelzoo.store import Artefact
+
+Floats = NDArray[np.floating[Any]]
+
+BLOCK = 1024
+"""Voxels worked on at a time."""
+
+EVERYWHERE = "all voxels"
+"""Name of the region that is all of them."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Predictions and responses (TR, voxel) of each held-out part: a story, or a fold."""
+
+    parts: Mapping[str, tuple[Floats, Floats]]
+    """Prediction and response by part, in order of presentation."""
+    joined: bool = True
+    """r is over all parts end to end; else the mean of the parts' own."""
+    labels: Sequence[str] | None = None
+    """A region's name for each voxel."""
+    repeats: Mapping[str, Floats] = field(default_factory=dict)
+    """(repeat, TR, voxel) of the parts that were repeated."""
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise DataError("nothing was held out")
+        for name, (prediction, response) in self.parts.items():
+            if prediction.shape != response.shape or prediction.shape[1] != self.n_voxels:
+                raise DataError(
+                    f"part {name!r}: predictions {prediction.shape} and responses "
+                    f"{response.shape} of {self.n_voxels} voxels do not match"
+                )
+
+    @property
+    def n_voxels(self) -> int:
+        """Voxels of every part."""
+        prediction, _ = next(iter(self.parts.values()))
+        return int(prediction.shape[1])
+
+    @property
+    def n_trs(self) -> tuple[int, ...]:
+        """Rows of each part."""
+        return tuple(len(prediction) for prediction, _ in self.parts.values())
+
+    @property
+    def r(self) -> Floats:
+        """Correlation of each voxel, (voxel,)."""
+        return self._score(slice(None))
+
+    @property
+    def r_of_parts(self) -> Mapping[str, Floats]:
+        """Correlation of each voxel in each part, (voxel,)."""
+        return {name: correlation(*pair) for name, pair in self.parts.items()}
+
+    def _score(self, voxels: slice) -> Floats:
+        pairs = [(x[:, voxels], y[:, voxels]) for x, y in self.parts.values()]
+        if self.joined:
+            x, y = (np.concatenate(side) for side in zip(*pairs, strict=True))
+            return correlation(x, y)
+        r: Floats = np.mean([correlation(x, y) for x, y in pairs], axis=0)
+        return r
+
+    @property
+    def regions(self) -> dict[str, NDArray[np.bool_]]:
+        """Voxels (voxel,) of all, then of each label in order of appearance."""
+        found = {EVERYWHERE: np.ones(self.n_voxels, dtype=np.bool_)}
+        if self.labels:
+            names = np.asarray(self.labels)
+            found |= {str(name): names == name for name in dict.fromkeys(self.labels)}
+        return found
+
+    def without_first(self, n_trs: int) -> HeldOut:
+        """The same without the first ``n_trs`` rows of each part.
+
+        Raises :class:`UsageError` where that leaves too little of a part.
+        """
+        if n_trs < 0 or min(self.n_trs) <= n_trs + 2:
+            raise UsageError(
+                f"cannot drop {n_trs} TRs of a held-out part that has {min(self.n_trs)}"
+            )
+        return replace(
+            self,
+            parts={name: (x[n_trs:], y[n_trs:]) for name, (x, y) in self.parts.items()},
+            repeats={name: each[:, n_trs:] for name, each in self.repeats.items()},
+        )
+
+    def first_rows(self, n_trs: Sequence[int]) -> HeldOut:
+        """The same with the first ``n_trs`` rows of each part alone."""
+        return replace(
+            self,
+            parts={
+                name: (x[:n], y[:n])
+                for n, (name, (x, y)) in zip(n_trs, self.parts.items(), strict=True)
+            },
+            repeats={},
+        )
+
+    def scaled(self, factors: Mapping[str, Floats]) -> HeldOut:
+        """The same with each part's predictions times its factors (voxel,)."""
+        return replace(
+            self, parts={name: (x * factors[name], y) for name, (x, y) in self.parts.items()}
+        )
+
+    def standardised(
+        self, size: int = BLOCK
+    ) -> Iterator[tuple[slice, list[tuple[Floats, Floats]]]]:
+        """Blocks of voxels, each part's sides scaled so that their inner product is r.
+
+        Sides are float64 (TR, voxel); an undefined voxel is NaN.
+        """
+        for voxels in voxel_blocks(self.n_voxels, size):
+            pairs = [(x[:, voxels], y[:, voxels]) for x, y in self.parts.values()]
+            if self.joined:
+                edges = np.cumsum(self.n_trs)[:-1]
+                sides = [
+                    np.split(_unit(np.concatenate(s)), edges) for s in zip(*pairs, strict=True)
+                ]
+                yield voxels, list(zip(*sides, strict=True))
+            else:
+                yield voxels, [(_unit(x) / len(pairs), _unit(y)) for x, y in pairs]
+
+
+def voxel_blocks(n: int, size: int = BLOCK) -> Iterator[slice]:
+    """Slices that cover ``n`` voxels."""
+    for first in range(0, n, size):
+        yield slice(first, min(first + size, n))
+
+
+def _unit(values: Floats) -> Floats:
+    """Columns of mean 0 and length 1; NaN where constant or not finite."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        centred = values - values.mean(axis=0, dtype=np.float64)
+        varies = np.ptp(values, axis=0) > 0
+        unit: Floats = centred / np.where(varies, np.linalg.norm(centred, axis=0), np.nan)
+    return unit
+
+
+class RegionMeans:
+    """Means over each region of many maps at once, gathered block of voxels by block."""
+
+    def __init__(self, regions: Mapping[str, NDArray[np.bool_]], r: Floats) -> None:
+        """Only voxels with a finite ``r`` (voxel,) count."""
+        self._names = list(regions)
+        self._members = np.array([mask & np.isfinite(r) for mask in regions.values()], dtype=float)
+        self._sums: Any = 0.0
+
+    def add(self, voxels: slice, maps: Floats) -> None:
+        """Maps (draw, voxel) of these voxels."""
+        self._sums = self._sums + np.nan_to_num(maps) @ self._members[:, voxels].T
+
+    def means(self) -> dict[str, Floats]:
+        """(draw,) for each region; NaN where it has no voxel."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means = self._sums / self._members.sum(axis=1)
+        return dict(zip(self._names, means.T, strict=True))
+
+
+def region_mean(values: Floats, mask: NDArray[np.bool_]) -> float:
+    """Mean over the region's finite voxels; NaN where there is none."""
+    chosen = values[mask & np.isfinite(values)]
+    return float(chosen.mean()) if len(chosen) else float("nan")
+
+
+def read_held_out(artefact: Artefact) -> HeldOut:
+    """Held-out predictions of a result.
+
+    Raises :class:`UsageError` for a result that was made without ``--keep predictions``.
+    """
+    from voxelzoo.pipeline import read_labels
+
+    names = [n.removeprefix("prediction_") for n in artefact.arrays if n.startswith("prediction_")]
+    if not names:
+        raise UsageError(
+            f"result {artefact.key[:12]} kept no predictions: make it again with "
+            "zoo run --keep predictions"
+        )
+    return HeldOut(
+        parts={
+            name: (artefact.read(f"prediction_{name}"), artefact.read(f"response_{name}"))
+            for name in names
+        },
+        joined=str(artefact.summary["evaluation"]).startswith("held-out stories"),
+        labels=read_labels(artefact),
+        repeats={
+            name: artefact.read(f"repeats_{name}")
+            for name in names
+            if f"repeats_{name}" in artefact.arrays
+        },
+    )
