@@ -108,7 +108,7 @@ class VariancePartition(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return Kind.of(X).give(found[:, 0] if self._one_target else found)
 
     def partition(self, X: Any, Y: Any) -> dict[Spaces, Floats]:
-        """R2 (voxel,) on these rows that exactly each subset shares: see :func:`variance_partition`."""
+        """R2 on these rows that each subset shares, (voxel,): :func:`variance_partition`."""
         check_is_fitted(self)
         X, Y = checked_rows(self, X), self._responses(Y)
         spread = ((Y - Y.mean(axis=0)) ** 2).sum(axis=0)

@@ -1,0 +1,97 @@
+"""How the cost of ridge grows: each of its sizes doubled twice, with the exponent to expect.
+
+    python tests/benchmarks/bench_growth.py
+
+A layer is a design of its own; a subject is responses to the same stories, so that the second
+costs no decomposition. "Exponent" is the mean log2 of the ratio of times from one size to its
+double, the fastest of the repeats.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from voxelzoo_regressors import Ridge, recent
+
+
+@dataclass(frozen=True)
+class Size:
+    """What is fitted."""
+
+    rows: int = 1600
+    features: int = 400
+    voxels: int = 3000
+    alphas: int = 8
+    layers: int = 1
+    subjects: int = 1
+
+
+STORIES = 16
+
+EXPECTED = {
+    "voxels": "under 1: the decomposition is shared",
+    "alphas": "under 1: few products span many alphas",
+    "rows": "1 to 2: products grow so, the folds' small solves by the square",
+    "features": "1 to 3: products grow so, the decomposition by the cube",
+    "layers": "1: a decomposition each",
+    "subjects": "under 1: the decomposition is shared",
+}
+
+
+def seconds(size: Size) -> tuple[float, int]:
+    """Time to fit every layer to every subject, and decompositions made."""
+    rng = np.random.default_rng(0)
+    groups = np.arange(size.rows) * STORIES // size.rows
+    responses = [
+        rng.standard_normal((size.rows, size.voxels), dtype=np.float32)
+        for _ in range(size.subjects)
+    ]
+    designs = [
+        rng.standard_normal((size.rows, size.features), dtype=np.float32)
+        * (np.arange(1, size.features + 1, dtype=np.float32) ** -0.5)
+        for _ in range(size.layers)
+    ]
+    made, decompose = [], recent.decompose
+
+    def counted(*arguments: object) -> object:
+        made.append(1)
+        return decompose(*arguments)  # type: ignore[arg-type]
+
+    recent._recent.clear()
+    recent.decompose = counted  # type: ignore[assignment]
+    try:
+        start = time.perf_counter()
+        for X in designs:
+            for Y in responses:
+                Ridge(np.logspace(0, 5, size.alphas), device="cpu").fit(X, Y, groups=groups)
+        return time.perf_counter() - start, len(made)
+    finally:
+        recent.decompose = decompose
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    base = Size()
+    print(f"{base}, {STORIES} stories")
+    print(f"{'doubled':10}{'seconds':>24}{'decompositions':>18}{'exponent':>10}  expected")
+    seconds(base)  # first calls of the libraries
+    for name, expected in EXPECTED.items():
+        runs = []
+        for factor in (1, 2, 4):
+            size = replace(base, **{name: factor * getattr(base, name)})
+            runs.append(min(seconds(size) for _ in range(args.repeats)))
+        times = " ".join(f"{t:7.2f}" for t, _ in runs)
+        counts = " ".join(str(n) for _, n in runs)
+        exponent = math.log2(runs[-1][0] / runs[0][0]) / 2
+        print(f"{name:10}{times:>24}{counts:>18}{exponent:10.2f}  {expected}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
