@@ -208,6 +208,10 @@ class Dataset(Protocol):
     """Subjects who heard stories, and the responses of their voxels.
 
     Row ``i`` of every response belongs to ``clock(story).times[i]``.
+
+    A dataset may also have ``unusable_subjects()``, a mapping of subjects that are there and cannot
+    be fitted to the reason; and ``open_responses(subject, story)``, a context of an array on disk
+    that is sliced by voxel (``opened[..., first:stop]``), for those too large to be read whole.
     """
 
     def info(self) -> DatasetInfo:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from voxelzoo.api import DataError, Dataset, ScanClock, Story, Words, ZooError
 from voxelzoo.datasets import Evaluation, plan_evaluation, unusable_subjects
-from voxelzoo.leaks import ResponseTrace, find_leaks
+from voxelzoo.leaks import ResponseTrace, find_leaks, out_of_order
 from voxelzoo.progress import Progress, Silent
 from voxelzoo.stimuli import content_digest
 
@@ -379,7 +379,7 @@ def _check_responses(
 ) -> None:
     names = [story.name for story in report.stories]
     digests: dict[str, tuple[str, str]] = {}
-    slowness: list[float] = []
+    by_story: dict[str, dict[str, ResponseTrace]] = {}
     with progress.task("responses", len(report.subjects) * len(names)) as advance:
         for subject in report.subjects:
             traces: dict[str, ResponseTrace] = {}
@@ -397,14 +397,24 @@ def _check_responses(
                 if found is None:
                     continue
                 traces[name] = trace = ResponseTrace.of(values)
-                if np.isfinite(trace.slowness):
-                    slowness.append(trace.slowness)
+                by_story.setdefault(name, {})[subject] = trace
                 _check_copy(report, digests, subject, name, values)
             if evaluation is not None:
                 for leak in find_leaks(evaluation, {}, traces):
                     report.add("error", leak.guard, subject, leak.reason)
             _check_subject(report, dataset, subject)
     _check_lengths(report)
+    if len(by_story) == 1:  # no other story of the subject's to compare with, but other subjects
+        for story, traces in by_story.items():
+            for subject, _, slow, usual in out_of_order(traces):
+                report.add(
+                    "error",
+                    "shuffled-rows",
+                    f"{subject}, {story}",
+                    f"lag-one autocorrelation {slow:.2f}, other subjects {usual:.2f}: the rows "
+                    "look shuffled",
+                )
+    slowness = [found.slowness for found in report.responses if found.slowness is not None]
     if slowness and np.median(slowness) < 0.05:
         report.add(
             "warning",
@@ -430,7 +440,7 @@ def _check_values(
         return None
     repeats = values.reshape(-1, *values.shape[-2:])
     nan, flat, infinite = _voxel_faults(repeats)
-    slow = ResponseTrace.of(values).slowness
+    slow = float(np.mean(ResponseTrace.of(values).slowness))
     found = ResponseReport(
         subject=subject,
         story=story,
@@ -463,15 +473,16 @@ def _check_values(
             where,
             f"of {found.n_voxels} voxels {nan} have NaN and {flat} never change; they get no score",
         )
-    for i in range(len(repeats)):
-        for j in range(i):
-            if np.array_equal(repeats[i], repeats[j], equal_nan=True):
-                report.add(
-                    "error",
-                    "copied-repeat",
-                    where,
-                    f"repeat {i + 1} is a copy of repeat {j + 1}: the noise ceiling would be wrong",
-                )
+    seen: dict[str, int] = {}
+    for i, repeat in enumerate(repeats):
+        j = seen.setdefault(content_digest(repeat), i)
+        if j != i:
+            report.add(
+                "error",
+                "copied-repeat",
+                where,
+                f"repeat {i + 1} is a copy of repeat {j + 1}: the noise ceiling would be wrong",
+            )
     return found
 
 

@@ -186,8 +186,8 @@ class ResponseTrace:
     """
 
     sample: NDArray[np.float32]
-    slowness: float
-    """Correlation of each row with the next, averaged over voxels and repeats; NaN if undefined."""
+    slowness: tuple[float, ...]
+    """Of each repeat: correlation of each row with the next, averaged over voxels; NaN if none."""
 
     @classmethod
     def of(cls, responses: NDArray[Any]) -> ResponseTrace:
@@ -197,7 +197,7 @@ class ResponseTrace:
         repeats = repeats.reshape(-1, *repeats.shape[-2:])
         with np.errstate(invalid="ignore", over="ignore"):
             mean = repeats.mean(axis=0, keepdims=True)
-            slowness = float(np.mean([_slowness(repeat) for repeat in repeats]))
+            slowness = tuple(_slowness(repeat) for repeat in repeats)
         return cls(np.concatenate([repeats, mean]) if len(repeats) > 1 else repeats, slowness)
 
 
@@ -281,15 +281,24 @@ def _same_course(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
 
 
 def _shuffled(traces: Mapping[str, ResponseTrace]) -> Iterator[Leak]:
-    """Stories whose rows do not follow each other as those of the others do."""
-    for story, trace in traces.items():
-        others = [t.slowness for name, t in traces.items() if name != story]
-        usual = float(np.median(others)) if others else float("nan")
-        margin = 2.5 / np.sqrt(trace.sample.shape[1])
-        if trace.slowness < usual / 4 and usual - trace.slowness > margin:
-            yield Leak(
-                "shuffled-rows",
-                f"responses to story {story!r} have a lag-one autocorrelation of "
-                f"{trace.slowness:.2f}, the subject's other stories {usual:.2f}: "
-                "its rows look shuffled",
-            )
+    """Stories, or repeats of one, whose rows do not follow each other as the others' do."""
+    for name, repeat, slowness, usual in out_of_order(traces):
+        which = f", repeat {repeat + 1}," if len(traces[name].slowness) > 1 else ""
+        yield Leak(
+            "shuffled-rows",
+            f"responses to story {name!r}{which} have a lag-one autocorrelation of "
+            f"{slowness:.2f}, the subject's others {usual:.2f}: its rows look shuffled",
+        )
+
+
+def out_of_order(traces: Mapping[str, ResponseTrace]) -> Iterator[tuple[str, int, float, float]]:
+    """(name, repeat, its slowness, the others') where slowness is lost that all others have."""
+    every = [(name, i, s) for name, trace in traces.items() for i, s in enumerate(trace.slowness)]
+    for name, i, slowness in every:
+        others = [s for other, j, s in every if (other, j) != (name, i) and np.isfinite(s)]
+        if not others:
+            continue
+        usual = float(np.median(others))
+        margin = 2.5 / np.sqrt(traces[name].sample.shape[1])
+        if slowness < usual / 4 and usual - slowness > margin:
+            yield name, i, slowness, usual

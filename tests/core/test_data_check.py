@@ -199,6 +199,32 @@ def test_rows_out_of_order_everywhere_are_a_warning(zoo: Zoo, study: Path) -> No
     assert [f["kind"] for f in ended.json["findings"]] == ["no-slowness"]
 
 
+def test_of_one_story_the_subject_out_of_order_is_found_among_the_others(
+    zoo: Zoo, study: Path
+) -> None:
+    description = yaml.safe_load((study / "dataset.yaml").read_text())
+    description["stories"] = {"train": ["one"]}
+    (study / "dataset.yaml").write_text(yaml.safe_dump(description))
+    assert zoo("data", "check", study).code == 0
+    change("bob", "one", np.random.default_rng(0).permutation)(study)
+    ended = zoo("data", "check", study, "--json")
+    assert ended.code == 6
+    (finding,) = ended.json["findings"]
+    assert (finding["kind"], finding["where"]) == ("shuffled-rows", "bob, one")
+
+
+def test_many_faults_of_a_kind_are_counted_for_people(zoo: Zoo, tmp_path: Path) -> None:
+    root = write_study(tmp_path / "many", subjects=tuple(f"s{i}" for i in range(6)))
+    for file in root.glob("responses/*/*.npy"):
+        rows = np.load(file)
+        rows[3, 4] = np.nan
+        np.save(file, rows)
+    ended = zoo("data", "check", root)
+    assert ended.out.count("1 have NaN") == 10
+    assert "and 8 more of kind undefined-voxels" in ended.out
+    assert len(zoo("data", "check", root, "--json").json["findings"]) == 18
+
+
 def test_unknown_names_are_no_report(zoo: Zoo, study: Path) -> None:
     assert zoo("data", "check", "nowhere").code == 3
     assert zoo("data", "check", study, "--subject", "eve").code == 3

@@ -26,7 +26,6 @@ from voxelzoo_datasets.folder import FolderDataset
 from voxelzoo_datasets.imported import ImportedDataset
 from zoo_cli import Zoo
 
-
 ZOO = "from voxelzoo.cli import main; main()"
 
 

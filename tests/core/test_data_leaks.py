@@ -129,6 +129,15 @@ def test_shuffled_rows_are_found_where_other_stories_are_slow() -> None:
     assert found(a=a, b=shuffled, c=c) == ["shuffled-rows"]
 
 
+def test_a_repeat_out_of_order_is_found_among_the_others() -> None:
+    a, b = slow_noise(150, 50, 0), slow_noise(150, 50, 1)
+    repeats = np.stack([slow_noise(150, 50, seed) for seed in (2, 3, 4)])
+    assert found(a=a, b=b, c=repeats) == []
+    repeats[1] = np.random.default_rng(0).permutation(repeats[1])
+    (leak,) = find_leaks(APART, {}, traces(a=a, b=b, c=repeats))
+    assert "'c', repeat 2," in leak.reason
+
+
 def test_noise_that_is_white_in_every_story_is_not_called_shuffled() -> None:
     rng = np.random.default_rng(0)
     assert found(**{name: rng.normal(size=(150, 50)) for name in "abc"}) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
@@ -188,6 +189,10 @@ def _quiet_libraries() -> AbstractContextManager[Any]:
     return warnings.catch_warnings(action="ignore") if not sys.warnoptions else nullcontext()
 
 
+MOST_ALIKE = 10
+"""Findings of one kind that are shown to people."""
+
+
 def _print_report(report: CheckReport, curve: AlignmentCurve | None) -> None:
     from voxelzoo.checking import by_severity
 
@@ -206,8 +211,14 @@ def _print_report(report: CheckReport, curve: AlignmentCurve | None) -> None:
     if curve is not None:
         _print_curve(curve)
     print()
+    alike: Counter[tuple[str, str]] = Counter()
     for finding in by_severity(report.findings):
-        print(f"{finding.severity}: {finding.where}: {finding.message} [{finding.kind}]")
+        alike[finding.severity, finding.kind] += 1
+        if alike[finding.severity, finding.kind] <= MOST_ALIKE:
+            print(f"{finding.severity}: {finding.where}: {finding.message} [{finding.kind}]")
+    for (severity, kind), n in alike.items():
+        if n > MOST_ALIKE:
+            print(f"{severity}: and {n - MOST_ALIKE} more of kind {kind}; --json lists them all")
     print(f"{_count(report.n('error'), 'error')}, {_count(report.n('warning'), 'warning')}")
 
 
