@@ -7,6 +7,8 @@ from pathlib import Path
 
 from voxelzoo.api import DatasetSpec, hookimpl
 
+_LANGUAGES = ("CN", "EN", "FR")
+
 
 def is_folder(path: Path) -> bool:
     """A plain folder: it holds a ``dataset.yaml``."""
@@ -35,6 +37,26 @@ def is_antonello_box(path: Path) -> bool:
     """The paper's own folder: transcripts and responses in joblib's files."""
     grids = path / "story_data" / "grids_huge.jbl"
     return grids.is_symlink() or grids.exists()
+
+
+def is_narratives(path: Path) -> bool:
+    """OpenNeuro ds002345: words aligned by gentle, and derivatives."""
+    return (path / "stimuli" / "gentle").is_dir() and (path / "derivatives").is_dir()
+
+
+def is_petit_prince(path: Path) -> bool:
+    """OpenNeuro ds003643: an annotation a language, and derivatives."""
+    words = (path / "annotation" / code / f"lpp{code}_word_information.csv" for code in _LANGUAGES)
+    return (path / "derivatives").is_dir() and any(w.is_symlink() or w.exists() for w in words)
+
+
+def is_bids(path: Path) -> bool:
+    """A folder of BIDS derivatives: its description says so."""
+    try:
+        said = (path / "dataset_description.json").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return '"derivative"' in said and any(path.glob("sub-*"))
 
 
 def is_imported(path: Path) -> bool:
@@ -85,6 +107,40 @@ def zoo_register_datasets() -> Iterator[DatasetSpec]:
         recognise=is_antonello_box,
         citation="Antonello, Vaidya and Huth (2023). NeurIPS 2023.",
         homepage="https://utexas.box.com/v/EncodingModelScalingLaws",
+    )
+    yield DatasetSpec(
+        "narratives",
+        "voxelzoo_datasets.narratives:NarrativesDataset",
+        "345 listeners, 27 spoken stories, OpenNeuro ds002345 (Nastase et al. 2021).",
+        recognise=is_narratives,
+        licence="CC0",
+        citation="Nastase et al. (2021). Scientific Data 8, 250.",
+        homepage="https://openneuro.org/datasets/ds002345",
+        obtain=(
+            "datalad install -s ///labs/hasson/narratives DST",
+            "datalad get -d DST DST/stimuli/gentle DST/stimuli/pieman_audio.wav",
+            "datalad get -d DST DST/derivatives/afni-smooth/sub-*/func/*_task-pieman_*_bold.nii.gz "
+            "DST/derivatives/afni-smooth/tpl-*",
+        ),
+    )
+    yield DatasetSpec(
+        "petit-prince",
+        "voxelzoo_datasets.petit_prince:PetitPrinceDataset",
+        "An audiobook in English, Chinese or French, OpenNeuro ds003643 (Li et al. 2022).",
+        recognise=is_petit_prince,
+        licence="CC0",
+        citation="Li et al. (2022). Scientific Data 9, 530.",
+        homepage="https://openneuro.org/datasets/ds003643",
+        obtain=(
+            "datalad clone https://github.com/OpenNeuroDatasets/ds003643.git DST",
+            "datalad get -d DST DST/annotation DST/derivatives/sub-EN057",
+        ),
+    )
+    yield DatasetSpec(
+        "bids",
+        "voxelzoo_datasets.bids:BidsDataset",
+        "BIDS derivatives from fMRIPrep: volumes, surfaces, CIFTI, parcellations.",
+        recognise=is_bids,
     )
     yield DatasetSpec(
         "imported",

@@ -57,7 +57,8 @@ _OPTIONS = {
     "tr": "repetition time in seconds (1.5)",
     "voxels": "voxels per subject, a multiple of 4 (160)",
     "subjects": "subjects (2)",
-    "repeats": "times a test story is heard (4)",
+    "repeats": "times a test story is heard (4), or one number a test story: 10,5,5",
+    "trim": "volumes dropped at each end of a story (0)",
     "seed": "any whole number (0)",
 }
 
@@ -72,8 +73,10 @@ class _Size:
     tr: float
     voxels: int
     subjects: int
-    repeats: int
+    repeats: tuple[int, ...]
+    """Of each test story."""
     seed: int
+    trim: int
 
 
 class SimulatedDataset:
@@ -93,16 +96,22 @@ class SimulatedDataset:
         def seconds(name: str, default: float, least: float) -> float:
             return typed.seconds(name, options.get(name, str(default)), least)
 
+        test_stories = whole("test_stories", 1, 0)
         self.size = _Size(
             stories=whole("stories", 3, 1),
-            test_stories=whole("test_stories", 1, 0),
+            test_stories=test_stories,
             seconds=seconds("seconds", 75.0, 10.0),
             tr=seconds("tr", 1.5, 0.5),
             voxels=whole("voxels", 160, len(DRIVERS)),
             subjects=whole("subjects", 2, 1),
-            repeats=whole("repeats", 4, 1),
+            repeats=_repeats(options.get("repeats", "4"), test_stories),
             seed=whole("seed", 0, 0),
+            trim=whole("trim", 0, 0),
         )
+        if (n_trs := int(self.size.seconds / self.size.tr) - 2 * self.size.trim) < 3:
+            raise UsageError(
+                f"dataset option trim={self.size.trim}: leaves {max(n_trs, 0)} of a story's volumes"
+            )
         if self.size.voxels % len(DRIVERS):
             raise UsageError(
                 f"dataset option voxels={self.size.voxels}: must be a multiple of {len(DRIVERS)}"
@@ -140,16 +149,19 @@ class SimulatedDataset:
         return Story(name, words=speech.words, audio=Audio(samples=speech.samples, rate=RATE))
 
     def clock(self, story: str) -> ScanClock:
-        """The first volume begins with the story; the last one ends within it."""
+        """The first volume begins with the story; the last one ends within it; less the trim."""
         self._known_story(story)
-        return ScanClock(tr=self.size.tr, start=0.0, n_trs=int(self.size.seconds / self.size.tr))
+        tr, trim = self.size.tr, self.size.trim
+        return ScanClock(
+            tr=tr, start=trim * tr, n_trs=int(self.size.seconds / tr) - 2 * trim, n_dropped=trim
+        )
 
     def responses(self, subject: str, story: str) -> NDArray[np.float32]:
         """Signal plus noise: (TR, voxel), or (repeat, TR, voxel) for a test story."""
         self._known_story(story)
         signal, noise_sd = self._signal(subject, story)
         rng = self._rng("scanner", subject, story)
-        repeats = self.size.repeats if story in self._test else 1
+        repeats = self._repeats(story)
         heard = signal + noise_sd * rng.normal(size=(repeats, *signal.shape))
         return (heard if repeats > 1 else heard[0]).astype(np.float32)
 
@@ -173,10 +185,11 @@ class SimulatedDataset:
         Over the test stories end to end; of the training stories where there is no test story.
         """
         stories = self._test or self._train
-        repeats = self.size.repeats if self._test else 1
         parts = [self._signal(subject, story) for story in stories]
         power = np.concatenate([signal for signal, _ in parts]).var(axis=0)
-        noise = parts[0][1] ** 2 / repeats
+        noise = np.mean(
+            [sd**2 / self._repeats(s) for s, (_, sd) in zip(stories, parts, strict=True)], axis=0
+        )
         expected: Floats = np.sqrt(power / (power + noise))
         return expected
 
@@ -190,6 +203,10 @@ class SimulatedDataset:
         """A generator for one purpose, so that no draw depends on what was made before it."""
         words = [int.from_bytes(content_digest(p).encode()[:8], "little") for p in purpose]
         return np.random.default_rng([self.size.seed, *words])
+
+    def _repeats(self, story: str) -> int:
+        """How often a story is heard."""
+        return self.size.repeats[self._test.index(story)] if story in self._test else 1
 
     def _known_story(self, name: str) -> None:
         known = (*self._train, *self._test)
@@ -258,6 +275,18 @@ class SimulatedDataset:
         self._known_subject(subject)
         signals, noise_sd = self._true(subject)
         return signals[story], noise_sd
+
+
+def _repeats(text: str, n_stories: int) -> tuple[int, ...]:
+    """Repeats of each test story: one number for all, or one each."""
+    counts = [typed.whole("repeats", part.strip(), 1) for part in text.split(",")]
+    if len(counts) == 1:
+        return tuple(counts) * n_stories
+    if len(counts) != n_stories:
+        raise UsageError(
+            f"dataset option repeats={text!r}: {len(counts)} numbers for {n_stories} test stories"
+        )
+    return tuple(counts)
 
 
 def haemodynamic_response() -> Floats:

@@ -240,3 +240,23 @@ def test_unknown_names(simulated: SimulatedDataset) -> None:
         simulated.responses("sub-09", "story01")
     with pytest.raises(NotFoundError, match="no story 'story99'"):
         simulated.responses("sub-01", "story99")
+
+
+def test_each_test_story_may_have_its_own_repeats_and_scans_lose_their_ends() -> None:
+    options = {"test_stories": "3", "repeats": "10,5,5", "seconds": "60", "tr": "2"}
+    whole = SimulatedDataset(None, **options)
+    trimmed = SimulatedDataset(None, **options, trim="5")
+    assert [whole.responses("sub-01", s).shape[0] for s in whole.test_stories()] == [10, 5, 5]
+    assert trimmed.clock("test01").n_trs == whole.clock("test01").n_trs - 10
+    np.testing.assert_array_equal(trimmed.clock("test01").times, whole.clock("test01").times[5:-5])
+    # The same moments of the same stimulus, up to the scale of what is left.
+    kept, all_ = trimmed.signal("sub-01", "test01"), whole.signal("sub-01", "test01")[5:-5]
+    driven = np.ptp(kept, axis=0) > 0
+    ratio = kept[:, driven] / all_[:, driven]
+    np.testing.assert_allclose(ratio, np.broadcast_to(ratio[0], ratio.shape), rtol=1e-9)
+
+
+@pytest.mark.parametrize("options", [{"repeats": "4,4"}, {"trim": "40"}, {"repeats": "4,x"}])
+def test_repeats_and_trims_that_make_no_sense_are_refused(options: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match=next(iter(options))):
+        SimulatedDataset(None, **options)
