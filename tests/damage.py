@@ -15,9 +15,9 @@ THOROUGH = bool(os.environ.get("ZOO_THOROUGH"))
 
 
 def examples(n: int) -> settings:
-    """``n`` examples, twenty times as many with ``ZOO_THOROUGH=1``; the same ones every time."""
+    """``n`` examples, five times as many with ``ZOO_THOROUGH=1``; the same ones every time."""
     return settings(
-        max_examples=n * (20 if THOROUGH else 1),
+        max_examples=n * (5 if THOROUGH else 1),
         deadline=None,
         derandomize=not THOROUGH,
         database=None,

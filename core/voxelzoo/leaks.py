@@ -12,8 +12,9 @@ where every story was shuffled, white noise looks the same.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -200,6 +201,24 @@ class ResponseTrace:
             slowness = tuple(_slowness(repeat) for repeat in repeats)
         return cls(np.concatenate([repeats, mean]) if len(repeats) > 1 else repeats, slowness)
 
+    @cached_property
+    def varies(self) -> NDArray[np.bool_]:
+        """Voxels that are finite and vary in every repeat, (voxel,)."""
+        with np.errstate(invalid="ignore"):
+            varies: NDArray[np.bool_] = (np.ptp(self.sample, axis=1) > 0).all(axis=0)
+        return varies  # NaN compares false
+
+    def sample_rises(self, usable: NDArray[np.bool_]) -> tuple[_Rises, ...]:
+        """Which of these voxels rise when, in each repeat."""
+        if (found := self._known.get(key := usable.tobytes())) is None:
+            found = self._known[key] = tuple(_rises(rows, usable) for rows in self.sample)
+        return found
+
+    @cached_property
+    def _known(self) -> dict[bytes, tuple[_Rises, ...]]:
+        """Kept by voxels: most stories have the same ones."""
+        return {}
+
 
 def _slowness(rows: NDArray[np.float32]) -> float:
     """Mean over voxels of the lag-one autocorrelation of (TR, voxel)."""
@@ -234,24 +253,30 @@ def shared_rows(one: ResponseTrace, other: ResponseTrace) -> int:
     Scaling a voxel keeps which rows rise: runs of rows are found by that, then confirmed by their
     correlation.
     """
-    return max((_longest(a, b) for a in one.sample for b in other.sample), default=0)
+    if one.sample.shape[2] != other.sample.shape[2]:
+        return 0
+    usable = one.varies & other.varies
+    return max(
+        _longest(a, b, usable) for a in one.sample_rises(usable) for b in other.sample_rises(usable)
+    )
 
 
-def _longest(a: NDArray[np.float32], b: NDArray[np.float32]) -> int:
-    if a.shape[1] != b.shape[1]:
-        return 0
-    with np.errstate(invalid="ignore"):
-        usable = (np.ptp(a, axis=0) > 0) & (np.ptp(b, axis=0) > 0)  # NaN compares false
-    n_voxels = int(usable.sum())
-    if not n_voxels:
-        return 0
-    a, b = a[:, usable], b[:, usable]
-    steps = max(8, -(-ENOUGH_BITS // n_voxels))
-    first, second = _rises(a, steps), _rises(b, steps)
-    places: dict[bytes, list[int]] = {}
-    for j, key in enumerate(second):
-        places.setdefault(key, []).append(j)
-    matches = {(i, j) for i, key in enumerate(first) for j in places.get(key, ())}
+@dataclass(frozen=True)
+class _Rises:
+    """Rows (TR, voxel), and which voxels rise in each run of steps: places by that."""
+
+    rows: NDArray[np.float32]
+    steps: int
+    places: Mapping[bytes, Sequence[int]]
+
+
+def _longest(a: _Rises, b: _Rises, usable: NDArray[np.bool_]) -> int:
+    matches = {
+        (i, j)
+        for key in a.places.keys() & b.places.keys()
+        for i in a.places[key]
+        for j in b.places[key]
+    }
     longest = 0
     for i, j in matches:
         if (i - 1, j - 1) in matches:
@@ -259,16 +284,20 @@ def _longest(a: NDArray[np.float32], b: NDArray[np.float32]) -> int:
         length = 1
         while (i + length, j + length) in matches:
             length += 1
-        rows = length + steps
-        if rows > longest and _same_course(a[i : i + rows], b[j : j + rows]):
-            longest = rows
+        n = length + a.steps
+        if n > longest and _same_course(a.rows[i : i + n, usable], b.rows[j : j + n, usable]):
+            longest = n
     return longest
 
 
-def _rises(rows: NDArray[np.float32], steps: int) -> list[bytes]:
-    """For each run of ``steps`` steps, which voxels rose at each of them."""
-    rose = [row.tobytes() for row in np.packbits(np.diff(rows, axis=0) > 0, axis=1)]
-    return [b"".join(rose[i : i + steps]) for i in range(len(rose) - steps + 1)]
+def _rises(rows: NDArray[np.float32], usable: NDArray[np.bool_]) -> _Rises:
+    """Where each pattern of rises and falls is, runs being long enough to be unmistakable."""
+    steps = max(8, -(-ENOUGH_BITS // max(1, int(usable.sum()))))
+    rose = [row.tobytes() for row in np.packbits(np.diff(rows[:, usable], axis=0) > 0, axis=1)]
+    places: dict[bytes, list[int]] = {}
+    for i in range(len(rose) - steps + 1 if usable.any() else 0):
+        places.setdefault(b"".join(rose[i : i + steps]), []).append(i)
+    return _Rises(rows, steps, places)
 
 
 def _same_course(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
