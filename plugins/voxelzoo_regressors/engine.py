@@ -269,11 +269,25 @@ class Sweep:
         self._Q = decomposition.Q.to(dtype)
         self._rooms: dict[str, Tensor] = {}
         self._changes: dict[tuple[int, int], Tensor] = {}
-        self._product_dtype = torch.bfloat16 if reduced else dtype
+        self._product_dtype = dtype
+        self.reduce(reduced)
         self._held = [torch.as_tensor(fold.held, device=self.device) for fold in folds]
         self._scored = [
             torch.as_tensor(fold.scored_within_held(), device=self.device) for fold in folds
         ]
+
+    def reduce(self, reduced: bool) -> None:
+        """Makes the large products in bfloat16, or in the sweep's own precision."""
+        self._product_dtype = torch.bfloat16 if reduced else self.dtype
+        for name in ("profiles", "_product_basis"):
+            self.__dict__.pop(name, None)
+        self._rooms.clear()
+
+    @property
+    def precision(self) -> str:
+        """Precision of the fit, and of its large products where that is another."""
+        names = [str(d).removeprefix("torch.") for d in (self.dtype, self._product_dtype)]
+        return names[0] if names[0] == names[1] else f"{names[0]} ({names[1]} sweep)"
 
     @cached_property
     def _product_basis(self) -> Tensor:
@@ -375,6 +389,15 @@ class Sweep:
                 found += _fold_scores(score, solvers, residuals, response[_as_slice(scored)])
         return total / len(self.folds)
 
+    def reduced_loss(self, y: Projected, score: Score) -> float:
+        """What bfloat16 products cost these voxels: the mean score that is lost by the alphas
+        they choose."""
+        self.reduce(False)
+        exact = self.scores(y, score)[0]
+        self.reduce(True)
+        chosen = self.scores(y, score)[0].argmax(0)
+        return float((exact.amax(0) - exact.gather(0, chosen[None])[0]).mean())
+
     def _room(self, name: str, shape: Sequence[int], dtype: torch.dtype | None = None) -> Tensor:
         """Work space that outlives a block of voxels: new pages cost as much as a pass."""
         size, dtype = math.prod(shape), dtype or self.dtype
@@ -450,6 +473,14 @@ def _fold_scores(score: Score, solvers: Tensor, residuals: Tensor, y: Tensor) ->
             py = torch.mul(prediction, y, out=work).sum(0)
             found[i] = score.of(yy, _squares(prediction), py, none, n)
     return torch.nan_to_num_(found, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware multiplies in bfloat16, so that it gains time and not only memory."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return device.type == "cpu" and probe is not None and bool(probe())
 
 
 def _squares(values: Tensor) -> Tensor:

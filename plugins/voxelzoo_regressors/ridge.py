@@ -25,7 +25,7 @@ from voxelzoo_regressors.arrays import (
     story_names,
 )
 from voxelzoo_regressors.design import Design, story_slices
-from voxelzoo_regressors.engine import SCORES, Score, Sweep, best_alpha, block_width
+from voxelzoo_regressors.engine import SCORES, Score, Sweep, best_alpha, block_width, has_bfloat16
 from voxelzoo_regressors.errors import FitError
 from voxelzoo_regressors.folds import Fold, make_folds
 from voxelzoo_regressors.recent import recent_decomposition
@@ -38,6 +38,11 @@ ALPHAS = tuple(float(alpha) for alpha in np.logspace(0, 8, 17))
 They span the paper's (10^2 to 10^8) and reach down to designs of a few features."""
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+_PROBED = 128
+"""Voxels on which ``sweep_dtype="auto"`` tries bfloat16, and the mean score they may lose."""
+_MOST_LOST = 1e-3
 
 
 class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -78,7 +83,8 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         design's. Decompositions are float64 always.
     sweep_dtype
         ``"bfloat16"`` makes the sweep's large products so, for choosing alphas alone; ``"same"``
-        makes them in ``dtype``.
+        makes them in ``dtype``; ``"auto"``: bfloat16 where the hardware has it, ``dtype`` is
+        float32 and the first voxels lose less than 0.001 of score by it.
     device
         A torch device; ``"auto"`` is CUDA where there is some.
     voxel_block
@@ -189,6 +195,8 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self._scaled = None if lazy else np.zeros((rank, n_voxels), self._np_dtype())
         self._mean = np.zeros(n_voxels, self._np_dtype())
         for block, y, defined in self._responses(Y):
+            if self.sweep_dtype == "auto" and not usable.any():
+                self._settle_precision(y[:, :_PROBED], wanted[0])
             usable[block] = defined
             voxels = np.arange(n_voxels)[block][defined]
             scores[..., voxels], Z, self._mean[voxels] = self._halving(wanted, y)
@@ -209,10 +217,19 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self._finish(Y)
         sweep.forget_folds()
         self.path_ = (
-            f"{device} {str(sweep.dtype).removeprefix('torch.')}, "
+            f"{device} {sweep.precision}, "
             f"{sweep.decomposition.path}, rank {len(sweep.decomposition.s)}, "
             f"{self._block} voxels at once"
         )
+
+    def _settle_precision(self, y: Tensor, score: Score) -> None:
+        """Whether the sweep is made in bfloat16, tried on a few voxels."""
+        sweep = self._sweep
+        if sweep.dtype != torch.float32 or not has_bfloat16(sweep.device):
+            return
+        loss = sweep.reduced_loss(sweep.project(y), score)
+        sweep.reduce(loss < _MOST_LOST)
+        log.info("ridge: bfloat16 products lose %.1e of score", loss)
 
     def _finish(self, Y: Any) -> None:
         """Shrinks the voxels' coordinates to weights in the eigenbasis, where they are kept, and
@@ -391,7 +408,7 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             "scoring": (self.scoring, list(SCORES)),
             "alpha_convention": (self.alpha_convention, ("penalty", "squared")),
             "dtype": (self.dtype, ("auto", *_DTYPES)),
-            "sweep_dtype": (self.sweep_dtype, ("same", "bfloat16")),
+            "sweep_dtype": (self.sweep_dtype, ("same", "bfloat16", "auto")),
             "reduce": (self.reduce, REDUCTIONS),
         }
         if isinstance(self.alpha_scope, str):

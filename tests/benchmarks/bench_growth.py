@@ -36,8 +36,8 @@ STORIES = 16
 EXPECTED = {
     "voxels": "under 1: the decomposition is shared",
     "alphas": "under 1: few products span many alphas",
-    "rows": "1 to 2: products grow so, the folds' small solves by the square",
-    "features": "1 to 3: products grow so, the decomposition by the cube",
+    "rows": "0 to 2: eigenvectors not at all, products once, small solves by the square",
+    "features": "0 to 3: small solves not at all, products once, eigenvectors by the cube",
     "layers": "1: a decomposition each",
     "subjects": "under 1: the decomposition is shared",
 }

@@ -18,7 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from shared_data import SHARED, needs_shared
 from voxelzoo.api import Regressor, UsageError
 from voxelzoo.design import delayed
-from voxelzoo_regressors import Ridge, engine, recent
+from voxelzoo_regressors import Ridge, engine, recent, ridge
 from voxelzoo_regressors.errors import FitError
 from voxelzoo_regressors.folds import make_folds
 
@@ -384,6 +384,46 @@ def test_bfloat16_sweeps_choose_alphas_as_good() -> None:
     chosen = np.argmax(reduced.cv_scores_, axis=0)
     loss = exact.cv_scores_.max(axis=0) - exact.cv_scores_[chosen, range(40)]
     assert loss.mean() < 1e-3
+
+
+@pytest.mark.parametrize("has", [True, False])
+@pytest.mark.parametrize("most", [1.0, -1.0])
+def test_automatic_precision_is_bfloat16_where_it_exists_and_agrees(
+    monkeypatch: pytest.MonkeyPatch, has: bool, most: float
+) -> None:
+    X, Y, groups = problem(400, 60, n_voxels=40)
+    monkeypatch.setattr(ridge, "has_bfloat16", lambda device: has)
+    monkeypatch.setattr(ridge, "_MOST_LOST", most)
+    model = Ridge(ALPHAS, dtype="float32", sweep_dtype="auto").fit(X, Y, groups=groups)
+    taken = "bfloat16" if has and most > 0 else "same"
+    asked = Ridge(ALPHAS, dtype="float32", sweep_dtype=taken).fit(X, Y, groups=groups)
+    np.testing.assert_array_equal(model.cv_scores_, asked.cv_scores_)
+    assert ("bfloat16" in model.path_) == (taken == "bfloat16")
+    exact = Ridge(ALPHAS, dtype="float64", sweep_dtype="auto").fit(X, Y, groups=groups)
+    assert "bfloat16" not in exact.path_
+
+
+def test_one_story_is_judged_by_five_blocks_with_gaps() -> None:
+    X, Y, _ = problem(120, 30)
+    one = Ridge(ALPHAS).fit(X, Y, groups=np.zeros(120))
+    none = Ridge(ALPHAS).fit(X, Y)
+    blocks = Ridge(ALPHAS, cv=5, gap=5).fit(X, Y)
+    for model in (one, none):
+        np.testing.assert_array_equal(model.cv_scores_, blocks.cv_scores_)
+    assert len(blocks.folds_) == 5
+    assert len(blocks.folds_[1].held) == len(blocks.folds_[1].scored) + 10
+
+
+def test_a_story_of_one_row_has_no_correlation_and_counts_as_zero() -> None:
+    X, Y, groups = problem(120, 30)
+    lone = groups.copy()
+    lone[-1] = "e"
+    model = Ridge(ALPHAS, store_cv_predictions=True).fit(X, Y, groups=lone)
+    assert np.isfinite(model.cv_scores_).all()
+    expected = refits(X, Y, model.folds_, model.alpha_[0])[:, 0]
+    np.testing.assert_allclose(model.cv_predictions_[:, 0], expected, atol=1e-8)
+    r = [np.corrcoef(expected[lone == g], Y[lone == g, 0])[0, 1] for g in "abcd"]
+    np.testing.assert_allclose(model.cv_score_[0], np.sum(r) / 5, atol=1e-8)
 
 
 def test_tensors_in_tensors_out() -> None:
