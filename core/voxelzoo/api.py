@@ -210,7 +210,8 @@ class Dataset(Protocol):
     Row ``i`` of every response belongs to ``clock(story).times[i]``.
 
     A dataset may also have ``unusable_subjects()``, a mapping of subjects that are there and cannot
-    be fitted to the reason; and ``open_responses(subject, story)``, a context of an array on disk
+    be fitted to the reason; ``disagreements()``, a line for each number that is not the published
+    one; and ``open_responses(subject, story)``, a context of an array on disk
     that is sliced by voxel (``opened[..., first:stop]``), for those too large to be read whole.
     """
 

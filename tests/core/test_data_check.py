@@ -13,6 +13,9 @@ import yaml
 
 from data_folder import write_study, write_words
 from shared_data import SHARED, needs_shared
+from voxelzoo.api import Story
+from voxelzoo.checking import check_dataset
+from voxelzoo_datasets.folder import FolderDataset
 from zoo_cli import Zoo
 
 Damage = Callable[[Path], object]
@@ -188,6 +191,29 @@ def test_it_goes_on_past_the_first_fault(zoo: Zoo, study: Path) -> None:
     assert lines[-1].endswith("errors, 1 warning")
     kinds = [line.partition(":")[0] for line in lines if line.startswith(("error:", "warning:"))]
     assert kinds == sorted(kinds)  # errors first
+
+
+def test_what_is_not_as_published_is_a_warning(study: Path) -> None:
+    class Published(FolderDataset):
+        def disagreements(self) -> list[str]:
+            return ["one: 120 TRs, published with 121"]
+
+    report = check_dataset(Published(study))
+    (finding,) = report.findings
+    assert (finding.kind, report.exit_code) == ("not-as-published", 0)
+    assert finding.message == "one: 120 TRs, published with 121"
+
+
+def test_a_plugin_that_breaks_is_a_finding_and_no_traceback(study: Path) -> None:
+    class Broken(FolderDataset):
+        def story(self, name: str) -> Story:
+            raise KeyError(name) if name == "two" else ValueError("line\nbreak")
+
+    report = check_dataset(Broken(study))
+    said = [f.message for f in report.findings if f.kind == "story"]
+    assert said[0] == "the dataset plugin fails: ValueError: line break"
+    assert len(said) == 3
+    assert len(report.responses) == 9
 
 
 def test_rows_out_of_order_everywhere_are_a_warning(zoo: Zoo, study: Path) -> None:
