@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 DELAY = 4.0
@@ -32,3 +34,10 @@ def answer(
     since = begins - DELAY
     rate = [((middles >= a) & (middles < a + tr)).sum() for a in since]
     return np.stack([rate, np.zeros(len(begins))], axis=1) + rng.normal(size=(len(begins), 2))
+
+
+def write_noise(path: Path, seconds: float) -> None:
+    """Sound that is as long as it must be, at 1 kHz."""
+    noise = np.random.default_rng(2).uniform(-0.1, 0.1, round(1000 * seconds))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, noise, 1000)

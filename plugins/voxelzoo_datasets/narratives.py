@@ -29,7 +29,7 @@ from voxelzoo_datasets.imaging import (
     read_json,
 )
 from voxelzoo_datasets.options import choice
-from voxelzoo_datasets.tables import Row, make_words, read_table
+from voxelzoo_datasets.tables import Row, Untimed, make_words, place_untimed, read_table
 
 _COLUMNS = ("word", "aligned", "onset", "offset")
 """Of align.csv, which has no header."""
@@ -161,42 +161,17 @@ class NarrativesDataset(ImagingDataset):
     def _read_words(self, folder: Path) -> Words:
         table, document = folder / "align.csv", folder / "align.json"
         if document.is_symlink() or document.exists():
-            return make_words(document, self._timed(document, _from_json(document)))
+            return self._timed(document, _from_json(document))
         if table.is_symlink() or table.exists():
-            return make_words(table, self._timed(table, _from_csv(table)))
+            return self._timed(table, _from_csv(table))
         there = sorted(p.name for p in folder.parent.glob("*") if p.is_dir())
         raise DataError(
             f"{folder}: no align.json or align.csv; say which has the words: --dataset-option "
             f"gentle=..., one of {', '.join(there) or 'none'}"
         )
 
-    def _timed(
-        self, path: Path, words: Iterator[tuple[str, float | None, float | None]]
-    ) -> list[tuple[str, float, float]]:
-        """Words with times; those the aligner did not find share the gap where they stand."""
-        items = list(words)
-        timed: list[tuple[str, float, float]] = []
-        waiting: list[str] = []
-
-        def place(until: float) -> None:
-            since = min(timed[-1][2], until) if timed else until
-            step = max(until - since, 0.0) / max(len(waiting), 1)
-            timed.extend(
-                (text, since + i * step, since + (i + 1) * step) for i, text in enumerate(waiting)
-            )
-            waiting.clear()
-
-        for text, onset, offset in items:
-            if onset is None or offset is None:
-                if self._untimed == "spread":
-                    waiting.append(text)
-                continue
-            place(onset)
-            timed.append((text, onset, offset))
-        if not timed:
-            raise DataError(f"{path}: the aligner found none of its {len(items)} words")
-        place(timed[-1][2])
-        return timed
+    def _timed(self, path: Path, items: Iterator[Untimed]) -> Words:
+        return make_words(path, place_untimed(path, items, spread=self._untimed == "spread"))
 
 
 def _in_one_space(folder: Path, files: list[Path], asked: str | None) -> list[Path]:
@@ -230,7 +205,7 @@ def _first_event(path: Path) -> tuple[str, float]:
     return first.text("stim_file").removesuffix("_audio.wav"), first.number("onset")
 
 
-def _from_csv(path: Path) -> Iterator[tuple[str, float | None, float | None]]:
+def _from_csv(path: Path) -> Iterator[Untimed]:
     for row in read_table(path, names=_COLUMNS):
         onset, offset = row.number_or_none("onset"), row.number_or_none("offset")
         if (onset is None) != (offset is None):
@@ -238,7 +213,7 @@ def _from_csv(path: Path) -> Iterator[tuple[str, float | None, float | None]]:
         yield row.text("word"), onset, offset
 
 
-def _from_json(path: Path) -> Iterator[tuple[str, float | None, float | None]]:
+def _from_json(path: Path) -> Iterator[Untimed]:
     words = read_json(path).get("words")
     if not isinstance(words, list):
         raise DataError(f"{path}: has no list 'words', as gentle writes it")

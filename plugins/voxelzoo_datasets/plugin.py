@@ -50,6 +50,12 @@ def is_petit_prince(path: Path) -> bool:
     return (path / "derivatives").is_dir() and any(w.is_symlink() or w.exists() for w in words)
 
 
+def is_podcast(path: Path) -> bool:
+    """OpenNeuro ds005574, by the transcript of its podcast."""
+    words = path / "stimuli" / "podcast_transcript.csv"
+    return words.is_symlink() or words.exists()
+
+
 def is_bids(path: Path) -> bool:
     """A folder of BIDS derivatives: its description says so."""
     try:
@@ -134,6 +140,20 @@ def zoo_register_datasets() -> Iterator[DatasetSpec]:
         obtain=(
             "datalad clone https://github.com/OpenNeuroDatasets/ds003643.git DST",
             "datalad get -d DST DST/annotation DST/derivatives/sub-EN057",
+        ),
+    )
+    yield DatasetSpec(
+        "podcast-ecog",
+        "voxelzoo_datasets.podcast:PodcastDataset",
+        "Electrodes of nine patients during a podcast, OpenNeuro ds005574 (Zada et al. 2025).",
+        recognise=is_podcast,
+        licence="CC0",
+        citation="Zada et al. (2025). Scientific Data 12.",
+        homepage="https://openneuro.org/datasets/ds005574",
+        obtain=(
+            "datalad clone https://github.com/OpenNeuroDatasets/ds005574.git DST",
+            "datalad get -d DST DST/stimuli/podcast.wav DST/stimuli/podcast_transcript.csv "
+            "DST/derivatives/ecogprep/sub-*/ieeg/*_desc-highgamma_ieeg.fif",
         ),
     )
     yield DatasetSpec(

@@ -89,6 +89,37 @@ def _numbered(path: Path, raw: str) -> Iterable[tuple[int, list[str]]]:
             yield reader.line_num, fields
 
 
+Untimed = tuple[str, float | None, float | None]
+"""A word, its onset and its offset in seconds: ``None`` where the aligner did not find it."""
+
+
+def place_untimed(
+    path: Path, items: Iterable[Untimed], spread: bool
+) -> list[tuple[str, float, float]]:
+    """Words with times: those without share the gap where they stand, or are left out."""
+    timed: list[tuple[str, float, float]] = []
+    waiting: list[str] = []
+
+    def place(until: float) -> None:
+        since = min(timed[-1][2], until) if timed else until
+        step = (until - since) / max(len(waiting), 1)
+        timed.extend(
+            (text, since + i * step, since + (i + 1) * step) for i, text in enumerate(waiting)
+        )
+        waiting.clear()
+
+    for text, onset, offset in items:
+        if onset is not None and offset is not None:
+            place(onset)
+            timed.append((text, onset, offset))
+        elif spread:
+            waiting.append(text)
+    if not timed:
+        raise DataError(f"{path}: none of its words has a time")
+    place(timed[-1][2])
+    return timed
+
+
 def make_words(path: Path, items: Iterable[tuple[str, float, float]]) -> Words:
     """Words (text, onset, offset) of a file; :class:`DataError` names it."""
     found = list(items)
