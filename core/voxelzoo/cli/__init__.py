@@ -26,8 +26,10 @@ from voxelzoo.cli import (  # noqa: E402
     output,
     plugins,
     registry,
+    reproduce,
     results,
     run,
+    test,
 )
 
 INTERRUPTED = 130
@@ -48,7 +50,9 @@ app.command("show")(models.show)
 app.command("run")(run.run)
 app.command("plan")(run.plan)
 app.command("extract")(extract.extract)
+app.command("test")(test.run)
 app.command("check")(plugins.check)
+app.command("reproduce")(reproduce.reproduce)
 app.command("explain")(explain.explain)
 app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")

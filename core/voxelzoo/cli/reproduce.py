@@ -1,0 +1,111 @@
+"""``zoo reproduce``: a paper's recipe, run as far as data and machine allow."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from voxelzoo.cli.options import DeviceOption
+from voxelzoo.cli.output import TerminalProgress, print_json, print_table
+from voxelzoo.cli.session import JsonOption, RegistryOption, open_session
+
+COLUMNS = ("id", "figure", "statistic", "expected", "obtained", "status", "why")
+
+
+def reproduce(
+    recipe: Annotated[str, typer.Argument(help="antonello2023, or a recipe file: ./mine.yaml")],
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset", "-d", metavar="D", help="The recipe's data: a folder, NAME:PATH."
+        ),
+    ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option("--models", "--model", "-p", help="Only these of its models. Repeatable."),
+    ] = None,
+    figure: Annotated[
+        list[str] | None, typer.Option("--figure", "-f", help="Only this figure. Repeatable.")
+    ] = None,
+    subject: Annotated[
+        list[str] | None,
+        typer.Option("--subject", "-s", help="Only this subject; else the recipe's. Repeatable."),
+    ] = None,
+    miniature: Annotated[
+        bool,
+        typer.Option("--miniature", help="Tiny untrained networks on simulated data; no download."),
+    ] = False,
+    untrained: Annotated[
+        bool, typer.Option("--untrained", help="Control: the recipe's networks, random weights.")
+    ] = False,
+    store: Annotated[
+        Path, typer.Option(envvar="ZOO_STORE", help="Folder that keeps every artefact.")
+    ] = Path("zoo-store"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for tables, maps and pictures (reproduction-NAME)."),
+    ] = None,
+    device: DeviceOption = "cpu",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    as_json: JsonOption = False,
+    registry: RegistryOption = None,
+) -> None:
+    """Run a paper's recipe and compare: expected, obtained, match, mismatch, or not run and why.
+
+    Examples:  zoo reproduce antonello2023 --miniature
+      zoo reproduce antonello2023 --dataset lebel2023:PATH --models opt-125m
+      zoo reproduce ./mine.yaml --json
+    """
+    from voxelzoo.recipes import find_recipe, load_recipe
+    from voxelzoo.reproduce import Asked, miniature_of, plain, with_untrained, write
+    from voxelzoo.reproduce import reproduce as run
+
+    path = find_recipe(recipe)
+    chosen = load_recipe(path)
+    if miniature:
+        path = find_recipe(miniature_of(path, chosen))
+        chosen = load_recipe(path)
+    if untrained:
+        chosen = with_untrained(chosen)
+    overlays = list(registry or [])
+    if chosen.registry is not None:
+        overlays.insert(0, path.parent / chosen.registry)
+    session = open_session(overlays, None, False)
+    asked = Asked(
+        dataset=dataset,
+        models=tuple(models or ()),
+        figures=tuple(figure or ()),
+        subjects=tuple(subject or ()),
+        store=store,
+        device=device,
+    )
+    with TerminalProgress(quiet) as progress:
+        found = run(session, chosen, asked, progress)
+        if found.numbers:
+            folder = out or Path(f"reproduction-{chosen.name}")
+            written = write(found, folder)
+            progress.say(f"{len(written)} files written to {folder}")
+    if as_json:
+        print_json(reproduction=plain(found.record()))
+        return
+    _print(found)
+
+
+def _print(found: Any) -> None:
+    rows = [line.record() for line in found.lines]
+    if sys.stdout.isatty():
+        title = found.recipe.title
+        print_table(rows, COLUMNS, title=title)
+    else:
+        print_table(rows, COLUMNS)
+    for note in found.notes:
+        typer.echo(f"zoo: {note}", err=True)
+    counts: dict[str, int] = {}
+    for line in found.lines:
+        counts[line.status] = counts.get(line.status, 0) + 1
+    said = ", ".join(f"{n} {status}" for status, n in counts.items())
+    kept = f"{found.outcomes.n_computed} computed, {found.outcomes.n_kept} from the store"
+    typer.echo(f"zoo: {said}; results: {kept}", err=True)

@@ -1,0 +1,643 @@
+"""The numbers of a recipe's figures, from results in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voxelzoo.api import DataError
+from voxelzoo.ceilings import estimate_ceiling, normalised, room
+from voxelzoo.held_out import HeldOut, read_held_out
+from voxelzoo.pipeline import read_labels
+from voxelzoo.recipes import Figure, Recipe
+from voxelzoo.scores import signed_square
+from voxelzoo.store import Artefact
+from voxelzoo.sweep import Outcomes, Run
+
+Floats = NDArray[np.floating[Any]]
+Row = dict[str, Any]
+Results = Mapping[tuple[str, int | None], Artefact]
+"""Results of one run by subject and layer."""
+
+
+@dataclass(frozen=True)
+class Axes:
+    """How rows are drawn: ``y`` against ``x``, a line for each ``series``."""
+
+    x: str
+    y: str
+    series: str
+    log: bool = False
+    error: str | None = None
+
+
+@dataclass
+class Numbers:
+    """What was computed for one figure."""
+
+    rows: list[Row] = field(default_factory=list)
+    statistics: dict[str, float | int | str | None] = field(default_factory=dict)
+    maps: dict[str, Floats] = field(default_factory=dict)
+    """Values of every voxel, (voxel,)."""
+    axes: Axes | None = None
+    missing: dict[str, str] = field(default_factory=dict)
+    """What the figure should have had and has not, with the reason."""
+
+
+class FigureError(DataError):
+    """A figure that nothing could be computed of, with the reason."""
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """Everything that a figure's numbers are computed from."""
+
+    recipe: Recipe
+    figure: Figure
+    outcomes: Outcomes
+    n_stories: int
+    """Training stories of the dataset."""
+    lead: int
+    """Rows of a test story before the first moment that is scored, for ``long-context``."""
+    responses: Callable[[str], Floats]
+    """(subject, TR, voxel) of a story, where subjects' voxels correspond."""
+
+    # ---------------------------------------------------------------------------------------- runs
+
+    def full(self, model: str, protocol: str | None = None) -> Run:
+        """The run of all of a model's layers on all stories."""
+        return Run(((model, self.recipe.models[model].layers),), protocol=protocol)
+
+    def subset(self, model: str, n: int, seed: int) -> Run:
+        """The run of a model's one layer on ``n`` stories; that of all layers where n is all."""
+        if n >= self.n_stories:
+            return self.full(model)
+        return Run(((model, str(self.figure.layers.get(model, "last"))),), n, seed)
+
+    def counts(self) -> list[int]:
+        """Sizes of training subsets, none larger than what there is."""
+        return sorted({min(n, self.n_stories) for n in self.figure.n_stories})
+
+    def seeds(self, n: int) -> range:
+        """Seeds of the subsets of one size; there is one subset of all stories."""
+        return range(1 if n >= self.n_stories else self.figure.n_subsets)
+
+    def stack(self) -> Run:
+        """The joint run: the even layers of every model, but one layer of those that name one."""
+        figure = self.figure
+        spaces = tuple((m, str(figure.layers.get(m, "even"))) for m in figure.models)
+        return Run(spaces, single=figure.single or figure.models[-1])
+
+    # ------------------------------------------------------------------------------------- results
+
+    def results(self, run: Run) -> Results:
+        """Results of a run for the figure's subject; raises :class:`FigureError`."""
+        found = self.outcomes.results.get(run)
+        if found is None:
+            raise FigureError(self.outcomes.reasons.get(run, "was not run"))
+        wanted = self.figure.subject
+        chosen = {at: a for at, a in found.items() if wanted in (None, at[0])}
+        if not chosen:
+            raise FigureError(f"subject {wanted} was not run")
+        return chosen
+
+    def at_layer(self, model: str, results: Results, layer: int) -> dict[str, Artefact]:
+        """Results of one layer by subject."""
+        found = {subject: a for (subject, each), a in results.items() if each == layer}
+        if not found:
+            raise FigureError(f"{model} has no layer {layer}")
+        return found
+
+    def available(self, numbers: Numbers) -> dict[str, Results]:
+        """Results of every model that could be run; why the others could not is noted."""
+        found = {}
+        for model in self.figure.models:
+            try:
+                found[model] = self.results(self.full(model))
+            except FigureError as error:
+                numbers.missing[model] = str(error)
+        if not found:
+            raise FigureError("; ".join(dict.fromkeys(numbers.missing.values())))
+        return found
+
+    def best_layer(self, model: str, results: Results, by: str = "r") -> int:
+        """The layer named for the model; else the best on average over voxels and subjects.
+
+        ``by="r"`` is the paper's way, on test data; ``cv_r`` chooses within training data.
+        """
+        if model in self.figure.layers:
+            return self.figure.layers[model]
+        means: dict[int, list[float]] = {}
+        for (_, layer), artefact in results.items():
+            value = artefact.summary["mean_cv_r"] if by == "cv_r" else self.mean(artefact)
+            if value is not None and layer is not None:
+                means.setdefault(layer, []).append(value)
+        if not means:
+            raise FigureError(f"{model} has no score to choose a layer by")
+        return max(means, key=lambda layer: float(np.mean(means[layer])))
+
+    def r(self, artefact: Artefact) -> Floats:
+        """r of each voxel, (voxel,); NaN where the figure does not look."""
+        story = self.figure.story
+        name = "r" if story is None else f"r_{story}"
+        if name not in artefact.arrays:
+            raise FigureError(f"story {story!r} was not held out")
+        return np.where(self.mask(artefact), artefact.read(name), np.nan)
+
+    def mask(self, artefact: Artefact) -> NDArray[np.bool_]:
+        """(voxel,): where the figure looks."""
+        mask = np.ones(artefact.summary["n_voxels"], dtype=np.bool_)
+        if self.figure.region is not None:
+            labels = read_labels(artefact)
+            if labels is None or self.figure.region not in labels:
+                raise FigureError(f"needs region labels: the dataset has no {self.figure.region!r}")
+            mask &= np.asarray(labels) == self.figure.region
+        if self.figure.least_ceiling is not None and self.figure.kind != "ceiling":
+            mask &= self.ceiling(artefact) > self.figure.least_ceiling
+        return mask
+
+    def ceiling(self, artefact: Artefact) -> Floats:
+        """(voxel,): CCmax from the figure's story, or the one with most repeats."""
+        names = [n for n in artefact.arrays if n.startswith("repeats_")]
+        if self.figure.story is not None:
+            names = [n for n in names if n == f"repeats_{self.figure.story}"]
+        if not names:
+            raise FigureError("needs repeats: no held-out story has single repeats")
+        repeats = max((artefact.read(name) for name in names), key=len)
+        return estimate_ceiling(repeats, "schoppe", self.figure.floor).values
+
+    def mean(self, artefact: Artefact, square: bool = False) -> float | None:
+        """Mean over the voxels the figure looks at, of r or of signed r squared."""
+        r = self.r(artefact)
+        return _mean(signed_square(r) if square else r)
+
+    def over_subjects(self, artefacts: Mapping[str, Artefact]) -> Row:
+        """Scores averaged over voxels, then subjects, with the standard error over subjects."""
+        r = [v for a in artefacts.values() if (v := self.mean(a)) is not None]
+        squares = [v for a in artefacts.values() if (v := self.mean(a, True)) is not None]
+        if not r:
+            raise FigureError("no voxel has a defined score")
+        error = float(np.std(r, ddof=1) / np.sqrt(len(r))) if len(r) > 1 else None
+        return {
+            "mean_r": float(np.mean(r)),
+            "se_over_subjects": error,
+            "mean_signed_r2": float(np.mean(squares)),
+            "n_subjects": len(r),
+        }
+
+
+# ------------------------------------------------------------------------------------------ kinds
+
+
+def size_scaling(canvas: Canvas) -> Numbers:
+    """Score of each model's best layer against its parameters; a fit for each family."""
+    numbers = Numbers(axes=Axes("n_parameters", "mean_r", "family", log=True))
+    for model, results in canvas.available(numbers).items():
+        layer = canvas.best_layer(model, results)
+        artefacts = canvas.at_layer(model, results, layer)
+        about = next(iter(artefacts.values())).summary
+        row = {
+            "model": model,
+            "family": about["family"],
+            "n_parameters": about["n_parameters"],
+            "layer": layer,
+            **canvas.over_subjects(artefacts),
+        }
+        if all(a.summary["mean_cv_r"] is not None for a in results.values()):
+            honest = canvas.best_layer(model, results, by="cv_r")
+            chosen = canvas.over_subjects(canvas.at_layer(model, results, honest))
+            row |= {"layer_by_training": honest, "mean_r_by_training": chosen["mean_r"]}
+        numbers.rows.append(row)
+    families = list(dict.fromkeys(row["family"] for row in numbers.rows))
+    for family in families:
+        rows = [row for row in numbers.rows if row["family"] == family and row["n_parameters"]]
+        if len(rows) < 2:
+            continue
+        prefix = "" if len(families) == 1 else f"{family}."
+        for score in ("mean_r", "mean_signed_r2"):
+            suffix = "" if score == "mean_r" else f"_{score.removeprefix('mean_')}"
+            found = fit_decades(rows, "n_parameters", score)
+            found["gain_percent"] = _gain_percent([row[score] for row in rows])
+            if canvas.figure.plateau_from is not None:
+                below = [r for r in rows if r["n_parameters"] < canvas.figure.plateau_from]
+                if len(below) > 1:
+                    before = fit_decades(below, "n_parameters", score)
+                    found["percent_per_decade_before_plateau"] = before["percent_per_decade"]
+            numbers.statistics |= {f"{prefix}{n}{suffix}": v for n, v in found.items()}
+    return numbers
+
+
+def data_scaling(canvas: Canvas) -> Numbers:
+    """Score of each model's layer against training stories, over random subsets."""
+    numbers = Numbers(axes=Axes("n_stories", "mean_r", "model", log=True, error="se_over_subsets"))
+    slopes, fewest = {}, {}
+    for model in canvas.figure.models:
+        try:
+            rows = [_subset_row(canvas, model, n) for n in canvas.counts()]
+        except FigureError as error:
+            numbers.missing[model] = str(error)
+            continue
+        numbers.rows.extend(rows)
+        prefix = "" if len(canvas.figure.models) == 1 else f"{model}."
+        for score in ("mean_r", "mean_signed_r2"):
+            suffix = "" if score == "mean_r" else f"_{score.removeprefix('mean_')}"
+            found = fit_decades(rows, "n_stories", score) if len(rows) > 1 else {}
+            numbers.statistics |= {f"{prefix}{n}{suffix}": v for n, v in found.items()}
+            if score == "mean_r":
+                slopes[model] = found.get("per_decade")
+                fewest[model] = rows[0]["mean_r"]
+    if not numbers.rows:
+        raise FigureError("; ".join(dict.fromkeys(numbers.missing.values())))
+    if len(slopes) == 2:
+        (one, other), (first, second) = slopes.values(), fewest.values()
+        numbers.statistics["difference_at_fewest"] = second - first
+        if one is not None and other is not None:
+            numbers.statistics["interaction"] = other - one
+    return numbers
+
+
+def _subset_row(canvas: Canvas, model: str, n: int) -> Row:
+    scores = []
+    for seed in canvas.seeds(n):
+        results = canvas.results(canvas.subset(model, n, seed))
+        layer = canvas.figure.layers.get(model)
+        if layer is None:
+            layer = max(each for _, each in results if each is not None)
+        scores.append(canvas.over_subjects(canvas.at_layer(model, results, layer)))
+    r = [score["mean_r"] for score in scores]
+    return {
+        "model": model,
+        "n_stories": n,
+        "n_subsets": len(scores),
+        "mean_r": float(np.mean(r)),
+        "se_over_subsets": float(np.std(r, ddof=1) / np.sqrt(len(r))) if len(r) > 1 else None,
+        "mean_signed_r2": float(np.mean([score["mean_signed_r2"] for score in scores])),
+    }
+
+
+def layers(canvas: Canvas) -> Numbers:
+    """Score of every layer of every model."""
+    numbers = Numbers(axes=Axes("depth", "mean_signed_r2", "model"))
+    best: dict[str, float] = {}
+    for model, results in canvas.available(numbers).items():
+        each = sorted({layer for _, layer in results if layer is not None})
+        rows = []
+        for layer in each:
+            artefacts = canvas.at_layer(model, results, layer)
+            about = next(iter(artefacts.values())).summary
+            rows.append(
+                {
+                    "model": model,
+                    "family": about["family"],
+                    "layer": layer,
+                    "depth": layer / max(each[-1], 1),
+                    **canvas.over_subjects(artefacts),
+                }
+            )
+        numbers.rows.extend(rows)
+        top = max(rows, key=lambda row: row["mean_signed_r2"])
+        numbers.statistics[f"{model}.best_layer"] = top["layer"]
+        family = str(top["family"])
+        best[family] = max(best.get(family, -np.inf), top["mean_signed_r2"])
+    numbers.statistics |= {f"{family}.best_mean_signed_r2": v for family, v in best.items()}
+    return numbers
+
+
+def voxel_map(canvas: Canvas) -> Numbers:
+    """r of every voxel, with its mean and its best, by subject and region."""
+    numbers = Numbers()
+    best, means, n_voxels = [], [], 0
+    for model, results in canvas.available(numbers).items():
+        layer = canvas.best_layer(model, results)
+        for subject, artefact in canvas.at_layer(model, results, layer).items():
+            r = canvas.r(artefact)
+            numbers.maps[f"r_{model}_{subject}"] = r
+            numbers.rows.extend(
+                {"model": model, "layer": layer, "subject": subject, **row}
+                for row in _by_region(artefact, {"r": r})
+            )
+            best.append(float(np.nanmax(r)))
+            means.append(float(np.nanmean(r)))
+            n_voxels += len(r)
+    numbers.statistics |= {
+        "mean_r": float(np.mean(means)),
+        "best_voxel_r": max(best),
+        "n_voxels": n_voxels,
+    }
+    return numbers
+
+
+def ceiling(canvas: Canvas) -> Numbers:
+    """Noise ceiling, r as a share of it, and what is left, by voxel and by region."""
+    numbers = Numbers()
+    totals: dict[str, list[float | None]] = {}
+    for model, results in canvas.available(numbers).items():
+        layer = canvas.best_layer(model, results)
+        for subject, artefact in canvas.at_layer(model, results, layer).items():
+            r, bound = canvas.r(artefact), canvas.ceiling(artefact)
+            shown = bound > (canvas.figure.least_ceiling or 0.0)
+            maps = {
+                "ceiling": bound,
+                "normalised_r": np.where(shown, normalised(r, bound), np.nan),
+                "room": np.where(shown, room(r, bound), np.nan),
+            }
+            numbers.maps |= {f"{name}_{model}_{subject}": each for name, each in maps.items()}
+            numbers.rows.extend(
+                {"model": model, "layer": layer, "subject": subject, **row}
+                for row in _by_region(artefact, {"r": r, **maps})
+            )
+            for name, each in maps.items():
+                totals.setdefault(f"mean_{name}", []).append(_mean(each))
+            totals.setdefault("share_shown", []).append(float(np.mean(shown)))
+    numbers.statistics |= {
+        name: float(np.mean(known))
+        for name, values in totals.items()
+        if (known := [value for value in values if value is not None])
+    }
+    return numbers
+
+
+def stacking(canvas: Canvas) -> Numbers:
+    """What the stack adds to its single space, and to which layers each voxel is attributed."""
+    numbers = Numbers()
+    run = canvas.stack()
+    stacked = canvas.results(run)
+    single = run.single or ""
+    alone = canvas.results(canvas.full(single))
+    layer = canvas.best_layer(single, alone)
+    gains, means = [], []
+    for (subject, _), artefact in stacked.items():
+        spaces = artefact.summary["spaces"]
+        r = canvas.r(artefact)
+        gain = r - canvas.r(canvas.at_layer(single, alone, layer)[subject])
+        weights = artefact.read("weights")
+        others = [i for i, name in enumerate(spaces) if not name.startswith(f"{single}:")]
+        # Weights are not normalised again for what the single space has.
+        centre = weights[:, others] @ np.arange(1, len(others) + 1)
+        maps = {"r": r, "gain": gain, "centre_of_mass": centre}
+        numbers.maps |= {f"{name}_{subject}": each for name, each in maps.items()}
+        numbers.maps |= {
+            f"weight_{name}_{subject}": column
+            for name, column in zip(spaces, weights.T, strict=True)
+        }
+        numbers.rows.extend({"subject": subject, **row} for row in _by_region(artefact, maps))
+        gains.append(_mean(gain))
+        means.append(_mean(r))
+    known = [gain for gain in gains if gain is not None]
+    numbers.statistics |= {
+        "mean_r": float(np.mean([mean for mean in means if mean is not None])),
+        "mean_gain": float(np.mean(known)) if known else None,
+        "n_spaces": len(next(iter(stacked.values())).summary["spaces"]),
+    }
+    return numbers
+
+
+def voxel_scaling(canvas: Canvas) -> Numbers:
+    """Slope of each voxel's r against log2 of parameters, or of training stories."""
+    numbers = Numbers()
+    r: dict[str, dict[float, list[Floats]]] = {}
+    artefacts: dict[str, Artefact] = {}
+
+    def add(subject: str, size: float, artefact: Artefact) -> None:
+        r.setdefault(subject, {}).setdefault(float(np.log2(size)), []).append(canvas.r(artefact))
+        artefacts[subject] = artefact
+
+    if canvas.figure.n_stories:
+        (model,) = canvas.figure.models[:1]
+        for n in canvas.counts():
+            for seed in canvas.seeds(n):
+                results = canvas.results(canvas.subset(model, n, seed))
+                named = canvas.figure.layers.get(model)
+                last = max(each for _, each in results if each is not None)
+                chosen = last if named is None else named
+                for subject, artefact in canvas.at_layer(model, results, chosen).items():
+                    add(subject, n, artefact)
+    else:
+        for model, results in canvas.available(numbers).items():
+            layer = canvas.best_layer(model, results)
+            for subject, artefact in canvas.at_layer(model, results, layer).items():
+                add(subject, artefact.summary["n_parameters"], artefact)
+    gains = []
+    for subject, sizes in r.items():
+        if len(sizes) < 2:
+            raise FigureError("a slope needs two sizes or more")
+        x = np.array(sorted(sizes))
+        y = np.stack([np.mean(sizes[size], axis=0) for size in x])
+        gain = (x - x.mean()) @ (y - y.mean(axis=0)) / ((x - x.mean()) ** 2).sum()
+        numbers.maps[f"gain_per_doubling_{subject}"] = gain
+        numbers.rows.extend(
+            {"subject": subject, **row}
+            for row in _by_region(artefacts[subject], {"gain_per_doubling": gain})
+        )
+        gains.append(_mean(gain))
+    numbers.statistics["mean_gain_per_doubling"] = float(
+        np.mean([gain for gain in gains if gain is not None])
+    )
+    numbers.statistics["n_sizes"] = len(next(iter(r.values())))
+    return numbers
+
+
+def long_context(canvas: Canvas) -> Numbers:
+    """Scores with and without the first seconds of each test story, which a protocol may skip.
+
+    Models are run under ``clean``, which skips none; both scores are of the same predictions.
+    """
+    numbers = Numbers(axes=Axes("layer", "inflation_percent", "model"))
+    for model in canvas.figure.models:
+        try:
+            results = canvas.results(canvas.full(model, protocol="clean"))
+        except FigureError as error:
+            numbers.missing[model] = str(error)
+            continue
+        for layer in sorted({layer for _, layer in results if layer is not None}):
+            with_first, without_first = [], []
+            for subject, artefact in canvas.at_layer(model, results, layer).items():
+                held_out: HeldOut = read_held_out(artefact)
+                whole, later = held_out.r, held_out.without_first(canvas.lead).r
+                numbers.maps[f"difference_{model}_{layer}_{subject}"] = whole - later
+                with_first.append(np.nanmean(whole))
+                without_first.append(np.nanmean(later))
+            one, other = float(np.mean(with_first)), float(np.mean(without_first))
+            numbers.rows.append(
+                {
+                    "model": model,
+                    "layer": layer,
+                    "mean_r_whole": one,
+                    "mean_r_without_first": other,
+                    "inflation": one - other,
+                    "inflation_percent": 100 * (one - other) / other if other > 0 else None,
+                }
+            )
+    if not numbers.rows:
+        raise FigureError("; ".join(dict.fromkeys(numbers.missing.values())))
+    known = [r["inflation_percent"] for r in numbers.rows if r["inflation_percent"] is not None]
+    numbers.statistics["largest_inflation_percent"] = max(known) if known else None
+    numbers.statistics["largest_inflation"] = max(row["inflation"] for row in numbers.rows)
+    numbers.statistics["n_first_trs"] = canvas.lead
+    return numbers
+
+
+def inter_subject(canvas: Canvas) -> Numbers:
+    """Ceiling from the other subjects: r of each with the mean of all others, by voxel."""
+    run = canvas.full(canvas.figure.models[0]) if canvas.figure.models else None
+    story = canvas.figure.story
+    if story is None:
+        raise FigureError("inter-subject: the figure names no story")
+    found = estimate_ceiling(canvas.responses(story), "inter-subject").values
+    labels = None
+    if run is not None:
+        labels = read_labels(next(iter(canvas.results(run).values())))
+    names = labels or [f"voxel {i}" for i in range(found.shape[1])]
+    numbers = Numbers(maps={"ceiling": found.mean(axis=0)})
+    for name in dict.fromkeys(names):
+        column = found[:, np.asarray(names) == name]
+        numbers.rows.append(
+            {
+                "region": name,
+                "mean_ceiling": _mean(column),
+                "least_ceiling": float(np.nanmin(column)),
+                "greatest_ceiling": float(np.nanmax(column)),
+                "n_subjects": len(found),
+            }
+        )
+    numbers.statistics |= {"mean_ceiling": _mean(found), "n_subjects": len(found)}
+    return numbers
+
+
+def baseline(canvas: Canvas) -> Numbers:
+    """Each layer's r with its permutation p, and whether it beats the baseline."""
+    from voxelzoo.significance import paired_test, permutation_test, subjects_test
+
+    figure = canvas.figure
+    n = figure.n_permutations
+    numbers = Numbers(axes=Axes("layer", "mean_r", "model"))
+    name = figure.baseline or ""
+    base = canvas.results(canvas.full(name))
+    floor = canvas.at_layer(name, base, canvas.best_layer(name, base))
+    below = {subject: read_held_out(artefact) for subject, artefact in floor.items()}
+    beaten = 0
+    for model, results in {name: base, **canvas.available(numbers)}.items():
+        for layer in sorted({layer for _, layer in results if layer is not None}):
+            differences = []
+            for subject, artefact in canvas.at_layer(model, results, layer).items():
+                held_out = read_held_out(artefact)
+                tested = permutation_test(held_out, n_permutations=n)
+                row = {
+                    "model": model,
+                    "layer": layer,
+                    "subject": subject,
+                    "mean_r": _mean(held_out.r),
+                    "p": tested.regions["all voxels"],
+                }
+                if model != name:
+                    paired = paired_test(held_out, below[subject], n_permutations=n)
+                    difference = _mean(paired.r)
+                    row |= {"over_baseline": difference, "p_paired": paired.regions["all voxels"]}
+                    differences.append(difference)
+                numbers.rows.append(row)
+            known = [d for d in differences if d is not None]
+            if len(known) > 1:
+                across = subjects_test(np.asarray(known))
+                better = across.mean > 0 and across.p < 0.05
+                beaten += better
+                numbers.statistics |= {
+                    f"{model}.{layer}.over_baseline": across.mean,
+                    f"{model}.{layer}.p_over_subjects": across.p,
+                }
+            elif known:
+                row = numbers.rows[-1]
+                beaten += row["over_baseline"] > 0 and row["p_paired"] < 0.05
+    n_layers = len({(row["model"], row["layer"]) for row in numbers.rows if row["model"] != name})
+    numbers.statistics["layers_above_baseline"] = int(beaten)
+    numbers.statistics["n_layers"] = n_layers
+    numbers.statistics["verdict"] = (
+        f"no layer adds anything beyond {name} (of {n_layers}, p < .05 uncorrected)"
+        if not beaten
+        else f"{beaten} of {n_layers} layers beat {name} (p < .05 uncorrected)"
+    )
+    return numbers
+
+
+KINDS: Mapping[str, Callable[[Canvas], Numbers]] = {
+    "size-scaling": size_scaling,
+    "data-scaling": data_scaling,
+    "layers": layers,
+    "map": voxel_map,
+    "ceiling": ceiling,
+    "stacking": stacking,
+    "voxel-scaling": voxel_scaling,
+    "long-context": long_context,
+    "inter-subject": inter_subject,
+    "baseline": baseline,
+}
+
+
+def runs_of(canvas: Canvas) -> list[Run]:
+    """Every run that a figure is computed from."""
+    figure = canvas.figure
+    if figure.n_stories:
+        return [
+            canvas.subset(model, n, seed)
+            for model in figure.models
+            for n in canvas.counts()
+            for seed in canvas.seeds(n)
+        ]
+    if figure.kind == "stacking":
+        run = canvas.stack()
+        return [canvas.full(run.single or ""), run]
+    protocol = "clean" if figure.kind == "long-context" else None
+    models = [*figure.models, *([figure.baseline] if figure.baseline else [])]
+    return [canvas.full(model, protocol) for model in models]
+
+
+# ---------------------------------------------------------------------------------------- numbers
+
+
+def fit_decades(rows: Sequence[Row], x: str, y: str) -> dict[str, float | None]:
+    """A straight line through scores against log10 of size, by least squares.
+
+    ``percent_per_decade`` is its slope as a percentage of the score of the smallest.
+    """
+    ordered = sorted(rows, key=lambda row: float(row[x]))
+    sizes = np.log10([float(row[x]) for row in ordered])
+    scores = np.asarray([float(row[y]) for row in ordered])
+    if np.ptp(sizes) == 0:
+        return {"per_decade": None, "percent_per_decade": None, "fit_r": None}
+    slope = float(np.polyfit(sizes, scores, 1)[0])
+    varies = len(rows) > 2 and np.ptp(scores) > 0
+    return {
+        "per_decade": slope,
+        "percent_per_decade": 100 * slope / scores[0] if scores[0] > 0 else None,
+        "fit_r": float(np.corrcoef(sizes, scores)[0, 1]) if varies else None,
+    }
+
+
+def _gain_percent(scores: Sequence[float]) -> float | None:
+    """How much the best is above the first, the smallest."""
+    return 100 * (max(scores) - scores[0]) / scores[0] if scores[0] > 0 else None
+
+
+def _by_region(artefact: Artefact, maps: Mapping[str, Floats]) -> list[Row]:
+    """Means of maps over all voxels and over each label."""
+    names = read_labels(artefact)
+    n = artefact.summary["n_voxels"]
+    regions = {"all": np.ones(n, dtype=np.bool_)}
+    if names:
+        regions |= {name: np.asarray(names) == name for name in dict.fromkeys(names)}
+    return [
+        {
+            "region": region,
+            "n_voxels": int(mask.sum()),
+            **{f"mean_{name}": _mean(values[mask]) for name, values in maps.items()},
+        }
+        for region, mask in regions.items()
+    ]
+
+
+def _mean(values: Floats) -> float | None:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else None

@@ -1,0 +1,421 @@
+"""A recipe, run as far as this machine and its data allow, and held against what is expected."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voxelzoo.api import DataError, Dataset, ExtractorRequest, ModelEntry, UsageError, ZooError
+from voxelzoo.cli.session import Session
+from voxelzoo.datasets import open_dataset
+from voxelzoo.figures import KINDS, Axes, Canvas, FigureError, Numbers, runs_of
+from voxelzoo.progress import Progress
+from voxelzoo.recipes import Expectation, Figure, Recipe
+from voxelzoo.store import Store
+from voxelzoo.sweep import Outcomes, Sweep, obstacle
+
+Status = Literal["match", "mismatch", "partial", "not compared", "not run"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of the table: what was expected, and what came out."""
+
+    id: str
+    figure: str | None
+    statistic: str | None
+    expected: str | None
+    obtained: float | str | None
+    status: Status
+    why: str
+    source: str | None = None
+
+    def record(self) -> dict[str, Any]:
+        """As a flat record."""
+        return dict(self.__dict__)
+
+
+@dataclass
+class Reproduction:
+    """Everything a recipe gave."""
+
+    recipe: Recipe
+    lines: list[Line] = field(default_factory=list)
+    numbers: dict[str, Numbers] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Figures of which nothing could be computed, with the reason."""
+    notes: list[str] = field(default_factory=list)
+    outcomes: Outcomes = field(default_factory=Outcomes)
+
+    def record(self) -> dict[str, Any]:
+        """All numbers as JSON values; maps are left out."""
+        return {
+            "recipe": self.recipe.name,
+            "title": self.recipe.title,
+            "lines": [line.record() for line in self.lines],
+            "figures": {
+                name: {
+                    "statistics": numbers.statistics,
+                    "rows": numbers.rows,
+                    "missing": numbers.missing,
+                }
+                for name, numbers in self.numbers.items()
+            },
+            "not_run": self.reasons,
+            "notes": self.notes,
+            "computed": self.outcomes.n_computed,
+            "from_store": self.outcomes.n_kept,
+        }
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user asked of a recipe."""
+
+    dataset: str | None = None
+    models: tuple[str, ...] = ()
+    figures: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
+    store: Path = Path("zoo-store")
+    device: str = "cpu"
+
+
+def reproduce(session: Session, recipe: Recipe, asked: Asked, progress: Progress) -> Reproduction:
+    """Runs what can be run; says of the rest why not.
+
+    Raises :class:`UsageError` for a model or figure that the recipe does not have.
+    """
+    for what, names, known in (
+        ("model", asked.models, recipe.models),
+        ("figure", asked.figures, recipe.figures),
+    ):
+        if unknown := [name for name in names if name not in known]:
+            raise UsageError(
+                f"recipe {recipe.name} has no {what} {unknown[0]!r}; it has {', '.join(known)}"
+            )
+    found = Reproduction(recipe)
+    if recipe.notes:
+        found.notes.append(recipe.notes)
+    figures = {n: f for n, f in recipe.figures.items() if n in asked.figures or not asked.figures}
+    request = _request(recipe, asked)
+    lacking = _lacking_data(session, recipe, asked)
+    if lacking is not None:
+        for name, figure in figures.items():
+            found.reasons[name] = "; ".join(
+                [lacking, *_obstacles(session, recipe, request, figure)]
+            )
+    else:
+        _run_figures(session, recipe, asked, request, progress, figures, found)
+    skipped = dict.fromkeys(recipe.figures.keys() - figures.keys(), "was not asked for")
+    found.reasons |= skipped
+    found.lines.extend(_lines(found))
+    return found
+
+
+def _request(recipe: Recipe, asked: Asked) -> ExtractorRequest:
+    fit = recipe.fit
+    return ExtractorRequest(
+        model=ModelEntry(name="", plugin="", modality="any"),
+        untrained=fit.untrained,
+        seed=fit.seed,
+        device=asked.device,
+        dtype=fit.dtype,
+        protocol=fit.protocol,
+    )
+
+
+def _lacking_data(session: Session, recipe: Recipe, asked: Asked) -> str | None:
+    """What is lacking where the dataset lives in a folder that nobody named."""
+    name = recipe.data.dataset
+    if asked.dataset is not None:
+        return None
+    for registered in session.host.datasets:
+        if registered.spec.name == name and registered.spec.needs_path:
+            return f"needs data: --dataset PATH of {name} (zoo data describe {name})"
+    return None
+
+
+def _obstacles(
+    session: Session, recipe: Recipe, request: ExtractorRequest, figure: Figure
+) -> list[str]:
+    """What else keeps a figure from being made: each model's reason, those alike together."""
+    reasons: dict[str, list[str]] = {}
+    for model in figure.models:
+        if reason := obstacle(session, recipe, request, model):
+            reasons.setdefault(reason.partition(":")[0], []).append(model)
+    return [f"{reason}: {', '.join(models)}" for reason, models in reasons.items()]
+
+
+def _open(session: Session, recipe: Recipe, asked: Asked) -> Dataset:
+    name = recipe.data.dataset
+    options = dict(recipe.data.options)
+    if asked.dataset is None:
+        return open_dataset(session.host, name, options)
+    text = asked.dataset
+    known = {registered.spec.name for registered in session.host.datasets}
+    if text.partition(":")[0] not in known and name in known and Path(text).is_dir():
+        try:
+            return open_dataset(session.host, text, options)
+        except DataError:
+            text = f"{name}:{text}"
+    return open_dataset(session.host, text, options)
+
+
+def _run_figures(
+    session: Session,
+    recipe: Recipe,
+    asked: Asked,
+    request: ExtractorRequest,
+    progress: Progress,
+    figures: Mapping[str, Figure],
+    found: Reproduction,
+) -> None:
+    dataset = _open(session, recipe, asked)
+    found.notes.extend(_differences(recipe, dataset))
+    sweep = Sweep(
+        session,
+        recipe,
+        dataset,
+        Store(asked.store),
+        request,
+        progress,
+        frozenset(asked.models),
+        asked.subjects,
+    )
+    canvases = {name: _canvas(sweep, figure, found.outcomes) for name, figure in figures.items()}
+    done = sweep.execute(run for canvas in canvases.values() for run in runs_of(canvas))
+    found.outcomes.results |= done.results
+    found.outcomes.reasons |= done.reasons
+    found.outcomes.n_computed, found.outcomes.n_kept = done.n_computed, done.n_kept
+    for name, canvas in canvases.items():
+        try:
+            found.numbers[name] = KINDS[canvas.figure.kind](canvas)
+        except FigureError as error:
+            found.reasons[name] = str(error)
+        except ZooError as error:
+            found.reasons[name] = f"cannot be computed: {error}"
+
+
+def _canvas(sweep: Sweep, figure: Figure, outcomes: Outcomes) -> Canvas:
+    dataset, trims = sweep.dataset, sweep.recipe.data.trims
+    stories = list(dataset.test_stories() or dataset.train_stories())
+    clock = dataset.clock(stories[0])
+    lead = int((clock.times < figure.seconds).sum())
+    if trims is not None and trims.test_start_trs:
+        lead = trims.test_start_trs  # the paper's rows, where the recipe says them
+
+    def responses(story: str) -> NDArray[np.floating[Any]]:
+        subjects = [subject for subject in sweep.chosen if subject != "group"]
+        each = [dataset.responses(subject, story) for subject in subjects]
+        return np.stack([one.mean(axis=0) if one.ndim == 3 else one for one in each])
+
+    n_stories = len(dataset.train_stories())
+    return Canvas(sweep.recipe, figure, outcomes, n_stories, lead, responses)
+
+
+def _differences(recipe: Recipe, dataset: Dataset) -> list[str]:
+    """Where the data at hand are not those the recipe speaks of."""
+    said = []
+    there = len(dataset.train_stories())
+    wanted = set(recipe.data.train_stories.values())
+    if wanted and wanted != {there}:
+        most = " or ".join(str(n) for n in sorted(wanted))
+        said.append(f"data: {there} training stories here, {most} in the recipe")
+    if lost := [s for s in recipe.data.test_stories if s not in dataset.test_stories()]:
+        said.append(f"data: no test story {', '.join(lost)} here")
+    return said
+
+
+# ------------------------------------------------------------------------------------------ lines
+
+
+def _lines(found: Reproduction) -> list[Line]:
+    """A line for every expectation, then one for every figure that has none."""
+    recipe = found.recipe
+    lines = [_line(found, name, expected) for name, expected in recipe.expect.items()]
+    spoken = {expected.figure for expected in recipe.expect.values()}
+    for name, figure in recipe.figures.items():
+        if name in spoken:
+            continue
+        numbers = found.numbers.get(name)
+        if numbers is None:
+            why, status = found.reasons.get(name, "was not run"), "not run"
+            lines.append(Line(name, name, None, None, None, "not run", why))
+            continue
+        statistic, value = next(iter(numbers.statistics.items()), (None, None))
+        status = "partial" if numbers.missing else "not compared"
+        why = _without(numbers) or f"{figure.summary}: {len(numbers.rows)} rows"
+        lines.append(
+            Line(
+                name,
+                name,
+                statistic,
+                None,
+                value,
+                "partial" if status == "partial" else "not compared",
+                why,
+            )
+        )
+    return lines
+
+
+def _line(found: Reproduction, name: str, expected: Expectation) -> Line:
+    figure, statistic = expected.figure, expected.statistic
+
+    def line(obtained: float | str | None, status: Status, why: str) -> Line:
+        return Line(
+            name, figure, statistic, expected.expected, obtained, status, why, expected.source
+        )
+
+    if figure is None:
+        return line(None, "not run", "is no statistic of results")
+    numbers = found.numbers.get(figure)
+    if numbers is None:
+        return line(None, "not run", found.reasons.get(figure, "was not run"))
+    if statistic is None:
+        return line(None, "not compared", f"a claim in words: read {figure}")
+    obtained = numbers.statistics.get(statistic)
+    if obtained is None:
+        why = _without(numbers) or f"{figure} gives no {statistic}"
+        return line(None, "not run", why)
+    if not found.recipe.compares:
+        return line(obtained, "not compared", "a miniature: not the paper's data or models")
+    if isinstance(obtained, str):
+        return line(obtained, "not compared", "is no number")
+    if numbers.missing:
+        return line(obtained, "partial", _without(numbers))
+    if found.notes and any(note.startswith("data:") for note in found.notes):
+        differs = "; ".join(note for note in found.notes if note.startswith("data:"))
+    else:
+        differs = ""
+    return line(obtained, "match" if expected.met_by(obtained) else "mismatch", differs)
+
+
+def _without(numbers: Numbers) -> str:
+    if not numbers.missing:
+        return ""
+    return "without " + "; ".join(f"{name} ({why})" for name, why in numbers.missing.items())
+
+
+# ----------------------------------------------------------------------------------------- output
+
+
+def miniature_of(path: Path, recipe: Recipe) -> str:
+    """Path of a recipe's miniature; :class:`UsageError` where it names none."""
+    if recipe.miniature is None:
+        raise UsageError(f"recipe {recipe.name} names no miniature")
+    return str(path.parent / recipe.miniature)
+
+
+def write(found: Reproduction, folder: Path) -> list[Path]:
+    """Writes ``reproduction.json``, a CSV and an npz of maps a figure, and PNGs with matplotlib.
+
+    Raises :class:`UsageError` where the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        written = [folder / "reproduction.json"]
+        written[0].write_text(json.dumps(plain(found.record()), indent=1, allow_nan=False))
+        table = [line.record() for line in found.lines]
+        written.append(_write_csv(folder / "table.csv", table))
+        for name, numbers in found.numbers.items():
+            if numbers.rows:
+                written.append(_write_csv(folder / f"{name}.csv", numbers.rows))
+            if numbers.maps:
+                written.append(folder / f"{name}.npz")
+                maps: dict[str, Any] = {
+                    key.replace("/", "_"): value for key, value in numbers.maps.items()
+                }
+                np.savez_compressed(written[-1], **maps)
+        written.extend(_draw(found, folder))
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be written ({error.strerror or error})") from error
+    return written
+
+
+def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def plain(value: Any) -> Any:
+    """JSON values: a number that is not finite is null."""
+    if isinstance(value, Mapping):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def _draw(found: Reproduction, folder: Path) -> list[Path]:
+    """A PNG a figure, where matplotlib is there."""
+    try:
+        from matplotlib.figure import Figure as Sheet
+    except ImportError:
+        return []
+    written = []
+    for name, numbers in found.numbers.items():
+        sheet = Sheet(figsize=(6, 4), layout="constrained")
+        panel = sheet.add_subplot()
+        panel.set_title(f"{name}: {found.recipe.figures[name].summary}", fontsize=9)
+        if numbers.axes is not None:
+            _draw_lines(panel, numbers.rows, numbers.axes)
+        elif numbers.maps:
+            _draw_histograms(panel, numbers.maps)
+        else:
+            continue
+        written.append(folder / f"{name}.png")
+        sheet.savefig(written[-1], dpi=120)
+    return written
+
+
+def _draw_lines(panel: Any, rows: Sequence[Mapping[str, Any]], axes: Axes) -> None:
+    for series in dict.fromkeys(row[axes.series] for row in rows):
+        points = [
+            (row[axes.x], row[axes.y], row.get(axes.error) if axes.error else None)
+            for row in rows
+            if row[axes.series] == series and None not in (row[axes.x], row[axes.y])
+        ]
+        if not points:
+            continue
+        x, y, error = zip(*sorted(points, key=lambda point: point[0]), strict=True)
+        bars = [0.0 if e is None else e for e in error] if axes.error else None
+        panel.errorbar(x, y, yerr=bars, marker="o", label=str(series))
+    if axes.log:
+        panel.set_xscale("log")
+    panel.set_xlabel(axes.x.replace("_", " "))
+    panel.set_ylabel(axes.y.replace("_", " "))
+    panel.legend(fontsize=6)
+
+
+def _draw_histograms(panel: Any, maps: Mapping[str, NDArray[Any]]) -> None:
+    shown = {name: values for name, values in maps.items() if not name.startswith("weight_")}
+    for name, values in list(shown.items())[:6]:
+        finite = values[np.isfinite(values)]
+        if len(finite):
+            panel.hist(finite, bins=40, histtype="step", label=name)
+    panel.set_xlabel("value")
+    panel.set_ylabel("voxels")
+    panel.legend(fontsize=6)
+
+
+def with_untrained(recipe: Recipe) -> Recipe:
+    """The same recipe with random weights, as a control; its numbers are compared with nothing."""
+    return recipe.model_copy(
+        update={"fit": recipe.fit.model_copy(update={"untrained": True}), "compares": False}
+    )

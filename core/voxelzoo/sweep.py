@@ -1,0 +1,220 @@
+"""Many runs, one after another, into one store: what was done before is not done again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from voxelzoo.api import Dataset, ExtractorRequest, ModelEntry, NotFoundError, ZooError
+from voxelzoo.cli.session import Session
+from voxelzoo.datasets import choose_subjects, plan_evaluation, train_on_fewer
+from voxelzoo.extraction import Alignment, Model, choose_layers
+from voxelzoo.pipeline import (
+    Plan,
+    Result,
+    find_model,
+    open_model,
+    run_joint,
+    run_model,
+    with_layers,
+)
+from voxelzoo.progress import Progress
+from voxelzoo.protocols import find_protocol
+from voxelzoo.recipes import Recipe
+from voxelzoo.store import Artefact, Store
+from voxelzoo.weights import weights_location
+
+
+@dataclass(frozen=True)
+class Run:
+    """One fit of a recipe: a model's layers, or several models' as spaces of one fit."""
+
+    models: tuple[tuple[str, str], ...]
+    """(model, layers); more than one where they are fitted together."""
+    n_train: int | None = None
+    """Training stories drawn; ``None``: all."""
+    subset_seed: int = 0
+    single: str | None = None
+    """Stacking: the model that the stack must beat."""
+    protocol: str | None = None
+    """Instead of the recipe's."""
+
+    @property
+    def joint(self) -> bool:
+        """Whether the models are spaces of one stacked fit."""
+        return self.single is not None
+
+
+@dataclass
+class Outcomes:
+    """What came of every run: results by subject and layer, or why there are none."""
+
+    results: dict[Run, dict[tuple[str, int | None], Artefact]] = field(default_factory=dict)
+    reasons: dict[Run, str] = field(default_factory=dict)
+    n_computed: int = 0
+    n_kept: int = 0
+
+    def add(self, run: Run, result: Result) -> None:
+        """Notes one result."""
+        summary = result.artefact.summary
+        self.results.setdefault(run, {})[summary["subject"], summary["layer"]] = result.artefact
+        self.n_computed += result.computed
+        self.n_kept += not result.computed
+
+
+@dataclass
+class Sweep:
+    """Runs of one recipe on one dataset."""
+
+    session: Session
+    recipe: Recipe
+    dataset: Dataset
+    store: Store
+    request: ExtractorRequest
+    progress: Progress
+    only: frozenset[str] = frozenset()
+    """Models asked for; all if empty."""
+    subjects: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        asked = self.subjects or self.recipe.data.subjects
+        self.chosen = choose_subjects(self.dataset, asked)
+        fit = self.recipe.fit
+        self.evaluation = plan_evaluation(self.dataset, fit.folds, fit.gap)
+        self._models: dict[str, Model] = {}
+
+    def execute(self, runs: Iterable[Run]) -> Outcomes:
+        """Every run in turn; one that fails, or cannot be, does not stop the others."""
+        outcomes = Outcomes()
+        for run in dict.fromkeys(runs):
+            if reasons := [r for name, _ in run.models if (r := self.obstacle(name))]:
+                outcomes.reasons[run] = reasons[0]
+                continue
+            try:
+                for result in self._run(run):
+                    outcomes.add(run, result)
+            except ZooError as error:
+                outcomes.results.pop(run, None)
+                outcomes.reasons[run] = str(error)
+        return outcomes
+
+    def obstacle(self, name: str) -> str | None:
+        """Why a model cannot run here, told before anything is loaded; ``None``: it can."""
+        return obstacle(self.session, self.recipe, self.request, name, self.only)
+
+    def _run(self, run: Run) -> Iterable[Result]:
+        plan = self._plan(run)
+        models = []
+        for name, layers in run.models:
+            model = self._model(name)
+            models.append((model, _layers(model, layers)))
+        if run.joint:
+            return run_joint(plan, models, self.progress)
+        ((model, layers_of_it),) = models
+        return run_model(plan, model, layers_of_it, self.progress)
+
+    def _model(self, name: str) -> Model:
+        if name not in self._models:
+            session = self.session
+            entry = with_layers(find_model(session.host, session.catalogue, name), self.dataset)
+            request = replace(
+                self.request,
+                untrained=self.request.untrained and bool(entry.architecture),
+                options={**self.request.options, **self.recipe.models[name].options},
+                notify=self.progress.say,
+            )
+            self._models[name] = open_model(session.host, entry, request)
+        return self._models[name]
+
+    def _plan(self, run: Run) -> Plan:
+        fit, host = self.recipe.fit, self.session.host
+        protocol = find_protocol(run.protocol or fit.protocol)
+        evaluation = self.evaluation
+        if run.n_train is not None:
+            evaluation = train_on_fewer(evaluation, run.n_train, run.subset_seed)
+        name, options = fit.regressor or protocol.regressor, dict(fit.regressor_options)
+        if fit.alphas is not None:
+            options["alphas"] = fit.alphas.values
+        if run.joint:
+            name, options = "stacking", {"single": self._single(run)}
+        return Plan(
+            dataset=self.dataset,
+            subjects=self.chosen,
+            evaluation=evaluation,
+            subset_seed=None if run.n_train is None else run.subset_seed,
+            protocol=protocol,
+            delays=fit.delays or protocol.delays,
+            alignment=Alignment.open(
+                host.aligner(fit.aligner or protocol.aligner), fit.aligner_options
+            ),
+            regressor=host.regressor(name),
+            regressor_options=options,
+            store=self.store,
+            keep=frozenset({"predictions"}),
+            allowed_leaks=fit.allow_leaks,
+        )
+
+    def _single(self, run: Run) -> str:
+        """Name of the space that the stack must beat: the last layer of that model."""
+        for name, layers in run.models:
+            if name == run.single:
+                model = self._model(name)
+                return f"{model.request.model.name}:{_layers(model, layers)[-1]}"
+        raise NotFoundError(f"stacking: {run.single!r} is none of its models")
+
+
+def _layers(model: Model, asked: str) -> list[int]:
+    """Layers as typed; ``even``: every even-numbered one but the embedding (layer 0)."""
+    if asked == "even":
+        return [layer for layer in model.extractor.layers() if layer and layer % 2 == 0]
+    return choose_layers(model, asked)
+
+
+def obstacle(
+    session: Session,
+    recipe: Recipe,
+    request: ExtractorRequest,
+    name: str,
+    only: frozenset[str] = frozenset(),
+) -> str | None:
+    """Why a model of a recipe cannot run on this machine; ``None`` where it can."""
+    if only and name not in only:
+        return f"{name} was not asked for"
+    try:
+        entry = find_model(session.host, session.catalogue, name)
+        session.host.extractor(entry.plugin, entry.extractor)
+    except ZooError as error:
+        return str(error)
+    if not entry.architecture and entry.repo is None:
+        return None  # a baseline: no network
+    if not request.untrained and weights_location(entry) is None:
+        where = entry.repo or "not published"
+        return f"needs weights: {name} ({where}) is not on this machine"
+    need, there = _need(entry, request.dtype), _memory(request.device)
+    if need and there and need > there:
+        return (
+            f"too big: {name} needs {need / 2**30:.0f} GB for its weights, {request.device} has "
+            f"{there / 2**30:.0f} GB"
+        )
+    return None
+
+
+def _need(entry: ModelEntry, dtype: str) -> int:
+    return (entry.n_parameters or 0) * (4 if dtype == "float32" else 2)
+
+
+def _memory(device: str) -> int:
+    """Bytes of memory of the device; 0 where unknown."""
+    if device.startswith("cuda"):
+        import torch
+
+        if not torch.cuda.is_available():
+            return 0
+        return int(torch.cuda.get_device_properties(torch.device(device)).total_memory)
+    import os
+
+    sizes: Mapping[str, Any] = os.sysconf_names
+    if "SC_PHYS_PAGES" not in sizes:
+        return 0
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
