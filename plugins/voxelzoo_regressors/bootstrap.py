@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -39,35 +39,48 @@ def ridge_weights(X: Floats, Y: Floats, alphas: Floats) -> Floats:
     return weights
 
 
+def zscore_correlation(prediction: Floats, response: Floats) -> Floats:
+    """Mean product of z-scored columns, (target,)."""
+    x = (prediction - prediction.mean(axis=0)) / prediction.std(axis=0)
+    y = (response - response.mean(axis=0)) / response.std(axis=0)
+    r: Floats = (x * y).mean(axis=0)
+    return r
+
+
+def ridge_predictions(
+    X: Floats,
+    X_held: Floats,
+    Y: Floats,
+    alphas: Sequence[float],
+    singcutoff: float = 1e-10,
+) -> Iterator[Floats]:
+    """Predictions (row, target) of held-out rows by the fit on (X, Y) with each alpha.
+
+    Singular values up to ``singcutoff`` are dropped.
+    """
+    U, S, Vt = np.linalg.svd(X, full_matrices=False)
+    keep = singcutoff < S
+    U, S, Vt = U[:, keep], S[keep], Vt[keep]
+    projected, basis = U.T @ Y, X_held @ Vt.T
+    for alpha in alphas:
+        yield (basis * (S / (S**2 + alpha**2))) @ projected
+
+
 def ridge_scores(
     X: Floats,
     X_held: Floats,
     Y: Floats,
     Y_held: Floats,
     alphas: Sequence[float],
-    use_corr: bool,
-    singcutoff: float = 1e-10,
+    *scores: Callable[[Floats, Floats], Floats],
 ) -> Floats:
-    """Scores (alpha, target) of fits on (X, Y) for held-out rows; undefined ones are zero.
-
-    ``use_corr``: correlation of z-scored columns; else the signed root of R2. Singular values up
-    to ``singcutoff`` are dropped.
-    """
-    U, S, Vt = np.linalg.svd(X, full_matrices=False)
-    keep = singcutoff < S
-    U, S, Vt = U[:, keep], S[keep], Vt[keep]
-    projected, basis = U.T @ Y, X_held @ Vt.T
-    found = np.empty((len(alphas), Y.shape[1]))
+    """Scores (score, alpha, target) of fits on (X, Y) for held-out rows; zero where undefined."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        for i, alpha in enumerate(alphas):
-            prediction = (basis * (S / (S**2 + alpha**2))) @ projected
-            if use_corr:
-                x = (prediction - prediction.mean(axis=0)) / prediction.std(axis=0)
-                y = (Y_held - Y_held.mean(axis=0)) / Y_held.std(axis=0)
-                found[i] = (x * y).mean(axis=0)
-            else:
-                found[i] = signed_root_r2_score(prediction, Y_held)
-    return np.nan_to_num(found)
+        found = [
+            [score(prediction, Y_held) for score in scores]
+            for prediction in ridge_predictions(X, X_held, Y, alphas)
+        ]
+    return np.nan_to_num(np.swapaxes(found, 0, 1))
 
 
 class BootstrapRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -98,6 +111,8 @@ class BootstrapRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         The penalty added to the Gram matrix's diagonal: the chosen alpha, squared.
     boot_scores_ : (alpha, target)
         Mean score over boots.
+    cv_score_ : (target,)
+        Mean held-out correlation over boots at the chosen alpha, whatever it was chosen by.
     coef_ : (target, feature)
         Weights.
     """
@@ -138,16 +153,21 @@ class BootstrapRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         )
         self._one_target = Y.ndim == 1
         Y = np.asarray(Y, dtype=X.dtype).reshape(len(X), -1)
-        scores = [
-            ridge_scores(X[kept], X[held], Y[kept], Y[held], self.alphas, self.use_corr)
+        wanted = (
+            [zscore_correlation] if self.use_corr else [signed_root_r2_score, zscore_correlation]
+        )
+        boots = [
+            ridge_scores(X[kept], X[held], Y[kept], Y[held], self.alphas, *wanted)
             for kept, held in self._boots(len(X))
         ]
-        self.boot_scores_ = np.mean(scores, axis=0)
+        scores = np.mean(boots, axis=0, dtype=np.float64)
+        self.boot_scores_ = scores[0]
         if self.single_alpha:
             best = np.full(Y.shape[1], self.boot_scores_.mean(axis=1).argmax())
         else:
             best = self.boot_scores_.argmax(axis=0)
         self.alpha_ = alphas[best] ** 2
+        self.cv_score_ = scores[-1][best, np.arange(Y.shape[1])]
         self._weights = ridge_weights(X, Y, alphas[best])
         return self
 

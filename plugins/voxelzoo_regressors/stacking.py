@@ -189,7 +189,8 @@ class Stacking(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def fit(self, X: Any, Y: Any, groups: Any = None) -> Stacking:
         """Fits ``Y`` (row, voxel) from ``X`` (row, feature); ``groups`` (row,) names stories.
 
-        ``Y`` may be a Zarr array, read a block of voxels at a time, unless ``single`` is given.
+        ``Y`` may be a Zarr array, read a block of voxels at a time, unless ``single`` is given;
+        the spaces' weights, as large each as ``Y``, are then not kept but made again to predict.
         """
         if self.voxel_block < 1:
             raise UsageError(f"stacking: voxel_block={self.voxel_block!r}; say 1 or more")

@@ -7,7 +7,12 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from shared_data import SHARED, needs_shared
 from voxelzoo.api import DataError
 from voxelzoo_regressors import BootstrapRidge
-from voxelzoo_regressors.bootstrap import ridge_scores, ridge_weights
+from voxelzoo_regressors.bootstrap import (
+    ridge_scores,
+    ridge_weights,
+    signed_root_r2_score,
+    zscore_correlation,
+)
 
 
 @needs_shared
@@ -16,9 +21,9 @@ def test_weights_and_scores_equal_the_reference() -> None:
     X, Y, Xt, Yt, alphas = (g[f"ridge_{k}"] for k in ("X", "Y", "Xt", "Yt", "alphas"))
     weights = ridge_weights(X, Y, g["ridge_valphas"])
     np.testing.assert_allclose(weights, g["ridge_weights"], atol=1e-12)
-    for use_corr, name in ((True, "ridge_corr_out"), (False, "ridge_signed_sqrt_r2_out")):
-        found = ridge_scores(X, Xt, Y, Yt, alphas, use_corr)
-        np.testing.assert_allclose(found, g[name], atol=1e-10)
+    found = ridge_scores(X, Xt, Y, Yt, alphas, zscore_correlation, signed_root_r2_score)
+    np.testing.assert_allclose(found[0], g["ridge_corr_out"], atol=1e-10)
+    np.testing.assert_allclose(found[1], g["ridge_signed_sqrt_r2_out"], atol=1e-10)
 
 
 def test_alphas_are_squared_and_chosen_on_held_out_chunks() -> None:
@@ -29,6 +34,20 @@ def test_alphas_are_squared_and_chosen_on_held_out_chunks() -> None:
     np.testing.assert_allclose(model.alpha_, [0.1**2, 1000.0**2])
     again = BootstrapRidge(alphas=[0.1, 1000.0], chunklen=10).fit(X, Y)
     np.testing.assert_array_equal(model.boot_scores_, again.boot_scores_)
+
+
+@pytest.mark.parametrize("use_corr", [True, False])
+def test_cv_score_is_the_held_out_correlation_of_the_chosen_alpha(use_corr: bool) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 10))
+    Y = X[:, :3] + rng.standard_normal((200, 3))
+    model = BootstrapRidge(alphas=[1.0, 30.0], chunklen=10, use_corr=use_corr).fit(X, Y)
+    for v in range(3):
+        alpha, found = np.sqrt(model.alpha_[v]), []
+        for kept, held in model._boots(200):
+            prediction = X[held] @ ridge_weights(X[kept], Y[kept], np.full(3, alpha))
+            found.append(np.corrcoef(prediction[:, v], Y[held, v])[0, 1])
+        np.testing.assert_allclose(model.cv_score_[v], np.mean(found))
 
 
 def test_too_few_rows_for_the_chunks_is_said() -> None:
