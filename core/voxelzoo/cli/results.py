@@ -32,7 +32,8 @@ COLUMNS = (
 )
 
 
-def _open(store: Path) -> Store:
+def open_store(store: Path) -> Store:
+    """The store in that folder; :class:`UsageError` where there is none."""
     from voxelzoo.store import Store
 
     if not store.is_dir():
@@ -57,7 +58,7 @@ def list_results(
     """
     records = [
         record
-        for record in map(_record, _open(store).all("results"))
+        for record in map(_record, open_store(store).all("results"))
         if model in (None, record["model"], record["model_id"])
         and subject in (None, record["subject"])
     ]
@@ -77,7 +78,7 @@ def show(
 
     Example:  zoo results show 3fa9 --json
     """
-    artefact = _open(store).by_key("results", key)
+    artefact = open_store(store).by_key("results", key)
     if as_json:
         print_json(result=_record(artefact), provenance=artefact.provenance, arrays=artefact.arrays)
         return
@@ -110,7 +111,7 @@ def export(
         raise UsageError(f"{out}: the file is a .csv or a .npz")
     if not out.absolute().parent.is_dir():
         raise UsageError(f"{out}: no folder {out.absolute().parent}")
-    opened = _open(store)
+    opened = open_store(store)
     chosen = [opened.by_key("results", k) for k in key] if key else list(opened.all("results"))
     if not chosen:
         raise UsageError(f"{store} holds no result")

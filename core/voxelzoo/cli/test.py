@@ -1,0 +1,250 @@
+"""``zoo test``: is a result above chance, and is one better than another."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from voxelzoo.api import DataError, UsageError
+from voxelzoo.cli.output import print_json, print_table
+from voxelzoo.cli.results import StoreOption, open_store
+from voxelzoo.cli.session import JsonOption
+
+if TYPE_CHECKING:
+    from voxelzoo.store import Artefact, Store
+    from voxelzoo.verdicts import Settings, Verdict
+
+NULLS = ("circular-shift", "blocks")
+OVER = ("time", "stories")
+
+
+def run(
+    result: Annotated[str, typer.Argument(help="A result's key, or its beginning.")],
+    against: Annotated[
+        str | None, typer.Argument(help="Another result on the same held-out rows.")
+    ] = None,
+    store: StoreOption = Path("zoo-store"),
+    null: Annotated[
+        str, typer.Option(help="Chance of one result: circular-shift or blocks.")
+    ] = "circular-shift",
+    over: Annotated[
+        str, typer.Option(help="What intervals draw: blocks of time, or stories.")
+    ] = "time",
+    block: Annotated[int, typer.Option(help="TRs of a block.")] = 10,
+    ceiling: Annotated[
+        str, typer.Option(help="schoppe, split-half or explainable-variance.")
+    ] = "schoppe",
+    permutations: Annotated[int, typer.Option(help="Permutations, and bootstrap draws.")] = 1000,
+    all_subjects: Annotated[
+        bool,
+        typer.Option(
+            "--all-subjects", help="Also the other subjects' results like these, and a test over."
+        ),
+    ] = False,
+    without_first: Annotated[
+        int | None,
+        typer.Option(
+            metavar="TRS",
+            help="Instead: what the first TRs of each test story add to r (the long-context "
+            "artefact).",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the maps (voxel,) to this .npz.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of permutations and draws.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Test a result against chance, or two results against each other, region by region.
+
+    A result needs its held-out predictions: make it with zoo run --keep predictions. r is the mean
+    over a region's voxels with a 95 % interval; q is its p, adjusted over regions (FDR); the share
+    of significant voxels is at FDR .05 over all voxels; room is ceiling less r.
+
+    \b
+    Examples:
+      zoo test 3fa9
+      zoo test 3fa9 81c0 --all-subjects
+      zoo test 3fa9 --without-first 50
+    """
+    from voxelzoo.ceilings import find_method
+    from voxelzoo.verdicts import Settings
+
+    if null not in NULLS or over not in OVER:
+        raise UsageError(f"--null is {' or '.join(NULLS)}; --over is {' or '.join(OVER)}")
+    if permutations < 20 or block < 1:
+        raise UsageError("--permutations: 20 or more; --block: 1 or more")
+    if out is not None and (out.suffix != ".npz" or not out.absolute().parent.is_dir()):
+        raise UsageError(f"{out}: --out is a .npz in a folder that exists")
+    if without_first is not None and (against or all_subjects):
+        raise UsageError("--without-first tests one result")
+    settings = Settings(
+        null=null,  # type: ignore[arg-type]  # checked above
+        over=over,  # type: ignore[arg-type]
+        block=block,
+        ceiling=find_method(ceiling).name,
+        n_permutations=permutations,
+        n_draws=permutations,
+        seed=seed,
+    )
+    opened = open_store(store)
+    tested = [opened.by_key("results", key) for key in (result, against) if key is not None]
+    subjects = _siblings(opened, tested) if all_subjects else [tuple(tested)]
+    found = [(pair, _verdict(pair, settings, without_first)) for pair in subjects]
+    across = _across(found) if all_subjects else None
+    if out is not None:
+        _write(out, found)
+    if as_json:
+        _print_json(found, across)
+    else:
+        _print(found, across)
+
+
+Pair = tuple["Artefact", ...]
+
+
+def _verdict(pair: Pair, settings: Settings, without_first: int | None) -> Verdict:
+    from voxelzoo.held_out import read_held_out
+    from voxelzoo.verdicts import compare, judge, long_context_artefact
+
+    held_out = [read_held_out(artefact) for artefact in pair]
+    if without_first is not None:
+        return long_context_artefact(held_out[0], without_first)
+    if len(held_out) == 1:
+        return judge(held_out[0], settings)
+    return compare(held_out[0], held_out[1], settings)
+
+
+def _siblings(store: Store, tested: list[Artefact]) -> list[Pair]:
+    """The same comparison in every subject who has it; the newest result where there are two."""
+    by_subject: list[dict[str, Artefact]] = []
+    for artefact in tested:
+        like = _settings_of(artefact)
+        by_subject.append(
+            {
+                other.summary["subject"]: other
+                for other in store.all("results")
+                if _settings_of(other) == like
+                and any(name.startswith("prediction_") for name in other.arrays)
+            }
+            | {artefact.summary["subject"]: artefact}
+        )
+    subjects = [s for s in by_subject[0] if all(s in each for each in by_subject)]
+    if len(subjects) < 2:
+        raise DataError(
+            "--all-subjects: the store has these results, with predictions, for one subject only"
+        )
+    return [tuple(each[subject] for each in by_subject) for subject in sorted(subjects)]
+
+
+def _settings_of(artefact: Artefact) -> Any:
+    """All that determined a result but the subject."""
+    return {k: v for k, v in artefact.provenance.items() if k != "responses"}
+
+
+def _across(found: list[tuple[Pair, Verdict]]) -> list[dict[str, Any]]:
+    """A row a region: the mean over subjects, and its sign-flip p."""
+    import numpy as np
+
+    from voxelzoo.significance import subjects_test
+
+    tables = [{row["region"]: row for row in verdict.rows} for _, verdict in found]
+    what = "difference" if "difference" in found[0][1].rows[0] else "r"
+    rows = []
+    for region in tables[0]:
+        values = [table[region][what] for table in tables if region in table]
+        numbers = np.array([np.nan if value is None else value for value in values])
+        if np.isfinite(numbers).sum() >= 2:
+            over = subjects_test(numbers)
+            mean, p = round(over.mean, 6), round(over.p, 6)
+            rows.append({"region": region, "n_subjects": over.n_subjects, what: mean, "p": p})
+    return rows
+
+
+def _title(pair: Pair) -> str:
+    said = []
+    for artefact in pair:
+        record = artefact.summary
+        name = record["model"] + (" untrained" if record["untrained"] else "")
+        said.append(f"{name} layer {record['layer']} ({artefact.key[:8]})")
+    record = pair[0].summary
+    return f"{' against '.join(said)}: {record['dataset']} {record['subject']}"
+
+
+def _print_json(found: list[tuple[Pair, Verdict]], across: list[dict[str, Any]] | None) -> None:
+    print_json(
+        tests=[
+            {
+                "keys": [artefact.key for artefact in pair],
+                "models": [artefact.summary["model"] for artefact in pair],
+                "layers": [artefact.summary["layer"] for artefact in pair],
+                "subject": pair[0].summary["subject"],
+                "regions": verdict.rows,
+                "notes": verdict.notes,
+            }
+            for pair, verdict in found
+        ],
+        across_subjects=across,
+    )
+
+
+def _print(found: list[tuple[Pair, Verdict]], across: list[dict[str, Any]] | None) -> None:
+    """Intervals are drawn together on a terminal, apart when piped."""
+    several = len(found) > 1
+    if not sys.stdout.isatty():
+        rows = [{"subject": p[0].summary["subject"]} | row for p, v in found for row in v.rows]
+        print_table(rows, list(rows[0]))
+        return
+    for pair, verdict in found:
+        rows = [_brief(row) for row in verdict.rows]
+        print_table(rows, list(rows[0]), title=_title(pair))
+        print("; ".join(verdict.notes))
+    if across and several:
+        print_table(across, list(across[0]), title=f"over {len(found)} subjects (sign-flip)")
+
+
+def _brief(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as people read it."""
+    shown: dict[str, Any] = {"region": row["region"], "voxels": row["n_voxels"]}
+    if "r_low" in row:
+        shown |= {"r": row["r"], "95 % interval": _span(row["r_low"], row["r_high"])}
+        shown |= {"q": row["q"], "significant": _percent(row["share_significant"])}
+        shown |= {"ceiling": row["ceiling"], "room": row["room"]}
+    elif "difference_low" in row:
+        shown |= {"r first": row["r_first"], "r second": row["r_second"]}
+        shown |= {
+            "difference": row["difference"],
+            "95 % interval": _span(row["difference_low"], row["difference_high"]),
+            "q": row["q"],
+            "first better": _percent(row["share_first_better"]),
+            "second better": _percent(row["share_second_better"]),
+        }
+    else:
+        names = ("r", "r_without_start", "difference", "percent")
+        shown |= {name: row[name] for name in names}
+    if row.get("n_undefined"):
+        shown["voxels"] = f"{row['n_voxels']} ({row['n_undefined']} undefined)"
+    return shown
+
+
+def _span(low: float | None, high: float | None) -> str:
+    return "-" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.0f} %"
+
+
+def _write(path: Path, found: list[tuple[Pair, Verdict]]) -> None:
+    """``SUBJECT/MAP`` for each map."""
+    import numpy as np
+
+    maps: dict[str, Any] = {
+        f"{pair[0].summary['subject']}/{name}": values
+        for pair, verdict in found
+        for name, values in verdict.maps.items()
+    }
+    np.savez(path, **maps)
