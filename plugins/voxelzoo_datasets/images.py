@@ -32,9 +32,12 @@ def load_image(path: Path) -> Any:
     """An image of nibabel's; :class:`DataError` names the file and the fault."""
     try:
         import nibabel
+        import nilearn  # noqa: F401 - so that one line names both
         from nibabel.filebasedimages import ImageFileError
-    except ImportError:
-        raise MissingError("brain images need nibabel; run: pip install 'voxelzoo[bids]'") from None
+    except ImportError as error:
+        raise MissingError(
+            f"brain images need {error.name or 'nibabel'}; run: pip install 'voxelzoo[bids]'"
+        ) from None
     need_fetched(path)
     try:
         return nibabel.load(path)

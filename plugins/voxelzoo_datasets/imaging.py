@@ -145,6 +145,7 @@ class ImagingDataset(ABC):
         self.runs = self.find_runs()
         self._choose()
         self._n_volumes = cache(images.n_volumes)
+        self._clock = cache(self._read_clock)
         self._subject_mask = cache(self._find_mask)
         self._labels: dict[str, list[str] | None] = {}
         self._n_voxels: dict[str, tuple[int, Path]] = {}
@@ -207,25 +208,7 @@ class ImagingDataset(ABC):
     def clock(self, story: str) -> ScanClock:
         """When the kept volumes were acquired, the same for every subject."""
         self.known_story(story)
-        counts = {
-            run: self._n_volumes(run.first) - self._drop
-            for subject in self._subjects
-            for run in self.runs[subject][story]
-        }
-        shortest, longest = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
-        n = self._rows or counts[shortest]
-        if self._rows is None and counts[longest] != n:
-            raise DataError(
-                f"{shortest.first}: {n} rows, but {longest.first.name} has {counts[longest]}; "
-                f"keep the first of each: --dataset-option rows={n}"
-            )
-        if n > counts[shortest]:
-            raise DataError(f"{shortest.first}: {counts[shortest]} rows, fewer than rows={n}")
-        if n < 2:
-            raise DataError(f"{shortest.first}: {n} rows are left of the run")
-        tr = self.tr(counts)
-        start = self._start(shortest, tr) + self._drop * tr
-        return ScanClock(tr=tr, start=start, n_trs=n, n_dropped=self._drop)
+        return self._clock(story)
 
     def responses(self, subject: str, story: str) -> NDArray[np.float32]:
         """(TR, voxel), or (repeat, TR, voxel) where there are several runs."""
@@ -341,6 +324,27 @@ class ImagingDataset(ABC):
             found = found or float(one)
         assert found is not None
         return found
+
+    def _read_clock(self, story: str) -> ScanClock:
+        counts = {
+            run: self._n_volumes(run.first) - self._drop
+            for subject in self._subjects
+            for run in self.runs[subject][story]
+        }
+        shortest, longest = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
+        n = self._rows or counts[shortest]
+        if self._rows is None and counts[longest] != n:
+            raise DataError(
+                f"{shortest.first}: {n} rows, but {longest.first.name} has {counts[longest]}; "
+                f"keep the first of each: --dataset-option rows={n}"
+            )
+        if n > counts[shortest]:
+            raise DataError(f"{shortest.first}: {counts[shortest]} rows, fewer than rows={n}")
+        if n < 2:
+            raise DataError(f"{shortest.first}: {n} rows are left of the run")
+        tr = self.tr(counts)
+        start = self._start(shortest, tr) + self._drop * tr
+        return ScanClock(tr=tr, start=start, n_trs=n, n_dropped=self._drop)
 
     def _start(self, run: Run, tr: float) -> float:
         """When the first acquired volume begins, so that its middle is the time it stands for.

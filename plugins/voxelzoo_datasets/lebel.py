@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -41,6 +41,7 @@ from voxelzoo.api import (
     need_fetched,
     read_textgrid,
 )
+from voxelzoo_datasets.declared import LEBEL, Read, disagreements
 from voxelzoo_datasets.options import only_known
 from voxelzoo_datasets.triggers import read_report
 
@@ -58,6 +59,8 @@ PAPER_TESTS = ("wheretheressmoke", "fromboyhoodtofatherhood", "onapproachtopluto
 _OPTIONS = {
     "subjects": "comma-separated, such as UTS03 (default: the paper's three, or all there are)",
     "stories": "comma-separated training stories (default: all that every subject heard)",
+    "sess_to_story": "the released code's list of sessions, whose stories train",
+    "sessions": "comma-separated sessions of that list (default: all)",
 }
 
 
@@ -85,7 +88,7 @@ class LebelDataset:
         self._subjects = self._choose_subjects(options.get("subjects"), list(heard))
         common = set.intersection(*(heard[subject] for subject in self._subjects))
         self._test = tuple(story for story in PAPER_TESTS if story in common)
-        self._train = self._choose_stories(options.get("stories"), common)
+        self._train = self._choose_stories(self._asked(options), common)
         self._volumes = _read_volumes(self._derivative / "respdict.json")
         self._shape = cache(self._read_shape)
 
@@ -189,6 +192,20 @@ class LebelDataset:
             return content_digest("lebel2023", key)
         return content_digest("lebel2023", file)
 
+    def disagreements(self) -> list[str]:
+        """A line for each number that is not the published one; content not fetched is passed."""
+        files = {s: self._file(s, story) for s in self._subjects for story in self._train}
+        read = Read(
+            n_trs={
+                story: self._volumes[story] - 2 * TRIMMED
+                for story in (*self._train, *self._test)
+                if story in self._volumes
+            },
+            n_voxels={s: self._same_voxels(s) for s, file in files.items() if file.exists()},
+            n_stories={s: len(list(file.parent.glob("*.hf5"))) for s, file in files.items()},
+        )
+        return disagreements(LEBEL, read)
+
     def _choose_subjects(self, asked: str | None, there: list[str]) -> tuple[str, ...]:
         if asked is None:
             return tuple(s for s in PAPER_SUBJECTS if s in there) or tuple(there)
@@ -196,6 +213,27 @@ class LebelDataset:
         if unknown := [subject for subject in chosen if subject not in there]:
             raise NotFoundError(f"lebel2023: no subject {unknown[0]!r}; it has {', '.join(there)}")
         return chosen
+
+    def _asked(self, options: Mapping[str, str]) -> str | None:
+        """Training stories as listed, or those of the released code's sessions."""
+        if "sess_to_story" not in options:
+            if "sessions" in options:
+                raise UsageError("dataset option sessions: needs sess_to_story=PATH")
+            return options.get("stories")
+        if "stories" in options:
+            raise UsageError("dataset options stories and sess_to_story: give one of them")
+        path = Path(options["sess_to_story"])
+        sessions = _read_sessions(path)
+        chosen = _listed(options.get("sessions", ",".join(sessions)))
+        for session in chosen:
+            if session not in sessions:
+                raise NotFoundError(f"{path}: no session {session!r}; it has {', '.join(sessions)}")
+            if leaks := [story for story in sessions[session] if story in PAPER_TESTS]:
+                raise UsageError(
+                    f"{path}: session {session} trains on {leaks[0]!r}, a test story of the paper: "
+                    "a leak; leave the session out, or name its other stories: stories=..."
+                )
+        return ",".join(story for session in chosen for story in sessions[session])
 
     def _choose_stories(self, asked: str | None, common: set[str]) -> tuple[str, ...]:
         there = sorted(common - set(PAPER_TESTS))
@@ -273,6 +311,23 @@ def _read_volumes(path: Path) -> dict[str, int]:
         if type(volumes) is not int or volumes <= 2 * TRIMMED:
             raise DataError(f"{path}: {story!r} has {volumes!r} volumes, expected a whole number")
     return content
+
+
+def _read_sessions(path: Path) -> dict[str, list[str]]:
+    """``{session: [[training stories], test story]}``: the training stories of each session."""
+    try:
+        content = json.loads(need_fetched(path).read_text(encoding="utf-8"))
+        sessions = {session: lists[0] for session, lists in content.items()}
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not JSON ({error})") from error
+    except (AttributeError, LookupError, TypeError):
+        sessions = {"": None}
+    for stories in sessions.values():
+        if not (isinstance(stories, list) and all(isinstance(story, str) for story in stories)):
+            raise DataError(f"{path}: must be {{session: [[training stories], test story]}}")
+    return sessions
 
 
 def _open(file: Path) -> Any:

@@ -145,6 +145,50 @@ def test_test_stories_never_train_and_the_lacking_one_is_reported(lebel: Path) -
         LebelDataset(lebel, stories="alpha,fromboyhoodtofatherhood")
 
 
+def test_the_leak_in_the_released_list_of_sessions_is_caught_by_name(lebel: Path) -> None:
+    """Its third session trains on a story that the paper tests on."""
+    path = lebel / "sess_to_story.json"
+    path.write_text(
+        json.dumps(
+            {
+                "1": [["alpha"], "wheretheressmoke"],
+                "2": [["beta"], "wheretheressmoke"],
+                "3": [["fromboyhoodtofatherhood"], "wheretheressmoke"],
+            }
+        )
+    )
+    asked = {"sess_to_story": str(path)}
+    with pytest.raises(UsageError, match=r"session 3 trains on 'fromboyhoodtofatherhood', .* leak"):
+        LebelDataset(lebel, **asked)
+    assert LebelDataset(lebel, **asked, sessions="2").train_stories() == ("beta",)
+    with pytest.raises(NotFoundError, match="no session '7'; it has 1, 2, 3"):
+        LebelDataset(lebel, **asked, sessions="7")
+    with pytest.raises(UsageError, match="stories and sess_to_story: give one"):
+        LebelDataset(lebel, **asked, stories="alpha")
+    for damaged in ("{", "[]", '{"1": 2}', '{"1": [[3], "x"]}', '{"1": []}'):
+        path.write_text(damaged)
+        with pytest.raises(DataError, match=r"sess_to_story.json: (not JSON|must be)"):
+            LebelDataset(lebel, **asked)
+
+
+def test_a_story_is_not_another_whose_name_begins_alike(lebel: Path) -> None:
+    """The released reader takes the first TextGrid with the same beginning."""
+    grids = lebel / "derivative" / "TextGrids"
+    (grids / "alpha.TextGrid").rename(grids / "alphabet.TextGrid")
+    with pytest.raises(DataError, match=r"alpha.TextGrid: cannot be read"):
+        LebelDataset(lebel).story("alpha")
+
+
+def test_what_is_read_is_held_against_what_was_published(lebel: Path) -> None:
+    said = LebelDataset(lebel, subjects="UTS03").disagreements()
+    assert said == [
+        "wheretheressmoke: 60 TRs, published with 291",
+        "fromboyhoodtofatherhood: 50 TRs, published with 348",
+        "UTS03: 6 voxels, published with 95556",
+        "UTS03: 4 stories, published with 84",
+    ]
+
+
 def test_listeners_share_the_stories_all_of_them_heard(lebel: Path) -> None:
     both = LebelDataset(lebel, subjects="UTS09, UTS01")
     assert both.subjects() == ("UTS09", "UTS01")
