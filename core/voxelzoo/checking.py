@@ -192,8 +192,19 @@ def check_dataset(dataset: Dataset, progress: Progress | None = None) -> CheckRe
     if evaluation is not None:
         for leak in find_leaks(evaluation, stories):
             report.add("error", leak.guard, "train and test", leak.reason)
+    _check_declared(report, dataset)
     _check_responses(report, dataset, evaluation, clocks, progress or Silent())
     return report
+
+
+def _check_declared(report: CheckReport, dataset: Dataset) -> None:
+    """Warns of numbers that are not the published ones, where the dataset knows those.
+
+    A dataset may have a method ``disagreements()``, a line for each; it need not.
+    """
+    compare: Callable[[], Sequence[str]] = getattr(dataset, "disagreements", tuple)
+    for line in _try(report, "published", report.name, compare) or ():
+        report.add("warning", "published", report.name, line)
 
 
 def _try(report: CheckReport, kind: str, where: str, read: Callable[[], T]) -> T | None:

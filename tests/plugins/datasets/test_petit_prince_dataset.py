@@ -107,6 +107,8 @@ def test_it_runs_end_to_end(prince: Path, zoo: Zoo) -> None:
     options = ["--dataset-option=language=EN", f"--dataset-option=mask={prince / 'mask.nii.gz'}"]
     checked = zoo("data", "check", prince, *options, "--json")
     assert checked.json["ok"], checked.out
+    said = [found["message"] for found in checked.json["findings"]]
+    assert "section1: 60 TRs, published with 282" in said
     ended = zoo("run", "--plugin", "word-rate", "--dataset", prince, *options, "--json")
     assert ended.code == 0, ended.err
     (record,) = ended.json["results"]
