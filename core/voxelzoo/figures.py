@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from voxelzoo.api import DataError
 from voxelzoo.ceilings import estimate_ceiling, normalised, room
-from voxelzoo.held_out import HeldOut, read_held_out
+from voxelzoo.held_out import EVERYWHERE, HeldOut, read_held_out
 from voxelzoo.pipeline import read_labels
 from voxelzoo.recipes import Figure, Recipe
 from voxelzoo.scores import signed_square
@@ -95,14 +95,14 @@ class Canvas:
     # ------------------------------------------------------------------------------------- results
 
     def results(self, run: Run) -> Results:
-        """Results of a run for the figure's subject; raises :class:`FigureError`."""
+        """Results of a run for the figure's subjects; raises :class:`FigureError`."""
         found = self.outcomes.results.get(run)
         if found is None:
             raise FigureError(self.outcomes.reasons.get(run, "was not run"))
-        wanted = self.figure.subject
-        chosen = {at: a for at, a in found.items() if wanted in (None, at[0])}
+        wanted = self.figure.subjects
+        chosen = {at: a for at, a in found.items() if not wanted or at[0] in wanted}
         if not chosen:
-            raise FigureError(f"subject {wanted} was not run")
+            raise FigureError(f"{', '.join(wanted)}: no such subject was run")
         return chosen
 
     def at_layer(self, model: str, results: Results, layer: int) -> dict[str, Artefact]:
@@ -377,7 +377,7 @@ def stacking(canvas: Canvas) -> Numbers:
         weights = artefact.read("weights")
         others = [i for i, name in enumerate(spaces) if not name.startswith(f"{single}:")]
         # Weights are not normalised again for what the single space has.
-        centre = weights[:, others] @ np.arange(1, len(others) + 1)
+        centre: Floats = weights[:, others] @ np.arange(1, len(others) + 1)
         maps = {"r": r, "gain": gain, "centre_of_mass": centre}
         numbers.maps |= {f"{name}_{subject}": each for name, each in maps.items()}
         numbers.maps |= {
@@ -509,57 +509,80 @@ def inter_subject(canvas: Canvas) -> Numbers:
 
 
 def baseline(canvas: Canvas) -> Numbers:
-    """Each layer's r with its permutation p, and whether it beats the baseline."""
-    from voxelzoo.significance import paired_test, permutation_test, subjects_test
+    """Each layer's r with its permutation p, and whether the model beats the baseline.
 
-    figure = canvas.figure
-    n = figure.n_permutations
-    numbers = Numbers(axes=Axes("layer", "mean_r", "model"))
-    name = figure.baseline or ""
+    A layer beats it where it is better and p, times the number of the model's layers, is below
+    .05: over subjects by sign flips; of one subject, by swapping predictions in blocks of time.
+    """
+    name, numbers = canvas.figure.baseline or "", Numbers(axes=Axes("layer", "mean_r", "model"))
     base = canvas.results(canvas.full(name))
     floor = canvas.at_layer(name, base, canvas.best_layer(name, base))
     below = {subject: read_held_out(artefact) for subject, artefact in floor.items()}
-    beaten = 0
-    for model, results in {name: base, **canvas.available(numbers)}.items():
-        for layer in sorted({layer for _, layer in results if layer is not None}):
-            differences = []
-            for subject, artefact in canvas.at_layer(model, results, layer).items():
-                held_out = read_held_out(artefact)
-                tested = permutation_test(held_out, n_permutations=n)
-                row = {
-                    "model": model,
-                    "layer": layer,
-                    "subject": subject,
-                    "mean_r": _mean(held_out.r),
-                    "p": tested.regions["all voxels"],
-                }
-                if model != name:
-                    paired = paired_test(held_out, below[subject], n_permutations=n)
-                    difference = _mean(paired.r)
-                    row |= {"over_baseline": difference, "p_paired": paired.regions["all voxels"]}
-                    differences.append(difference)
-                numbers.rows.append(row)
-            known = [d for d in differences if d is not None]
-            if len(known) > 1:
-                across = subjects_test(np.asarray(known))
-                better = across.mean > 0 and across.p < 0.05
-                beaten += better
-                numbers.statistics |= {
-                    f"{model}.{layer}.over_baseline": across.mean,
-                    f"{model}.{layer}.p_over_subjects": across.p,
-                }
-            elif known:
-                row = numbers.rows[-1]
-                beaten += row["over_baseline"] > 0 and row["p_paired"] < 0.05
-    n_layers = len({(row["model"], row["layer"]) for row in numbers.rows if row["model"] != name})
-    numbers.statistics["layers_above_baseline"] = int(beaten)
-    numbers.statistics["n_layers"] = n_layers
-    numbers.statistics["verdict"] = (
-        f"no layer adds anything beyond {name} (of {n_layers}, p < .05 uncorrected)"
-        if not beaten
-        else f"{beaten} of {n_layers} layers beat {name} (p < .05 uncorrected)"
-    )
+    numbers.rows.extend(_tested(canvas, name, base, {}))
+    verdicts, statistics = [], {}
+    for model, results in canvas.available(numbers).items():
+        rows = _tested(canvas, model, results, below)
+        numbers.rows.extend(rows)
+        layers_of_it = sorted({row["layer"] for row in rows})
+        compared = {}
+        for layer in layers_of_it:
+            found = _over_baseline([row for row in rows if row["layer"] == layer])
+            if found is not None:
+                compared[layer] = found
+        if not compared:
+            continue
+        best = max(compared, key=lambda layer: compared[layer][0])
+        gain, p = compared[best]
+        beating = sum(g > 0 and q * len(compared) < 0.05 for g, q in compared.values())
+        statistics |= {
+            f"{model}.layers_above_baseline": beating,
+            f"{model}.best_layer": best,
+            f"{model}.best_over_baseline": gain,
+            f"{model}.best_p": p,
+        }
+        said = (
+            f"{beating} of {len(compared)} layers of {model} beat"
+            if beating
+            else (f"{model} adds nothing beyond")
+        )
+        verdicts.append(f"{said} {name} (best layer {best}: {gain:+.4f}, p = {p:.3g})")
+    numbers.statistics = {"verdict": "; ".join(verdicts), **statistics}
     return numbers
+
+
+def _tested(
+    canvas: Canvas, model: str, results: Results, below: Mapping[str, HeldOut]
+) -> list[Row]:
+    """A row for each layer and subject, with its difference from ``below`` where that is given."""
+    from voxelzoo.significance import paired_test, permutation_test
+
+    n, rows = canvas.figure.n_permutations, []
+    for layer in sorted({layer for _, layer in results if layer is not None}):
+        for subject, artefact in canvas.at_layer(model, results, layer).items():
+            held_out = read_held_out(artefact)
+            row: Row = {
+                "model": model,
+                "layer": layer,
+                "subject": subject,
+                "mean_r": _mean(held_out.r),
+                "p": permutation_test(held_out, n_permutations=n).regions[EVERYWHERE],
+            }
+            if subject in below:
+                paired = paired_test(held_out, below[subject], n_permutations=n)
+                row |= {"over_baseline": _mean(paired.r), "p_paired": paired.regions[EVERYWHERE]}
+            rows.append(row)
+    return rows
+
+
+def _over_baseline(rows: Sequence[Row]) -> tuple[float, float] | None:
+    """Mean difference of one layer over subjects, and its p."""
+    from voxelzoo.significance import subjects_test
+
+    known = [row for row in rows if row.get("over_baseline") is not None]
+    if len(known) > 1:
+        across = subjects_test(np.asarray([row["over_baseline"] for row in known]))
+        return across.mean, across.p
+    return (known[0]["over_baseline"], known[0]["p_paired"]) if known else None
 
 
 KINDS: Mapping[str, Callable[[Canvas], Numbers]] = {

@@ -138,7 +138,7 @@ def _lacking_data(session: Session, recipe: Recipe, asked: Asked) -> str | None:
         return None
     for registered in session.host.datasets:
         if registered.spec.name == name and registered.spec.needs_path:
-            return f"needs data: --dataset PATH of {name} (zoo data describe {name})"
+            return f"needs data: --dataset {name}:PATH (zoo data describe {name})"
     return None
 
 
@@ -212,7 +212,7 @@ def _canvas(sweep: Sweep, figure: Figure, outcomes: Outcomes) -> Canvas:
         lead = trims.test_start_trs  # the paper's rows, where the recipe says them
 
     def responses(story: str) -> NDArray[np.floating[Any]]:
-        subjects = [subject for subject in sweep.chosen if subject != "group"]
+        subjects = [s for s in sweep.chosen if not figure.subjects or s in figure.subjects]
         each = [dataset.responses(subject, story) for subject in subjects]
         return np.stack([one.mean(axis=0) if one.ndim == 3 else one for one in each])
 

@@ -117,8 +117,8 @@ class Figure(_Strict):
     """Only voxels of this label."""
     story: str | None = None
     """Scores of this held-out story alone."""
-    subject: str | None = None
-    """Only this subject."""
+    subjects: tuple[str, ...] = ()
+    """Only these subjects."""
     n_stories: tuple[Count, ...] = ()
     """Sizes of training subsets; all stories where the dataset has fewer."""
     n_subsets: Count = 1
@@ -238,7 +238,14 @@ def load_recipe(path: Path) -> Recipe:
         try:
             recipe = Recipe.model_validate(document.value)
         except ValidationError as error:
-            problems = [_problem(document, detail) for detail in error.errors(include_url=False)]
+            details = error.errors(include_url=False)
+            # A field that is missing is mostly one that is misspelt: say that first.
+            misspelt = any(detail["type"] == "extra_forbidden" for detail in details)
+            problems = [
+                _problem(document, detail)
+                for detail in details
+                if not (misspelt and detail["type"] == "missing")
+            ]
         else:
             problems = list(_contradictions(document, recipe))
     if recipe is None or problems:
@@ -284,7 +291,8 @@ def _contradictions(document: Document, recipe: Recipe) -> list[tuple[int, str]]
     for name in recipe.data.repeats.keys() - set(recipe.data.test_stories):
         complain(f"{name!r} is not one of the test stories", "data", "repeats", name)
     for name, figure in recipe.figures.items():
-        used = {*figure.models, *figure.layers} | ({figure.baseline} - {None})
+        used = {*figure.models, *figure.layers}
+        used |= {figure.baseline} if figure.baseline is not None else set()
         for model in sorted(used - recipe.models.keys()):
             complain(f"model {model!r} is not one of models", "figures", name, "models")
         if figure.kind != "inter-subject" and not figure.models:

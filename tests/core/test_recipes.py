@@ -1,0 +1,129 @@
+"""Recipes: what the package ships is the paper's, and what is wrong is said with file and line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from voxelzoo.api import NotFoundError, PluginError
+from voxelzoo.recipes import Recipe, find_recipe, load_recipe
+
+GOOD = """\
+schema_version: 1
+name: mine
+title: Mine
+data:
+  dataset: simulated
+models:
+  word-rate: {}
+figures:
+  one:
+    kind: map
+    summary: r of every voxel
+    models: [word-rate]
+expect:
+  first:
+    figure: one
+    statistic: mean_r
+    value: 0.2
+    tolerance: 0.1
+    source: nowhere
+"""
+
+
+def load(tmp_path: Path, text: str) -> Recipe:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    return load_recipe(path)
+
+
+def test_the_papers_numbers_are_the_papers() -> None:
+    recipe = load_recipe(find_recipe("antonello2023"))
+    numbers = {
+        name: (e.figure, e.statistic, e.value) for name, e in recipe.expect.items() if e.value
+    }
+    assert numbers == {
+        "opt-gain": ("fig1a", "gain_percent", 15),
+        "opt-slope": ("fig1a", "percent_per_decade", 4.4),
+        "opt-fit": ("fig1a", "fit_r", 0.91),
+        "opt-data-slope": ("fig1b", "percent_per_decade", 122),
+        "opt-data-fit": ("fig1b", "fit_r", 0.989),
+        "whisper-slope": ("fig1d", "percent_per_decade", 32.2),
+        "whisper-fit": ("fig1d", "fit_r", 0.991),
+        "whisper-data-slope": ("fig1e", "percent_per_decade", 144),
+        "whisper-data-fit": ("fig1e", "fit_r", 0.988),
+        "best-voxel": ("fig2", "best_voxel_r", 0.82),
+        "mean-r": ("fig2", "mean_r", 0.17162),
+        "opt-signed-r2": ("fig1c", "opt.best_mean_signed_r2", 0.03),
+    }
+    assert recipe.expect["long-context"].at_most == 20
+    assert recipe.data.train_stories == {"UTS01": 93, "UTS02": 98, "UTS03": 98}
+    assert recipe.data.repeats["wheretheressmoke"] == 10
+    assert recipe.fit.alphas is not None
+    assert recipe.fit.alphas.values[0] == 10
+    assert recipe.fit.alphas.values[-1] == 10_000
+    assert len(recipe.fit.alphas.values) == 15
+    layers = {m: n for f in recipe.figures.values() for m, n in f.layers.items()}
+    assert layers == {"opt-30b": 33, "opt-125m": 9, "llama-33b": 18, "whisper-large": 30}
+
+
+def test_the_miniature_has_every_figure_of_the_paper() -> None:
+    path = find_recipe("antonello2023")
+    recipe = load_recipe(path)
+    miniature = load_recipe(path.parent / str(recipe.miniature))
+    assert {n: f.kind for n, f in miniature.figures.items()} == {
+        n: f.kind for n, f in recipe.figures.items()
+    }
+    assert miniature.data.repeats.values() == {"a": 10, "b": 5, "c": 5}.values() or list(
+        miniature.data.repeats.values()
+    ) == [10, 5, 5]
+    assert not miniature.compares
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("title: Mine", "titel: Mine", 3, "unknown field 'titel'"),
+        ("title: Mine\n", "", 1, "'title' is missing"),
+        ("    tolerance: 0.1\n", "", 14, "value and tolerance go together"),
+        ("    value: 0.2\n    tolerance: 0.1\n", "", 14, "say one of value"),
+        ("figure: one", "figure: two", 15, "no figure 'two'"),
+        ("[word-rate]", "[word-rat]", 12, "model 'word-rat' is not one of models"),
+        ("kind: map", "kind: mapp", 10, "figures.one.kind: input should be"),
+        ("value: 0.2", "value: yes", 17, "yes is read as true"),
+        ("value: 0.2", 'value: "0.2"', 17, "valid number"),
+        ("schema_version: 1", "schema_version: 2", 1, "input should be 1"),
+        ("name: mine", "name: Mine Own", 2, "should match"),
+        ("models:\n", "fit: {protocol: cleann}\nmodels:\n", 6, "no protocol 'cleann'"),
+        (
+            "models:\n",
+            "  trims: {start_trs: 1, end_trs: 1, test_start_trs: 3}\nmodels:\n",
+            6,
+            "is 3, but protocol clean skips 0",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_with_file_and_line(
+    tmp_path: Path, old: str, new: str, line: int, said: str
+) -> None:
+    assert old in GOOD
+    with pytest.raises(PluginError) as error:
+        load(tmp_path, GOOD.replace(old, new, 1))
+    message = str(error.value)
+    assert f"mine.yaml:{line}: " in message
+    assert said in message
+    assert "\n" not in message
+
+
+def test_a_recipe_that_is_right_loads(tmp_path: Path) -> None:
+    recipe = load(tmp_path, GOOD)
+    assert recipe.expect["first"].met_by(0.29)
+    assert not recipe.expect["first"].met_by(0.31)
+    assert not recipe.expect["first"].met_by(float("nan"))
+
+
+@pytest.mark.parametrize("name", ["antonelo2023", "./none.yaml"])
+def test_unknown_recipes_are_refused(name: str) -> None:
+    with pytest.raises(NotFoundError, match=name.removeprefix("./")):
+        find_recipe(name)

@@ -1,0 +1,195 @@
+"""``zoo reproduce`` on a recipe of one's own: match, mismatch, not run and why; resumed."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shared_data import SHARED, needs_shared
+from voxelzoo.figures import fit_decades
+from zoo_cli import Zoo
+
+RECIPE = """\
+schema_version: 1
+name: mine
+title: Mine
+data:
+  dataset: simulated
+  options: {subjects: "2", stories: "3", voxels: "16", repeats: "4"}
+models:
+  word-rate: {}
+  word-length: {}
+  opt-125m: {layers: "9"}
+figures:
+  everywhere: {kind: map, summary: r, models: [word-rate]}
+  one-region: {kind: map, summary: r, models: [word-rate], region: word-rate, subjects: [sub-02]}
+  no-region: {kind: map, summary: r, models: [word-rate], region: AC}
+  stories:
+    kind: data-scaling
+    summary: more data
+    models: [word-rate, word-length]
+    n_stories: [1, 2, 9]
+    n_subsets: 2
+  depth: {kind: layers, summary: layers, models: [word-rate, opt-125m]}
+  bound: {kind: ceiling, summary: ceilings, models: [word-rate], least_ceiling: 0.3}
+  big: {kind: map, summary: r, models: [opt-125m], layers: {opt-125m: 9}}
+  start: {kind: long-context, summary: first seconds, models: [word-rate], seconds: 30}
+  against:
+    kind: baseline
+    summary: beats word rate
+    models: [word-length]
+    baseline: word-rate
+    n_permutations: 99
+expect:
+  right: {figure: everywhere, statistic: n_voxels, value: 32, tolerance: 0, source: here}
+  wrong: {figure: everywhere, statistic: mean_r, value: 0.9, tolerance: 0.05, source: here}
+  high: {figure: one-region, statistic: mean_r, above: 0.5, source: here}
+  nowhere: {figure: no-region, statistic: mean_r, above: 0, source: here}
+  partly: {figure: depth, statistic: word-rate.best_layer, value: 0, tolerance: 0, source: here}
+  weights: {figure: big, statistic: mean_r, above: 0, source: here}
+  words: {figure: bound, claim: "room is left", source: here}
+  effort: {claim: "a lot of work", source: here}
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "no-cache"))
+    path = tmp_path / "mine.yaml"
+    path.write_text(RECIPE)
+    return path
+
+
+def by_id(lines: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {line["id"]: line for line in lines}
+
+
+def test_own_recipe_is_run_compared_written_and_resumed(zoo: Zoo, mine: Path) -> None:
+    first = zoo("reproduce", mine, "--json", "-q", "--out", "out")
+    assert first.code == 0, first.err
+    found = first.json["reproduction"]
+    lines = by_id(found["lines"])
+    status = {name: line["status"] for name, line in lines.items()}
+    assert status == {
+        "right": "match",
+        "wrong": "mismatch",
+        "high": "match",
+        "nowhere": "not run",
+        "partly": "partial",
+        "weights": "not run",
+        "words": "not compared",
+        "effort": "not run",
+        "stories": "not compared",
+        "start": "not compared",
+        "against": "not compared",
+    }
+    assert "needs region labels" in lines["nowhere"]["why"]
+    assert "needs weights: opt-125m (facebook/opt-125m)" in lines["weights"]["why"]
+    assert "without opt-125m" in lines["partly"]["why"]
+    assert "word-length adds nothing beyond word-rate" in lines["against"]["obtained"]
+
+    # Scores are those of the results themselves.
+    shown = zoo("results", "list", "--json").json["results"]
+    whole = [r for r in shown if r["model"] == "word-rate" and r["subset_seed"] is None]
+    assert lines["wrong"]["obtained"] == pytest.approx(np.mean([r["mean_r"] for r in whole]), 1e-4)
+    rows = found["figures"]["stories"]["rows"]
+    assert [(row["n_stories"], row["n_subsets"]) for row in rows[:3]] == [(1, 2), (2, 2), (3, 1)]
+    ones = [r["mean_r"] for r in shown if r["model"] == "word-rate" and r["n_train_stories"] == 1]
+    assert len(ones) == 4
+    assert rows[0]["mean_r"] == pytest.approx(np.mean(ones), abs=1e-5)
+
+    folder = Path("out")
+    assert json.loads((folder / "reproduction.json").read_text())["recipe"] == "mine"
+    with (folder / "stories.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 6
+    assert np.load(folder / "everywhere.npz")["r_word-rate_sub-01"].shape == (16,)
+
+    again = zoo("reproduce", mine, "--json", "-q", "--out", "out").json["reproduction"]
+    assert again["computed"] == 0
+    assert again["from_store"] == found["computed"] > 0
+    assert again["figures"] == found["figures"]
+
+
+def test_only_what_was_asked_for_runs(zoo: Zoo, mine: Path) -> None:
+    ended = zoo("reproduce", mine, "--json", "-q", "--models", "word-length", "-f", "stories")
+    found = ended.json["reproduction"]
+    assert {row["model"] for row in found["figures"]["stories"]["rows"]} == {"word-length"}
+    assert by_id(found["lines"])["right"]["why"] == "was not asked for"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--models", "gpt5"), 2, "has no model 'gpt5'"),
+        (("--figure", "fig9"), 2, "has no figure 'fig9'"),
+        (("--miniature",), 2, "names no miniature"),
+        (("--subject", "sub-77"), 3, "no subject 'sub-77'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    zoo: Zoo, mine: Path, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    ended = zoo("reproduce", mine, *arguments)
+    assert (ended.code, said in ended.err) == (code, True), ended.err
+
+
+def test_the_paper_without_its_data_says_what_it_needs(
+    zoo: Zoo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "no-cache"))
+    ended = zoo("reproduce", "antonello2023", "--json")
+    lines = by_id(ended.json["reproduction"]["lines"])
+    assert {line["status"] for line in lines.values()} == {"not run"}
+    assert "needs data: --dataset lebel2023:PATH" in lines["opt-slope"]["why"]
+    assert "needs weights: opt-125m, opt-1.3b" in lines["opt-slope"]["why"]
+    assert not list(tmp_path.glob("reproduction-*"))
+
+
+def test_a_line_through_decades_is_least_squares() -> None:
+    rows = [{"n": 10, "r": 0.2}, {"n": 100, "r": 0.26}, {"n": 1000, "r": 0.3}]
+    found = fit_decades(rows[::-1], "n", "r")
+    x, y = np.array([1.0, 2.0, 3.0]), np.array([0.2, 0.26, 0.3])
+    slope = ((x - 2) * (y - y.mean())).sum() / ((x - 2) ** 2).sum()
+    assert found["per_decade"] == pytest.approx(slope)
+    assert found["percent_per_decade"] == pytest.approx(100 * slope / 0.2)
+    assert found["fit_r"] == pytest.approx(np.corrcoef(x, y)[0, 1])
+
+
+@needs_shared
+def test_alice_is_reported_as_it_is(zoo: Zoo) -> None:
+    recipe = Path(__file__).parents[1] / "recipes" / "alice.yaml"
+    ended = zoo("reproduce", recipe, "-d", SHARED / "data" / "alice", "--json", "-q")
+    assert ended.code == 0, ended.err
+    figures = ended.json["reproduction"]["figures"]
+    regions = [row["region"] for row in figures["ceiling"]["rows"]]
+    assert regions == ["LATL", "RATL", "LPTL", "LIPL", "LPreM", "LIFG"]
+    assert figures["ceiling"]["statistics"]["n_subjects"] == 14
+    assert 0 < figures["ceiling"]["statistics"]["mean_ceiling"] < 1
+    group = figures["group"]
+    tested = [row for row in group["rows"] if row["model"] == "stories260k"]
+    assert [row["layer"] for row in tested] == [0, 1, 2, 3, 4, 5]
+    assert all(0 < row["p"] <= 1 and 0 < row["p_paired"] <= 1 for row in tested)
+    better = [r for r in tested if r["p_paired"] * 6 < 0.05 and r["over_baseline"] > 0]
+    assert group["statistics"]["stories260k.layers_above_baseline"] == len(better)
+    adds = "stories260k adds nothing beyond word-rate" not in group["statistics"]["verdict"]
+    assert adds == bool(better)
+
+
+@pytest.mark.slow
+def test_the_miniature_makes_every_figure(zoo: Zoo) -> None:
+    ended = zoo("reproduce", "antonello2023", "--miniature", "--json", "-q", "--out", "mini")
+    assert ended.code == 0, ended.err
+    found = ended.json["reproduction"]
+    assert found["not_run"] == {}
+    made = set(found["figures"])
+    assert {f"fig1{letter}" for letter in "abcdef"} <= made
+    assert {"fig2", "fig3", "fig4", "figA", "figB", "figD", "figE1", "figE2"} <= made
+    for name, figure in found["figures"].items():
+        assert figure["rows"], name
+        assert not figure["missing"], name
+        assert any(v is not None for v in figure["statistics"].values()), name
