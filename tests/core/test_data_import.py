@@ -231,3 +231,41 @@ def test_kill_9_loses_nothing(tmp_path: Path) -> None:
     for file in root.glob("responses/*/*.npy"):
         np.testing.assert_array_equal(read.responses(file.parent.name, file.stem), np.load(file))
     shutil.rmtree(copy)
+
+
+@pytest.mark.slow
+def test_memory_stays_small_however_large_a_file(tmp_path: Path) -> None:
+    """A file of 800 MB is imported by a process that holds 500 at most, Zarr included."""
+    root = write_study(tmp_path / "large", n_trs=60, n_voxels=4)
+    description = yaml.safe_load((root / "dataset.yaml").read_text())
+    description["stories"] = {"train": ["one"]}
+    (root / "dataset.yaml").write_text(yaml.safe_dump(description))
+    file = root / "responses/ann/one.npy"
+    stored = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=(4000, 50_000))
+    rng = np.random.default_rng(0)
+    for first in range(0, 4000, 500):
+        stored[first : first + 500] = rng.standard_normal((500, 50_000), dtype=np.float32)
+    del stored
+    # The kernel's high-water mark of this very program; rusage would count its parent's too.
+    program = (
+        "from voxelzoo.cli import main\ntry:\n    main()\nfinally:\n"
+        "    print(*(line for line in open('/proc/self/status') if 'VmHWM' in line))"
+    )
+    call = [
+        sys.executable,
+        "-c",
+        program,
+        "data",
+        "import",
+        str(root),
+        str(tmp_path / "copy"),
+        "-q",
+    ]
+    ended = subprocess.run(call, capture_output=True, text=True, check=True)
+    assert int(ended.stdout.split()[-2]) < 500 * 1024  # KiB
+    with opened_responses(ImportedDataset(tmp_path / "copy"), "ann", "one") as opened:
+        np.testing.assert_array_equal(
+            opened[:, 40_000:40_010], np.load(file, mmap_mode="r")[:, 40_000:40_010]
+        )
+    file.unlink()
+    shutil.rmtree(tmp_path / "copy")
