@@ -187,8 +187,6 @@ def check_dataset(dataset: Dataset, progress: Progress | None = None) -> CheckRe
             report.stories.append(_check_story(report, name, part, story, clock))
     _check_clocks(report, clocks)
     _check_same_stories(report, stories, split["train"])
-    for line in _try(report, "published", info.name, getattr(dataset, "disagreements", list)) or ():
-        report.add("warning", "not-as-published", info.name, line)
     if evaluation is not None:
         for leak in find_leaks(evaluation, stories):
             report.add("error", leak.guard, "train and test", leak.reason)

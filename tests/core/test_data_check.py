@@ -200,7 +200,7 @@ def test_what_is_not_as_published_is_a_warning(study: Path) -> None:
 
     report = check_dataset(Published(study))
     (finding,) = report.findings
-    assert (finding.kind, report.exit_code) == ("not-as-published", 0)
+    assert (finding.kind, report.exit_code) == ("published", 0)
     assert finding.message == "one: 120 TRs, published with 121"
 
 
