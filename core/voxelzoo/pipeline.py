@@ -5,9 +5,12 @@ Keys are computed before anything else, so that a result already in the store co
 
 from __future__ import annotations
 
+import shutil
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -77,7 +80,8 @@ class Plan:
     regressor_options: Mapping[str, Any]
     store: Store
     keep: frozenset[str] = frozenset()
-    """What is kept beside results and TR-rate states: ``states``, ``predictions``."""
+    """What is kept beside results and TR-rate states: ``states``, ``predictions``,
+    ``decompositions``."""
     shift: float = 0.0
     """Seconds by which the stimulus is pretended to come later: the misalignment control."""
     subset_seed: int | None = None
@@ -91,15 +95,39 @@ class Plan:
             raise UsageError("--delays are whole TRs, 0 or more, such as 1,2,3,4")
         self.make_regressor()  # a wrong option is said before anything is computed
 
-    def make_regressor(self) -> Regressor:
+    def make_regressor(self, **more: Any) -> Regressor:
         """A fresh regressor."""
-        regressor: Regressor = build(self.regressor, self.regressor_options)
+        regressor: Regressor = build(self.regressor, {**self.regressor_options, **more})
         return regressor
 
-    def fitting(self, spaces: Mapping[str, int] | None = None) -> Fitting:
-        """How a design is made and fitted; ``spaces``: the units of each space, where joint."""
+    def fitting(self, cache: Path | None, spaces: Mapping[str, int] | None = None) -> Fitting:
+        """How a design is made and fitted.
+
+        ``cache``: where fits on one design share what they can. ``spaces``: the units of each
+        space, where joint.
+        """
         alone = self.regressor.spec.delays == "self"
-        return Fitting(self.make_regressor, self.delays, alone, spaces)
+        more = {} if cache is None else {"cache": str(cache)}
+        return Fitting(partial(self.make_regressor, **more), self.delays, alone, spaces)
+
+    @contextmanager
+    def cache(self) -> Iterator[Path | None]:
+        """A folder in which one subject's fits help the next one's; kept for the next run where
+        asked."""
+        kept = "decompositions" in self.keep
+        known = self.make_regressor().get_params(deep=False)
+        if "cache" not in known or known["cache"] is not None:
+            yield None
+        elif kept:
+            yield self.store.root / "decompositions"
+        elif len(self.subjects) < 2:
+            yield None
+        else:
+            folder = self.store.root / ".drafts" / f"decompositions-{uuid.uuid4().hex}"
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
 
     @cached_property
     def _regressor_provenance(self) -> dict[str, Any]:
@@ -108,7 +136,9 @@ class Plan:
             "id": self.regressor.id,
             "distribution": self.regressor.distribution,
             "version": self.regressor.version,
-            "parameters": {name: _plain(value) for name, value in sorted(parameters.items())},
+            "parameters": {
+                name: _plain(value) for name, value in sorted(parameters.items()) if name != "cache"
+            },
         }
 
     @cached_property
@@ -279,6 +309,13 @@ def run_joint(
 
 
 def _run(plan: Plan, fits: Sequence[Features], progress: Progress) -> Iterator[Result]:
+    with plan.cache() as cache:
+        yield from _run_with(plan, fits, cache, progress)
+
+
+def _run_with(
+    plan: Plan, fits: Sequence[Features], cache: Path | None, progress: Progress
+) -> Iterator[Result]:
     dataset, store = plan.dataset, plan.store
     keys = {(s, i): plan.provenance(s, fit) for s in plan.subjects for i, fit in enumerate(fits)}
     found = {at: plan.find(provenance) for at, provenance in keys.items()}
@@ -298,7 +335,7 @@ def _run(plan: Plan, fits: Sequence[Features], progress: Progress) -> Iterator[R
                 if (kept := found[subject, i]) is not None:
                     yield Result(kept, computed=False)
                     continue
-                scores = _fit(plan, fit, states, responses)
+                scores = _fit(plan, fit, cache, states, responses)
                 labels = dataset.voxel_labels(subject)
                 artefact = store.put(
                     "results",
@@ -343,7 +380,13 @@ def _extract(plan: Plan, fits: Sequence[Features], progress: Progress) -> States
     return states
 
 
-def _fit(plan: Plan, fit: Features, states: States, responses: Mapping[str, Responses]) -> Scores:
+def _fit(
+    plan: Plan,
+    fit: Features,
+    cache: Path | None,
+    states: States,
+    responses: Mapping[str, Responses],
+) -> Scores:
     """Scores of one fit; its states are read now, and forgotten after."""
     design: dict[str, NDArray[Any]] = {}
     widths: dict[str, int] = {}
@@ -354,7 +397,7 @@ def _fit(plan: Plan, fit: Features, states: States, responses: Mapping[str, Resp
         }
         widths = {name: space.shape[1] for name, space in spaces.items()}
         design[story] = np.concatenate(list(spaces.values()), axis=1)
-    fitting = plan.fitting(widths if fit.joint else None)
+    fitting = plan.fitting(cache, widths if fit.joint else None)
     return evaluate(plan.evaluation, plan.protocol, fitting, design, responses)
 
 
