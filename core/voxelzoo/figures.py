@@ -65,12 +65,19 @@ class Canvas:
     """Rows of a test story before the first moment that is scored, for ``long-context``."""
     responses: Callable[[str], Floats]
     """(subject, TR, voxel) of a story, where subjects' voxels correspond."""
+    repeats: Callable[[str, str | None], Floats | None]
+    """(repeat, TR, voxel) of a subject and test story as scored; ``None``: the most repeated."""
 
     # ---------------------------------------------------------------------------------------- runs
 
-    def full(self, model: str, protocol: str | None = None) -> Run:
+    def full(self, model: str) -> Run:
         """The run of all of a model's layers on all stories."""
-        return Run(((model, self.recipe.models[model].layers),), protocol=protocol)
+        kind = self.figure.kind
+        return Run(
+            ((model, self.recipe.models[model].layers),),
+            protocol="clean" if kind == "long-context" else None,
+            predictions=kind in ("long-context", "baseline"),
+        )
 
     def subset(self, model: str, n: int, seed: int) -> Run:
         """The run of a model's one layer on ``n`` stories; that of all layers where n is all."""
@@ -162,12 +169,9 @@ class Canvas:
 
     def ceiling(self, artefact: Artefact) -> Floats:
         """(voxel,): CCmax from the figure's story, or the one with most repeats."""
-        names = [n for n in artefact.arrays if n.startswith("repeats_")]
-        if self.figure.story is not None:
-            names = [n for n in names if n == f"repeats_{self.figure.story}"]
-        if not names:
+        repeats = self.repeats(artefact.summary["subject"], self.figure.story)
+        if repeats is None:
             raise FigureError("needs repeats: no held-out story has single repeats")
-        repeats = max((artefact.read(name) for name in names), key=len)
         return estimate_ceiling(repeats, "schoppe", self.figure.floor).values
 
     def mean(self, artefact: Artefact, square: bool = False) -> float | None:
@@ -449,7 +453,7 @@ def long_context(canvas: Canvas) -> Numbers:
     numbers = Numbers(axes=Axes("layer", "inflation_percent", "model"))
     for model in canvas.figure.models:
         try:
-            results = canvas.results(canvas.full(model, protocol="clean"))
+            results = canvas.results(canvas.full(model))
         except FigureError as error:
             numbers.missing[model] = str(error)
             continue
@@ -612,9 +616,8 @@ def runs_of(canvas: Canvas) -> list[Run]:
     if figure.kind == "stacking":
         run = canvas.stack()
         return [canvas.full(run.single or ""), run]
-    protocol = "clean" if figure.kind == "long-context" else None
     models = [*figure.models, *([figure.baseline] if figure.baseline else [])]
-    return [canvas.full(model, protocol) for model in models]
+    return [canvas.full(model) for model in models]
 
 
 # ---------------------------------------------------------------------------------------- numbers

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelzoo.api import DataError, Dataset, ExtractorRequest, ModelEntry, UsageError, ZooError
-from voxelzoo.cli.session import Session
 from voxelzoo.datasets import open_dataset
+from voxelzoo.evaluation import read_responses
 from voxelzoo.figures import KINDS, Axes, Canvas, FigureError, Numbers, runs_of
 from voxelzoo.progress import Progress
+from voxelzoo.protocols import find_protocol
 from voxelzoo.recipes import Expectation, Figure, Recipe
 from voxelzoo.store import Store
-from voxelzoo.sweep import Outcomes, Sweep, obstacle
+from voxelzoo.sweep import Installed, Outcomes, Sweep, obstacle
 
 Status = Literal["match", "mismatch", "partial", "not compared", "not run"]
 
@@ -53,6 +55,8 @@ class Reproduction:
     """Figures of which nothing could be computed, with the reason."""
     notes: list[str] = field(default_factory=list)
     outcomes: Outcomes = field(default_factory=Outcomes)
+    only_subjects: tuple[str, ...] = ()
+    """Subjects asked for, where not all of the recipe's were."""
 
     def record(self) -> dict[str, Any]:
         """All numbers as JSON values; maps are left out."""
@@ -87,7 +91,9 @@ class Asked:
     device: str = "cpu"
 
 
-def reproduce(session: Session, recipe: Recipe, asked: Asked, progress: Progress) -> Reproduction:
+def reproduce(
+    installed: Installed, recipe: Recipe, asked: Asked, progress: Progress
+) -> Reproduction:
     """Runs what can be run; says of the rest why not.
 
     Raises :class:`UsageError` for a model or figure that the recipe does not have.
@@ -100,19 +106,19 @@ def reproduce(session: Session, recipe: Recipe, asked: Asked, progress: Progress
             raise UsageError(
                 f"recipe {recipe.name} has no {what} {unknown[0]!r}; it has {', '.join(known)}"
             )
-    found = Reproduction(recipe)
+    found = Reproduction(recipe, only_subjects=asked.subjects)
     if recipe.notes:
         found.notes.append(recipe.notes)
     figures = {n: f for n, f in recipe.figures.items() if n in asked.figures or not asked.figures}
     request = _request(recipe, asked)
-    lacking = _lacking_data(session, recipe, asked)
+    lacking = _lacking_data(installed, recipe, asked)
     if lacking is not None:
         for name, figure in figures.items():
             found.reasons[name] = "; ".join(
-                [lacking, *_obstacles(session, recipe, request, figure)]
+                [lacking, *_obstacles(installed, recipe, request, figure)]
             )
     else:
-        _run_figures(session, recipe, asked, request, progress, figures, found)
+        _run_figures(installed, recipe, asked, request, progress, figures, found)
     skipped = dict.fromkeys(recipe.figures.keys() - figures.keys(), "was not asked for")
     found.reasons |= skipped
     found.lines.extend(_lines(found))
@@ -131,45 +137,45 @@ def _request(recipe: Recipe, asked: Asked) -> ExtractorRequest:
     )
 
 
-def _lacking_data(session: Session, recipe: Recipe, asked: Asked) -> str | None:
+def _lacking_data(installed: Installed, recipe: Recipe, asked: Asked) -> str | None:
     """What is lacking where the dataset lives in a folder that nobody named."""
     name = recipe.data.dataset
     if asked.dataset is not None:
         return None
-    for registered in session.host.datasets:
+    for registered in installed.host.datasets:
         if registered.spec.name == name and registered.spec.needs_path:
             return f"needs data: --dataset {name}:PATH (zoo data describe {name})"
     return None
 
 
 def _obstacles(
-    session: Session, recipe: Recipe, request: ExtractorRequest, figure: Figure
+    installed: Installed, recipe: Recipe, request: ExtractorRequest, figure: Figure
 ) -> list[str]:
     """What else keeps a figure from being made: each model's reason, those alike together."""
     reasons: dict[str, list[str]] = {}
     for model in figure.models:
-        if reason := obstacle(session, recipe, request, model):
+        if reason := obstacle(installed, recipe, request, model):
             reasons.setdefault(reason.partition(":")[0], []).append(model)
     return [f"{reason}: {', '.join(models)}" for reason, models in reasons.items()]
 
 
-def _open(session: Session, recipe: Recipe, asked: Asked) -> Dataset:
+def _open(installed: Installed, recipe: Recipe, asked: Asked) -> Dataset:
     name = recipe.data.dataset
     options = dict(recipe.data.options)
     if asked.dataset is None:
-        return open_dataset(session.host, name, options)
+        return open_dataset(installed.host, name, options)
     text = asked.dataset
-    known = {registered.spec.name for registered in session.host.datasets}
+    known = {registered.spec.name for registered in installed.host.datasets}
     if text.partition(":")[0] not in known and name in known and Path(text).is_dir():
         try:
-            return open_dataset(session.host, text, options)
+            return open_dataset(installed.host, text, options)
         except DataError:
             text = f"{name}:{text}"
-    return open_dataset(session.host, text, options)
+    return open_dataset(installed.host, text, options)
 
 
 def _run_figures(
-    session: Session,
+    installed: Installed,
     recipe: Recipe,
     asked: Asked,
     request: ExtractorRequest,
@@ -177,10 +183,10 @@ def _run_figures(
     figures: Mapping[str, Figure],
     found: Reproduction,
 ) -> None:
-    dataset = _open(session, recipe, asked)
+    dataset = _open(installed, recipe, asked)
     found.notes.extend(_differences(recipe, dataset))
     sweep = Sweep(
-        session,
+        installed,
         recipe,
         dataset,
         Store(asked.store),
@@ -216,8 +222,19 @@ def _canvas(sweep: Sweep, figure: Figure, outcomes: Outcomes) -> Canvas:
         each = [dataset.responses(subject, story) for subject in subjects]
         return np.stack([one.mean(axis=0) if one.ndim == 3 else one for one in each])
 
+    @cache
+    def repeats(subject: str, story: str | None) -> NDArray[np.floating[Any]] | None:
+        protocol = find_protocol(sweep.recipe.fit.protocol)
+        found = []
+        for name in [story] if story is not None else dataset.test_stories():
+            n_trs = dataset.clock(name).n_trs
+            read = read_responses(dataset, subject, name, n_trs, protocol.standardise_responses)
+            if read.repeats is not None:
+                found.append(read.repeats[:, protocol.skip_test_trs :])
+        return max(found, key=len) if found else None
+
     n_stories = len(dataset.train_stories())
-    return Canvas(sweep.recipe, figure, outcomes, n_stories, lead, responses)
+    return Canvas(sweep.recipe, figure, outcomes, n_stories, lead, responses, repeats)
 
 
 def _differences(recipe: Recipe, dataset: Dataset) -> list[str]:
@@ -267,7 +284,7 @@ def _lines(found: Reproduction) -> list[Line]:
 
 
 def _line(found: Reproduction, name: str, expected: Expectation) -> Line:
-    figure, statistic = expected.figure, expected.statistic
+    recipe, figure, statistic = found.recipe, expected.figure, expected.statistic
 
     def line(obtained: float | str | None, status: Status, why: str) -> Line:
         return Line(
@@ -285,12 +302,14 @@ def _line(found: Reproduction, name: str, expected: Expectation) -> Line:
     if obtained is None:
         why = _without(numbers) or f"{figure} gives no {statistic}"
         return line(None, "not run", why)
-    if not found.recipe.compares:
+    if not recipe.compares:
         return line(obtained, "not compared", "a miniature: not the paper's data or models")
     if isinstance(obtained, str):
         return line(obtained, "not compared", "is no number")
     if numbers.missing:
         return line(obtained, "partial", _without(numbers))
+    if found.only_subjects and not recipe.figures[figure].subjects:
+        return line(obtained, "partial", f"only {', '.join(found.only_subjects)}")
     if found.notes and any(note.startswith("data:") for note in found.notes):
         differs = "; ".join(note for note in found.notes if note.startswith("data:"))
     else:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from voxelzoo.api import Dataset, ExtractorRequest, ModelEntry, NotFoundError, ZooError
-from voxelzoo.cli.session import Session
 from voxelzoo.datasets import choose_subjects, plan_evaluation, train_on_fewer
 from voxelzoo.extraction import Alignment, Model, choose_layers
+from voxelzoo.host import Host
 from voxelzoo.pipeline import (
     Plan,
     Result,
@@ -22,8 +22,17 @@ from voxelzoo.pipeline import (
 from voxelzoo.progress import Progress
 from voxelzoo.protocols import find_protocol
 from voxelzoo.recipes import Recipe
+from voxelzoo.registry import Catalogue
 from voxelzoo.store import Artefact, Store
 from voxelzoo.weights import weights_location
+
+
+@dataclass(frozen=True)
+class Installed:
+    """Plugins and catalogue of one call."""
+
+    host: Host
+    catalogue: Catalogue
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,8 @@ class Run:
     """Stacking: the model that the stack must beat."""
     protocol: str | None = None
     """Instead of the recipe's."""
+    predictions: bool = False
+    """Whether held-out predictions are kept: as large as the responses, for every layer."""
 
     @property
     def joint(self) -> bool:
@@ -67,7 +78,7 @@ class Outcomes:
 class Sweep:
     """Runs of one recipe on one dataset."""
 
-    session: Session
+    installed: Installed
     recipe: Recipe
     dataset: Dataset
     store: Store
@@ -87,7 +98,8 @@ class Sweep:
     def execute(self, runs: Iterable[Run]) -> Outcomes:
         """Every run in turn; one that fails, or cannot be, does not stop the others."""
         outcomes = Outcomes()
-        for run in dict.fromkeys(runs):
+        # What keeps more comes first: it serves those that need less as well.
+        for run in sorted(dict.fromkeys(runs), key=lambda run: not run.predictions):
             if reasons := [r for name, _ in run.models if (r := self.obstacle(name))]:
                 outcomes.reasons[run] = reasons[0]
                 continue
@@ -101,7 +113,7 @@ class Sweep:
 
     def obstacle(self, name: str) -> str | None:
         """Why a model cannot run here, told before anything is loaded; ``None``: it can."""
-        return obstacle(self.session, self.recipe, self.request, name, self.only)
+        return obstacle(self.installed, self.recipe, self.request, name, self.only)
 
     def _run(self, run: Run) -> Iterable[Result]:
         plan = self._plan(run)
@@ -116,19 +128,19 @@ class Sweep:
 
     def _model(self, name: str) -> Model:
         if name not in self._models:
-            session = self.session
-            entry = with_layers(find_model(session.host, session.catalogue, name), self.dataset)
+            host, catalogue = self.installed.host, self.installed.catalogue
+            entry = with_layers(find_model(host, catalogue, name), self.dataset)
             request = replace(
                 self.request,
                 untrained=self.request.untrained and bool(entry.architecture),
                 options={**self.request.options, **self.recipe.models[name].options},
                 notify=self.progress.say,
             )
-            self._models[name] = open_model(session.host, entry, request)
+            self._models[name] = open_model(host, entry, request)
         return self._models[name]
 
     def _plan(self, run: Run) -> Plan:
-        fit, host = self.recipe.fit, self.session.host
+        fit, host = self.recipe.fit, self.installed.host
         protocol = find_protocol(run.protocol or fit.protocol)
         evaluation = self.evaluation
         if run.n_train is not None:
@@ -151,7 +163,7 @@ class Sweep:
             regressor=host.regressor(name),
             regressor_options=options,
             store=self.store,
-            keep=frozenset({"predictions"}),
+            keep=frozenset({"predictions"} if run.predictions else ()),
             allowed_leaks=fit.allow_leaks,
         )
 
@@ -172,7 +184,7 @@ def _layers(model: Model, asked: str) -> list[int]:
 
 
 def obstacle(
-    session: Session,
+    installed: Installed,
     recipe: Recipe,
     request: ExtractorRequest,
     name: str,
@@ -182,8 +194,8 @@ def obstacle(
     if only and name not in only:
         return f"{name} was not asked for"
     try:
-        entry = find_model(session.host, session.catalogue, name)
-        session.host.extractor(entry.plugin, entry.extractor)
+        entry = find_model(installed.host, installed.catalogue, name)
+        installed.host.extractor(entry.plugin, entry.extractor)
     except ZooError as error:
         return str(error)
     if not entry.architecture and entry.repo is None:

@@ -62,6 +62,7 @@ def reproduce(
     from voxelzoo.recipes import find_recipe, load_recipe
     from voxelzoo.reproduce import Asked, miniature_of, plain, with_untrained, write
     from voxelzoo.reproduce import reproduce as run
+    from voxelzoo.sweep import Installed
 
     path = find_recipe(recipe)
     chosen = load_recipe(path)
@@ -83,7 +84,7 @@ def reproduce(
         device=device,
     )
     with TerminalProgress(quiet) as progress:
-        found = run(session, chosen, asked, progress)
+        found = run(Installed(session.host, session.catalogue), chosen, asked, progress)
         if found.numbers:
             folder = out or Path(f"reproduction-{chosen.name}")
             written = write(found, folder)
