@@ -69,12 +69,12 @@ class Decomposition:
         if self.V is not None:
             V = self.V / root
             return (new.to(torch.float64).times(V) - self.mean @ V).to(dtype)
-        # (x - m)'(X - m)' Q = x X' Q - m' X' Q, since Q's columns sum to zero.
+        # (x - m)'(X - m)' Q = (x X' - (X m)') Q, since Q's columns sum to zero.
         train = self.design.to(torch.float64)
-        product = new.to(torch.float64).row_gram(train) @ self.Q
+        product = new.to(torch.float64).row_gram(train)
         if self.intercept:
-            product -= self.mean @ train.transpose_times(self.Q)
-        return (product / self.s).to(dtype)
+            product -= train.times(self.mean[:, None]).T
+        return (product @ self.Q / self.s).to(dtype)
 
     def weights(self, scaled: Tensor) -> Tensor:
         """Weights (feature, voxel) for predictions ``coordinates @ scaled``."""
