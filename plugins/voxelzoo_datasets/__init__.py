@@ -1,1 +1,1 @@
-"""Datasets: a plain folder, Alice in Wonderland, and a simulated one."""
+"""Datasets: published ones as they lie on disk, a plain folder, and a simulated one."""

@@ -188,7 +188,9 @@ class FolderDataset:
         folder = self._root / "stories" / name
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder, but dataset.yaml lists the story")
-        files = sorted(p for p in folder.iterdir() if p.is_file() and p.name[0] != ".")
+        # A link without a target is content that was not fetched, and is named when it is read.
+        there = (p for p in folder.iterdir() if p.is_file() or p.is_symlink())
+        files = sorted(p for p in there if p.name[0] != ".")
         audio = _only([p for p in files if p.suffix.lower() in AUDIO_SUFFIXES], folder, "sound")
         features = {p.stem: p for p in sorted((folder / "features").glob("*.npz"))}
         words = _read_words(files, folder)

@@ -6,26 +6,21 @@ Reading is nibabel's, masks, parcellations and regression are nilearn's: ``pip i
 
 from __future__ import annotations
 
-import gzip
 import re
 import warnings
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
-from xml.parsers.expat import ExpatError
 
 import numpy as np
 from numpy.typing import NDArray
 
-from voxelzoo.api import DataError, MissingError, need_fetched
+from voxelzoo.api import DataError, MissingError, ZooError, need_fetched
 from voxelzoo_datasets.tables import read_table
 
 Rows = NDArray[np.float32]
-
-_UNREADABLE = (OSError, EOFError, ValueError, TypeError, KeyError, zlib.error, ExpatError)
 
 
 def load_image(path: Path) -> Any:
@@ -33,32 +28,23 @@ def load_image(path: Path) -> Any:
     try:
         import nibabel
         import nilearn  # noqa: F401 - so that one line names both
-        from nibabel.filebasedimages import ImageFileError
     except ImportError as error:
         raise MissingError(
             f"brain images need {error.name or 'nibabel'}; run: pip install 'voxelzoo[bids]'"
         ) from None
     need_fetched(path)
-    try:
+    if not path.exists():
+        raise DataError(f"{path}: missing")
+    with _reading(path):
         return nibabel.load(path)
-    except FileNotFoundError:
-        raise DataError(f"{path}: missing") from None
-    except (*_UNREADABLE, ImageFileError) as error:
-        raise DataError(f"{path}: not a brain image ({_line(error)})") from error
 
 
 def n_volumes(path: Path) -> int:
     """Volumes in a run, from its header."""
     if path.name.endswith(".gii"):
         need_fetched(path)
-        try:
-            with path.open("rb") as file:
-                head = file.read(1 << 16)
-            if head.startswith(b"\x1f\x8b"):
-                with gzip.open(path) as packed:
-                    head = packed.read(1 << 16)
-        except _UNREADABLE as error:
-            raise DataError(f"{path}: cannot be read ({_line(error)})") from error
+        with _reading(path), path.open("rb") as file:
+            head = file.read(1 << 16)
         counted = re.search(rb'NumberOfDataArrays\s*=\s*"\s*(\d+)\s*"', head)
         if counted is None:
             raise DataError(f"{path}: not a GIFTI image (it counts no data arrays)")
@@ -77,7 +63,8 @@ def header_tr(path: Path) -> float | None:
         return None
     image = load_image(path)
     if path.name.endswith((".dtseries.nii", ".ptseries.nii")):
-        axis = image.header.get_axis(0)
+        with _reading(path):
+            axis = image.header.get_axis(0)
         step, unit = getattr(axis, "step", 0.0), str(getattr(axis, "unit", "SECOND"))
         return float(step) or None if unit.upper() == "SECOND" else None
     step = float(image.header.get_zooms()[3]) if len(image.shape) == 4 else 0.0
@@ -146,8 +133,6 @@ def _read_regions(path: Path, image: Any, atlas: Path) -> tuple[Rows, list[str]]
 def _read_surface(path: Path) -> Rows:
     with _reading(path):
         arrays = [np.asarray(a.data, dtype=np.float32) for a in load_image(path).darrays]
-        if len(arrays) == 1 and arrays[0].ndim == 2:  # all volumes in one array: (vertex, TR)
-            return np.ascontiguousarray(arrays[0].T)
         rows = np.stack(arrays)
     if rows.ndim != 2:
         raise DataError(f"{path}: arrays {rows.shape[1:]}, expected one value a vertex")
@@ -169,11 +154,17 @@ def _read_cifti(path: Path) -> tuple[Rows, list[str]]:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turns what libraries raise while a file is read into a line that names it."""
+    """Turns what libraries raise while a file is read into a line that names it.
+
+    Their parsers have no error in common: of a damaged file they raise whatever they meet.
+    """
     try:
         yield
-    except _UNREADABLE as error:
-        raise DataError(f"{path}: cannot be read ({_line(error)})") from error
+    except ZooError:
+        raise
+    except Exception as error:
+        line = " ".join(str(error).split())[:160] or type(error).__name__
+        raise DataError(f"{path}: not a brain image, or damaged ({line})") from error
 
 
 def subject_mask(masks: Sequence[Path]) -> Any:
@@ -260,7 +251,3 @@ def clean(
             t_r=tr,
         )
     return cleaned
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:160]

@@ -287,16 +287,25 @@ class ImagingDataset(ABC):
         self._train, self._test = train, test
         chosen = (*train, *test)
         self._left_out = {
-            subject: "has no " + ", ".join(s for s in chosen if s not in self.runs[subject])
-            for subject in candidates
-            if not all(s in self.runs[subject] for s in chosen)
+            subject: why for subject in candidates if (why := self._lacks(subject, chosen))
         }
-        if asked and self._left_out:
+        if self._left_out and (asked or len(self._left_out) == len(candidates)):
             subject, why = next(iter(self._left_out.items()))
             raise DataError(f"{self.name}: {subject} {why}")
         self._subjects = tuple(s for s in candidates if s not in self._left_out)
-        if not self._subjects:
-            raise DataError(f"{self.name}: no subject has all of {', '.join(chosen)}")
+
+    def _lacks(self, subject: str, stories: Sequence[str]) -> str | None:
+        """Why a subject cannot be used: a story not heard, or a run not fetched."""
+        if lacking := [story for story in stories if story not in self.runs[subject]]:
+            return "has no " + ", ".join(lacking)
+        try:
+            for story in stories:
+                for run in self.runs[subject][story]:
+                    for file in run.files:
+                        need_fetched(file)
+        except DataError as error:
+            return f"has {error}"
+        return None
 
     def tr(self, runs: Sequence[Run] | Mapping[Run, Any]) -> float:
         """The repetition time that the sidecar and the header of every run agree on, in seconds."""

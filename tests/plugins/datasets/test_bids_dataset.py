@@ -365,11 +365,11 @@ def off_grid(root: Path) -> None:
         (
             lambda root: bold(root).write_bytes(bold(root).read_bytes()[:3000]),
             {},
-            "bold.nii.gz: cannot be read",
+            "bold.nii.gz: not a brain image, or damaged",
         ),
         (
             lambda root: bold(root).write_text("version https://git-lfs.github.com/spec/v1\n"),
-            {},
+            {"subjects": "sub-01"},
             "not fetched yet (git LFS)",
         ),
         (off_grid, {}, "grid (3, 3, 4) is not that of"),

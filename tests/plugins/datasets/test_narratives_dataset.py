@@ -246,6 +246,26 @@ def test_a_bare_checkout_says_what_lacks(tmp_path: Path) -> None:
         NarrativesDataset(tmp_path)
 
 
+def unfetch(root: Path, subject: str) -> None:
+    """Makes of a listener's runs what a datalad clone has before ``datalad get``."""
+    for file in (smooth(root) / subject / "func").glob("*_bold.nii.gz"):
+        file.unlink()
+        file.symlink_to("../../../.git/annex/objects/xx/yy/MD5E-s1--00.nii.gz")
+
+
+def test_listeners_who_were_not_fetched_are_left_out_and_named(narratives: Path) -> None:
+    unfetch(narratives, "sub-002")
+    dataset = NarrativesDataset(narratives)
+    assert dataset.subjects() == ("sub-001", "sub-300")
+    assert "not fetched yet (git-annex)" in dataset.unusable_subjects()["sub-002"]
+    with pytest.raises(DataError, match=r"sub-002 has .*yet .*run: datalad get sub-002"):
+        NarrativesDataset(narratives, subjects="sub-002")
+    for subject in ("sub-001", "sub-300"):
+        unfetch(narratives, subject)
+    with pytest.raises(DataError, match=r"sub-001 has .*not fetched yet"):
+        NarrativesDataset(narratives)
+
+
 def test_what_is_read_is_held_against_what_was_published(narratives: Path) -> None:
     assert NarrativesDataset(narratives).disagreements() == []
     assert NarrativesDataset(narratives, tr="2").disagreements() == [
