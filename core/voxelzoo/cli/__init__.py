@@ -29,6 +29,7 @@ from voxelzoo.cli import (  # noqa: E402
     reproduce,
     results,
     run,
+    scaling,
     test,
 )
 
@@ -57,6 +58,7 @@ app.command("explain")(explain.explain)
 app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")
 app.add_typer(results.app, name="results")
+app.add_typer(scaling.app, name="scaling")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(registry.app, name="registry")
 

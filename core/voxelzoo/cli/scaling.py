@@ -1,0 +1,548 @@
+"""``zoo scaling``: performance against model size, training data, both, and depth."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from voxelzoo.api import DataError, UsageError
+from voxelzoo.cli.output import print_json, print_table
+from voxelzoo.cli.results import StoreOption, open_store
+from voxelzoo.cli.session import JsonOption
+
+if TYPE_CHECKING:
+    from voxelzoo.curves import Cell, Chosen, Curve
+    from voxelzoo.store import Artefact
+
+app = typer.Typer(
+    help="Scaling laws over the results in a store: size, data, grid (both), layers.",
+    no_args_is_help=True,
+)
+
+FamilyOption = Annotated[str | None, typer.Option(help="Only models of this family.")]
+ModelOption = Annotated[
+    list[str] | None, typer.Option("--model", help="Only this model. Repeatable.")
+]
+DatasetOption = Annotated[str | None, typer.Option(help="Only results on this dataset.")]
+SubjectOption = Annotated[
+    list[str] | None, typer.Option("--subject", help="Only this subject. Repeatable.")
+]
+ProtocolOption = Annotated[str | None, typer.Option(help="Only results of this protocol.")]
+UntrainedOption = Annotated[
+    bool, typer.Option("--untrained", help="Models with random weights instead of trained ones.")
+]
+LayerOption = Annotated[
+    int | None, typer.Option(help="This layer of every model, instead of each one's best.")
+]
+ByOption = Annotated[
+    str,
+    typer.Option(
+        help="What chooses the best layer: cv_r (within training data), r (held out, optimistic), "
+        "or auto: cv_r where there is one."
+    ),
+]
+MetricOption = Annotated[str, typer.Option(help="Performance: r, or signed_r2 (|r| r).")]
+DrawsOption = Annotated[int, typer.Option(help="Bootstrap draws.")]
+SeedOption = Annotated[int, typer.Option(help="Seed of the draws.")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="Write gains per doubling (voxel,) to this .npz.")
+]
+
+
+@app.command()
+def size(
+    family: FamilyOption = None,
+    model: ModelOption = None,
+    dataset: DatasetOption = None,
+    subject: SubjectOption = None,
+    protocol: ProtocolOption = None,
+    untrained: UntrainedOption = False,
+    layer: LayerOption = None,
+    by: ByOption = "auto",
+    metric: MetricOption = "r",
+    draws: DrawsOption = 1000,
+    seed: SeedOption = 0,
+    out: OutOption = None,
+    store: StoreOption = Path("zoo-store"),
+    as_json: JsonOption = False,
+) -> None:
+    """Performance against log10 parameters within a family, fitted on all training stories.
+
+    Controls on the same data (baselines, untrained twins) are printed beneath.
+
+    Example:  zoo scaling size --family opt
+    """
+    _check_options(by, metric, draws, out)
+    every = list(open_store(store).all("results"))
+    chosen = _select(every, family, model, dataset, subject, protocol, untrained)
+    found, notes = _cells([a for a in chosen if a.summary.get("subset_seed") is None])
+    _one_family(chosen, family, model)
+    _same_training(found)
+    points = _choose([cell for cell in found if cell.setting.n_parameters], layer, by)
+    sizes = [float(point.setting.n_parameters or 0) for point in points]
+    law = _law(points, sizes, "parameters", metric, draws, seed, out)
+    law["controls"] = _controls(every, points)
+    _say(notes)
+    _finish(law, as_json)
+
+
+@app.command()
+def data(
+    model: Annotated[str, typer.Option("--model", help="The model.")],
+    against: Annotated[str, typer.Option(help="stories or hours.")] = "stories",
+    dataset: DatasetOption = None,
+    subject: SubjectOption = None,
+    protocol: ProtocolOption = None,
+    untrained: UntrainedOption = False,
+    layer: LayerOption = None,
+    by: ByOption = "auto",
+    metric: MetricOption = "r",
+    draws: DrawsOption = 1000,
+    seed: SeedOption = 0,
+    out: OutOption = None,
+    store: StoreOption = Path("zoo-store"),
+    as_json: JsonOption = False,
+) -> None:
+    """Performance of a model against log10 training stories, or hours.
+
+    Make the points with zoo run --train-stories N --subset-seed S.
+
+    Example:  zoo scaling data --model opt-125m --layer 9
+    """
+    _check_options(by, metric, draws, out)
+    every = list(open_store(store).all("results"))
+    chosen = _select(every, None, [model], dataset, subject, protocol, untrained)
+    found, notes = _cells(chosen)
+    points = _choose(found, _one_layer(found, layer, by), by)
+    law = _law(points, _amounts(points, against), against, metric, draws, seed, out)
+    law["controls"] = []
+    _say(notes)
+    _finish(law, as_json)
+
+
+@app.command()
+def grid(
+    family: FamilyOption = None,
+    model: ModelOption = None,
+    against: Annotated[str, typer.Option(help="stories or hours.")] = "stories",
+    dataset: DatasetOption = None,
+    subject: SubjectOption = None,
+    protocol: ProtocolOption = None,
+    untrained: UntrainedOption = False,
+    layer: LayerOption = None,
+    by: ByOption = "auto",
+    metric: MetricOption = "r",
+    store: StoreOption = Path("zoo-store"),
+    as_json: JsonOption = False,
+) -> None:
+    """Data x size: how the gain from more data grows with the model.
+
+    Example:  zoo scaling grid --family opt
+    """
+    import numpy as np
+
+    from voxelzoo.curves import make_curve
+    from voxelzoo.scaling import fit_interaction, fit_line
+
+    _check_options(by, metric, 1, None)
+    every = list(open_store(store).all("results"))
+    chosen = _select(every, family, model, dataset, subject, protocol, untrained)
+    _one_family(chosen, family, model)
+    found, notes = _cells(chosen)
+    points = []
+    for name in dict.fromkeys(cell.setting.model for cell in found):
+        own = [cell for cell in found if cell.setting.model == name]
+        points += _choose(own, _one_layer(own, layer, by), by)
+    points = [point for point in points if point.setting.n_parameters]
+    if not points:
+        raise DataError("none of these models says how many parameters it has")
+    amounts = np.log10(_amounts(points, against))
+    by_point = {id(p): a for p, a in zip(points, amounts, strict=True)}
+    curve = make_curve(points, list(amounts), metric)  # type: ignore[arg-type]
+    y = curve.measured.performance
+    sizes = np.log10([float(point.setting.n_parameters or 1) for point in curve.points])
+    data_x = np.array([by_point[id(point)] for point in curve.points])
+    joint = fit_interaction(sizes, data_x, y)
+    rows = []
+    for name in sorted({p.setting.model for p in curve.points}, key=lambda n: _n(curve, n)):
+        mine = np.array([point.setting.model == name for point in curve.points])
+        several = len(np.unique(data_x[mine])) > 1
+        line = fit_line(data_x[mine], y[mine]) if several else None
+        rows.append(
+            {
+                "model": name,
+                "n_parameters": _n(curve, name),
+                "n_points": int(mine.sum()),
+                "slope": line and _number(line.slope),
+                "percent": line and _number(line.percent),
+                "r": line and _number(line.r),
+            }
+        )
+    _say(notes)
+    joint_row = {
+        "size": _number(joint.size),
+        "data": _number(joint.data),
+        "interaction": _number(joint.interaction),
+        "r": _number(joint.r),
+    }
+    if as_json:
+        print_json(against=against, models=rows, interaction=joint_row)
+        return
+    print_table(rows, list(rows[0]), title=f"gain per decade of training {against}")
+    print_table([joint_row], list(joint_row), title="per decade of size, of data, and of both")
+
+
+@app.command()
+def layers(
+    model: ModelOption = None,
+    family: FamilyOption = None,
+    dataset: DatasetOption = None,
+    subject: SubjectOption = None,
+    protocol: ProtocolOption = None,
+    untrained: UntrainedOption = False,
+    store: StoreOption = Path("zoo-store"),
+    as_json: JsonOption = False,
+) -> None:
+    """The curve over layers of every model: mean r over voxels, then over subjects.
+
+    se is the standard error over subjects. The best layer by held-out r is an optimistic choice;
+    the best by cv_r, within the training data, is not.
+
+    Example:  zoo scaling layers --family opt --json
+    """
+    every = list(open_store(store).all("results"))
+    chosen = _select(every, family, model, dataset, subject, protocol, untrained)
+    found, notes = _cells([a for a in chosen if a.summary.get("subset_seed") is None])
+    rows = [row for cell in found for row in _layer_rows(cell)]
+    _say(notes)
+    if as_json:
+        print_json(layers=rows)
+    else:
+        print_table(rows, list(rows[0]))
+
+
+# ------------------------------------------------------------------------------- choosing points
+
+
+def _check_options(by: str, metric: str, draws: int, out: Path | None) -> None:
+    if by not in ("auto", "cv_r", "r") or metric not in ("r", "signed_r2"):
+        raise UsageError("--by is auto, cv_r or r; --metric is r or signed_r2")
+    if draws < 1:
+        raise UsageError("--draws: 1 or more")
+    if out is not None and (out.suffix != ".npz" or not out.absolute().parent.is_dir()):
+        raise UsageError(f"{out}: --out is a .npz in a folder that exists")
+
+
+def _select(
+    every: Sequence[Artefact],
+    family: str | None,
+    models: Sequence[str] | None,
+    dataset: str | None,
+    subjects: Sequence[str] | None,
+    protocol: str | None,
+    untrained: bool,
+) -> list[Artefact]:
+    """Results that fit: trained ones unless only untrained ones are there, or are asked for."""
+    from voxelzoo.curves import check_comparable, select
+
+    found = select(
+        every,
+        family=family,
+        models=models or (),
+        dataset=dataset,
+        subjects=subjects or (),
+        protocol=protocol,
+        untrained=True if untrained else None,
+    )
+    trained = [artefact for artefact in found if not artefact.summary["untrained"]]
+    found = found if untrained else trained or found
+    check_comparable(found)
+    return found
+
+
+def _one_family(
+    chosen: Sequence[Artefact], family: str | None, models: Sequence[str] | None
+) -> None:
+    families = sorted({artefact.summary["family"] for artefact in chosen})
+    if len(families) > 1 and not family and not models:
+        raise UsageError(f"the store has several families ({', '.join(families)}): say --family")
+
+
+def _cells(artefacts: Sequence[Artefact]) -> tuple[list[Cell], list[str]]:
+    from voxelzoo.curves import cells
+
+    if not artefacts:
+        raise DataError("the store has results of training subsets only; see zoo scaling data")
+    return cells(artefacts)
+
+
+def _same_training(found: Sequence[Cell]) -> None:
+    amounts = sorted({str(cell.setting.n_stories) for cell in found})
+    if len(amounts) > 1:
+        raise UsageError(
+            f"these results were trained on {' and '.join(amounts)} stories, so they are not one "
+            "curve of size; see zoo scaling grid"
+        )
+
+
+def _choose(found: Sequence[Cell], layer: int | None, by: str) -> list[Chosen]:
+    from voxelzoo.curves import choose_layer
+
+    if not found:
+        raise DataError("none of these models says how many parameters it has")
+    return [choose_layer(cell, layer, by) for cell in found]  # type: ignore[arg-type]
+
+
+def _one_layer(found: Sequence[Cell], layer: int | None, by: str) -> int | None:
+    """A curve over data keeps to one layer: the one chosen with the most data."""
+    from voxelzoo.curves import choose_layer
+
+    if layer is not None:
+        return layer
+    most = max(found, key=lambda cell: (cell.setting.hours or 0, cell.setting.n_stories or 0))
+    return choose_layer(most, None, by).layer  # type: ignore[arg-type]
+
+
+def _amounts(points: Sequence[Chosen], against: str) -> list[float]:
+    if against not in ("stories", "hours"):
+        raise UsageError("--against is stories or hours")
+    amounts = [p.setting.n_stories if against == "stories" else p.setting.hours for p in points]
+    if any(not amount for amount in amounts):
+        raise DataError(f"a result does not say on how many {against} it was trained; run it again")
+    return [float(amount or 0) for amount in amounts]
+
+
+def _n(curve: Curve, model: str) -> int:
+    return next(p.setting.n_parameters or 0 for p in curve.points if p.setting.model == model)
+
+
+# ------------------------------------------------------------------------------------ what is said
+
+
+def _law(
+    points: Sequence[Chosen],
+    sizes: Sequence[float],
+    unit: str,
+    metric: str,
+    draws: int,
+    seed: int,
+    out: Path | None,
+) -> dict[str, Any]:
+    """Everything that is said of one curve, as JSON values."""
+    import numpy as np
+
+    from voxelzoo.curves import make_curve
+    from voxelzoo.scaling import compare_forms, fit_line, gain_per_doubling, slope_intervals
+
+    if len(set(sizes)) < 2:
+        raise DataError(
+            f"a scaling law needs two sizes or more, and there is one ({sizes[0]:g} {unit})"
+        )
+    curve = make_curve(points, [float(np.log10(s)) for s in sizes], metric)  # type: ignore[arg-type]
+    x, y = curve.measured.x, curve.measured.performance
+    line = fit_line(x, y)
+    intervals = slope_intervals(curve.measured, draws, seed=seed)
+    forms = compare_forms(x, y)
+    gains = [gain_per_doubling(x, r) for r in curve.measured.r]
+    if out is not None:
+        maps: dict[str, Any] = {
+            name: curve.whole(i, gains[i]) for i, name in enumerate(curve.subjects)
+        }
+        np.savez(out, **maps)
+    regions = []
+    for name, masks in curve.regions.items():
+        own = fit_line(x, curve.of_region(name))
+        chosen = np.concatenate([g[mask] for g, mask in zip(gains, masks, strict=True)])
+        regions.append(
+            {
+                "region": name,
+                "n_voxels": len(chosen),
+                "slope": _number(own.slope),
+                "percent": _number(own.percent),
+                "r": _number(own.r),
+                "gain_per_doubling": _number(chosen.mean()),
+                "share_gaining": _number((chosen > 0).mean()),
+            }
+        )
+    undefined = [n - len(v) for n, v in zip(curve.n_voxels, curve.voxels, strict=True)]
+    return {
+        "unit": unit,
+        "metric": metric,
+        "subjects": list(curve.subjects),
+        "n_undefined_voxels": undefined,
+        "points": [
+            {
+                "model": point.setting.model,
+                unit: _number(10**size),
+                "subset_seed": point.setting.subset_seed,
+                "layer": point.layer,
+                "layer_chosen_by": point.by,
+                metric: _number(value),
+                "percent_of_smallest": _number(100 * (value / y[0] - 1)) if y[0] > 0 else None,
+            }
+            for point, size, value in zip(curve.points, x, y, strict=True)
+        ],
+        "slope": {
+            "per_decade": _number(line.slope),
+            "percent_per_decade": _number(line.percent),
+            "r": _number(line.r),
+            "intervals": {
+                source: None
+                if found is None
+                else {
+                    "per_decade": [_number(v) for v in found.slope],
+                    "percent_per_decade": [_number(v) for v in found.percent],
+                }
+                for source, found in intervals.items()
+            },
+        },
+        "forms": [
+            {
+                "form": name,
+                "slope_per_decade": _number(fit.scale) if name != "saturating" else None,
+                "plateau_at": _number(10**fit.shape) if name == "plateau" else None,
+                "exponent": _number(fit.shape) if name == "saturating" else None,
+                "rmse": _number(fit.rmse),
+                "out_of_sample": _number(fit.out_of_sample),
+                "extrapolation": _number(fit.extrapolation),
+            }
+            for name, fit in forms.items()
+        ],
+        "regions": regions,
+    }
+
+
+def _controls(every: Sequence[Artefact], points: Sequence[Chosen]) -> list[dict[str, Any]]:
+    """Baselines and untrained twins on the same data, subjects and protocol: mean r."""
+    import numpy as np
+
+    from voxelzoo.curves import SAME
+
+    example = next(iter(points[0].results.values())).summary
+    same = [name for name in SAME if name not in ("untrained", "aligner")]
+    models = {point.setting.model for point in points}
+    found: dict[tuple[str, bool], dict[int, dict[str, float]]] = {}
+    for artefact in every:
+        record = artefact.summary
+        twin = record["model"] in models and record["untrained"] and not example["untrained"]
+        if (
+            (twin or record["family"] == "baselines")
+            and record["layer"] is not None
+            and record["mean_r"] is not None
+            and record.get("subset_seed") is None
+            and record["subject"] in points[0].results
+            and all(record.get(name) == example.get(name) for name in same)
+        ):
+            key = (record["model"], record["untrained"])
+            layers = found.setdefault(key, {})
+            layers.setdefault(record["layer"], {})[record["subject"]] = record["mean_r"]
+    rows = []
+    for (name, untrained), by_layer in found.items():
+        means = {n: float(np.mean(list(subjects.values()))) for n, subjects in by_layer.items()}
+        best = max(means, key=lambda n: means[n])
+        rows.append(
+            {
+                "control": f"{name}, untrained" if untrained else name,
+                "layer": best,
+                "n_subjects": len(by_layer[best]),
+                "r": _number(means[best]),
+            }
+        )
+    return rows
+
+
+def _layer_rows(cell: Cell) -> list[dict[str, Any]]:
+    import numpy as np
+
+    from voxelzoo.curves import mean_score
+
+    n_layers = max(cell.layers)
+    r = {layer: mean_score(results) for layer, results in cell.layers.items()}
+    inner = {layer: mean_score(results, "mean_cv_r") for layer, results in cell.layers.items()}
+    rows = []
+    for layer, results in cell.layers.items():
+        own = np.array([a.summary["mean_r"] for a in results.values()], dtype=float)
+        several = len(own) > 1
+        rows.append(
+            {
+                "model": cell.setting.model,
+                "layer": layer,
+                "depth": _number(layer / n_layers) if n_layers else 0.0,
+                "n_subjects": len(own),
+                "mean_r": _number(r[layer]),
+                "se": _number(own.std(ddof=1) / np.sqrt(len(own))) if several else None,
+                "mean_cv_r": _number(inner[layer]),
+                "best_r": r[layer] == max(r.values()),
+                "best_cv_r": inner[layer] == max(inner.values()),
+            }
+        )
+    return rows
+
+
+def _say(notes: Sequence[str]) -> None:
+    for note in notes:
+        print(f"zoo: {note}", file=sys.stderr)
+
+
+def _finish(law: Mapping[str, Any], as_json: bool) -> None:
+    """The curve, its slope with intervals, forms, regions and controls."""
+    if as_json:
+        print_json(**law)
+        return
+    unit, metric = law["unit"], law["metric"]
+    columns: tuple[str, ...] = (
+        "model",
+        unit,
+        "subset_seed",
+        "layer",
+        metric,
+        "percent_of_smallest",
+    )
+    chosen = sorted({point["layer_chosen_by"] for point in law["points"]})
+    subjects = len(law["subjects"])
+    title = (
+        f"{metric} against log10 {unit}: mean over voxels, then {subjects} subject"
+        f"{'s' if subjects > 1 else ''}; layer: {', '.join(chosen)}"
+    )
+    points = law["points"]
+    if all(point["subset_seed"] is None for point in points):
+        columns = tuple(column for column in columns if column != "subset_seed")
+    print_table(points, columns, title=title)
+    slope = law["slope"]
+    rows = []
+    for source, interval in slope["intervals"].items():
+        spans = [None, None] if interval is None else list(interval.values())
+        rows.append(
+            {
+                "drawn": source,
+                "per decade": _span(spans[0], 4),
+                "percent per decade": _span(spans[1], 1),
+            }
+        )
+    said = f"{slope['per_decade']:+.4f} {metric} per decade"
+    if slope["percent_per_decade"] is not None:
+        said += f", {slope['percent_per_decade']:+.1f} %"
+    if slope["r"] is not None:
+        said += f"; r of the fit {slope['r']:.3f}"
+    print(said)
+    print_table(rows, list(rows[0]), title="95 % intervals")
+    for name in ("forms", "regions", "controls"):
+        if law[name]:
+            print_table(law[name], list(law[name][0]), title=name)
+
+
+def _span(interval: Sequence[float | None] | None, digits: int) -> str:
+    if interval is None or None in interval:
+        return "-"
+    low, high = interval
+    return f"{low:+.{digits}f} to {high:+.{digits}f}"
+
+
+def _number(value: Any) -> float | None:
+    if value is None or value != value or value in (float("inf"), float("-inf")):
+        return None
+    return float(f"{float(value):.6g}")

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from voxelzoo.store import Store
+from zoo_cli import Zoo
+
+N = {"opt-s": 10**8, "opt-m": 10**9, "opt-l": 10**10, "opt-xl": 10**11}
+SLOPE = 0.04
+LABELS = ("hearing", "thinking")
+
+
+def put(
+    store: Path,
+    model: str,
+    base: float,
+    *,
+    layers: Sequence[int] = (0, 1, 2),
+    best: int = 1,
+    subjects: Sequence[str] = ("S1", "S2", "S3"),
+    n_stories: int = 10,
+    subset_seed: int | None = None,
+    **changed: Any,
+) -> None:
+    """Results of a model whose mean r is ``base`` at its best layer and 0.05 less at others."""
+    for s, subject in enumerate(subjects):
+        for layer in layers:
+            rng = np.random.default_rng([s, layer])
+            voxels = rng.normal(0, 0.01, 60)
+            r = base - 0.05 * (layer != best) + voxels - voxels.mean() + 0.01 * (s - 1)
+            r[:30] += 0.1
+            r[30:] -= 0.1
+            r[-1] = np.nan
+            mean = float(np.nanmean(r))
+            record: dict[str, Any] = {
+                "model": model,
+                "model_id": f"opt/{model}",
+                "family": "opt",
+                "n_parameters": N.get(model),
+                "untrained": False,
+                "layer": layer,
+                "subject": subject,
+                "dataset": "planted",
+                "mean_r": mean,
+                "mean_cv_r": mean + 0.1,
+                "evaluation": "held-out stories (a, b)",
+                "n_train_stories": n_stories,
+                "train_hours": n_stories / 4,
+                "subset_seed": subset_seed,
+                "protocol": "clean",
+                "regressor": "ridge",
+                "aligner": "lanczos",
+                "delays": [1, 2],
+                "shift": 0.0,
+            } | changed
+            text = "\n".join([LABELS[0]] * 30 + [LABELS[1]] * 30)
+            arrays = {
+                "r": r,
+                "r_a": r + 0.01,
+                "r_b": r - 0.01,
+                "label": np.frombuffer(text.encode(), np.uint8),
+            }
+            Store(store).put("results", record, arrays, record)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A family of four sizes that gains ``SLOPE`` a decade, layer 1 best."""
+    root = tmp_path / "store"
+    for i, model in enumerate(N):
+        put(root, model, 0.2 + SLOPE * i)
+    return root
+
+
+def read(zoo: Zoo, *arguments: object) -> Any:
+    ended = zoo("scaling", *arguments, "--json")
+    assert ended.code == 0, ended.err
+    return ended.json
+
+
+def test_the_planted_slope_is_found_at_the_best_layer(zoo: Zoo, store: Path) -> None:
+    law = read(zoo, "size", "--family", "opt", "--store", store)
+    assert [point["layer"] for point in law["points"]] == [1, 1, 1, 1]
+    assert {p["layer_chosen_by"] for p in law["points"]} == {"best cv_r within training data"}
+    slope = law["slope"]
+    assert slope["per_decade"] == pytest.approx(SLOPE, abs=1e-4)
+    # The voxel that is undefined counts nowhere.
+    first = law["points"][0]["r"]
+    assert slope["percent_per_decade"] == pytest.approx(100 * SLOPE / first, rel=1e-3)
+    assert slope["r"] == pytest.approx(1)
+    assert law["n_undefined_voxels"] == [1, 1, 1]
+    for source in ("stories", "voxels", "subjects", "all"):
+        low, high = slope["intervals"][source]["per_decade"]
+        assert low - 1e-3 <= SLOPE <= high + 1e-3
+    assert slope["intervals"]["subsets"] is None
+    assert law["forms"][0]["form"] in ("log-linear", "plateau")
+    rows = {row["region"]: row for row in law["regions"]}
+    assert set(rows) == {"all voxels", *LABELS}
+    assert rows["hearing"]["gain_per_doubling"] == pytest.approx(SLOPE * np.log10(2), abs=1e-4)
+    assert rows["hearing"]["percent"] < rows["thinking"]["percent"]
+
+
+def test_gains_of_each_voxel_are_written_where_the_voxels_are(
+    zoo: Zoo, store: Path, tmp_path: Path
+) -> None:
+    read(zoo, "size", "--store", store, "--out", tmp_path / "gains.npz")
+    gains = np.load(tmp_path / "gains.npz")["S2"]
+    assert gains.shape == (60,)
+    np.testing.assert_allclose(gains[:-1], SLOPE * np.log10(2), atol=1e-6)
+    assert np.isnan(gains[-1])
+
+
+def test_a_layer_can_be_asked_for_or_chosen_by_held_out_r(zoo: Zoo, store: Path) -> None:
+    fixed = read(zoo, "size", "--layer", "2", "--store", store)
+    assert [point["layer"] for point in fixed["points"]] == [2] * 4
+    assert fixed["points"][0]["layer_chosen_by"] == "as asked"
+    by_r = read(zoo, "size", "--by", "r", "--store", store)
+    assert "optimistic" in by_r["points"][0]["layer_chosen_by"]
+
+
+def test_baselines_and_untrained_twins_stand_beneath(zoo: Zoo, store: Path) -> None:
+    put(store, "word-rate", 0.15, family="baselines", layers=(0,), best=0)
+    put(store, "opt-m", 0.1, untrained=True)
+    law = read(zoo, "size", "--family", "opt", "--store", store)
+    controls = {row["control"]: row for row in law["controls"]}
+    assert set(controls) == {"word-rate", "opt-m, untrained"}
+    assert controls["word-rate"]["r"] < law["points"][0]["r"]
+    assert law["slope"]["per_decade"] == pytest.approx(SLOPE, abs=1e-4)
+
+
+def test_more_training_stories_and_their_subsets(zoo: Zoo, store: Path) -> None:
+    for n in (1, 3):
+        for seed in range(3):
+            put(store, "opt-s", 0.1 + 0.1 * np.log10(n) + 0.005 * (seed - 1),
+                n_stories=n, subset_seed=seed)  # fmt: skip
+    law = read(zoo, "data", "--model", "opt-s", "--store", store)
+    assert [point["stories"] for point in law["points"]] == [1] * 3 + [3] * 3 + [10]
+    assert law["slope"]["per_decade"] == pytest.approx(0.1, abs=0.005)
+    low, high = law["slope"]["intervals"]["subsets"]["per_decade"]
+    assert low < 0.1 < high
+    hours = read(zoo, "data", "--model", "opt-s", "--against", "hours", "--store", store)
+    assert hours["slope"]["per_decade"] == pytest.approx(law["slope"]["per_decade"])
+
+
+def test_data_by_size_finds_the_planted_interaction(zoo: Zoo, tmp_path: Path) -> None:
+    store = tmp_path / "grid"
+    for model, n in N.items():
+        for n_stories in (1, 10, 100):
+            size, data = np.log10(n) - 9.5, np.log10(n_stories) - 1
+            base = 0.3 + 0.02 * size + 0.05 * data + 0.01 * size * data
+            put(store, model, base, layers=(1,), n_stories=n_stories)
+    found = read(zoo, "grid", "--store", store)
+    assert found["interaction"] == pytest.approx(
+        {"size": 0.02, "data": 0.05, "interaction": 0.01, "r": 1}, abs=1e-4
+    )
+    slopes = [row["slope"] for row in found["models"]]
+    assert slopes == pytest.approx([0.035, 0.045, 0.055, 0.065], abs=1e-4)
+
+
+def test_layer_curves_mark_the_best(zoo: Zoo, store: Path) -> None:
+    rows = read(zoo, "layers", "--model", "opt-m", "--store", store)["layers"]
+    assert [row["layer"] for row in rows] == [0, 1, 2]
+    assert [row["best_r"] for row in rows] == [False, True, False]
+    assert rows[1]["se"] == pytest.approx(0.01 / np.sqrt(3), rel=0.05)
+    assert rows[1]["depth"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("changed", "arguments", "said"),
+    [
+        ({"protocol": "antonello2023"}, ("size",), "differ in protocol"),
+        ({"dataset": "other"}, ("size",), "say --dataset"),
+        ({"family": "llama"}, ("size",), "say --family"),
+        ({"n_stories": 3}, ("size",), "zoo scaling grid"),
+        ({}, ("size", "--family", "bert"), "no such result"),
+        ({}, ("size", "--layer", "9"), "no result of layer 9"),
+        ({}, ("data", "--model", "opt-s"), "two sizes or more"),
+        ({}, ("grid",), "two amounts of data"),
+        ({}, ("size", "--by", "eye"), "--by is auto"),
+    ],
+)
+def test_what_is_no_curve_is_said_in_a_line(
+    zoo: Zoo, store: Path, changed: dict[str, Any], arguments: tuple[str, ...], said: str
+) -> None:
+    if changed:
+        put(store, "opt-s", 0.2, **changed)
+    ended = zoo("scaling", *arguments, "--store", store)
+    assert ended.code != 0
+    assert said in ended.err
+
+
+def test_subjects_who_lack_a_model_are_left_out_aloud(zoo: Zoo, store: Path) -> None:
+    put(store, "opt-xxl", 0.4, subjects=("S1", "S2"), n_parameters=10**12)
+    ended = zoo("scaling", "size", "--store", store, "--json")
+    assert ended.json["subjects"] == ["S1", "S2"]
+    assert "S3 left out" in ended.err
+
+
+def test_a_run_has_all_that_a_curve_reads(zoo: Zoo) -> None:
+    for n in (1, 2):
+        ended = zoo("run", "-p", "word-rate", "--train-stories", n, "--quiet")
+        assert ended.code == 0, ended.err
+    law = read(zoo, "data", "--model", "word-rate")
+    assert [point["stories"] for point in law["points"]] == [1, 2]
+    assert law["subjects"] == ["sub-01", "sub-02"]
