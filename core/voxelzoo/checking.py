@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -18,7 +19,7 @@ from voxelzoo.api import DataError, Dataset, ScanClock, Story, Words, ZooError
 from voxelzoo.datasets import Evaluation, plan_evaluation, unusable_subjects
 from voxelzoo.leaks import ResponseTrace, find_leaks, out_of_order
 from voxelzoo.progress import Progress, Silent
-from voxelzoo.stimuli import content_digest
+from voxelzoo.stimuli import content_digest, need_fetched
 
 Severity = Literal["error", "warning"]
 T = TypeVar("T")
@@ -178,13 +179,15 @@ def check_dataset(dataset: Dataset, progress: Progress | None = None) -> CheckRe
     }
     for part, names in split.items():
         for name in names:
-            story = _try(report, "story", name, lambda name=name: dataset.story(name))  # type: ignore[misc]
-            clock = _try(report, "clock", name, lambda name=name: dataset.clock(name))  # type: ignore[misc]
-            if story is not None:
-                stories[name] = story
+            story = _try(report, "story", name, partial(dataset.story, name))
+            clock = _try(report, "clock", name, partial(dataset.clock, name))
+            found = _check_story(report, name, part, story, clock)
+            report.stories.append(found)
             if clock is not None:
                 clocks[name] = clock
-            report.stories.append(_check_story(report, name, part, story, clock))
+            if story is not None:
+                damaged = found.audio_seconds is None  # it is said, and cannot be compared
+                stories[name] = replace(story, audio=None) if damaged else story
     _check_clocks(report, clocks)
     _check_same_stories(report, stories, split["train"])
     if evaluation is not None:
@@ -301,9 +304,18 @@ def _check_audio(
     if story is None or story.audio is None:
         return None, None
     audio = story.audio
+    if audio.path is not None:
+        try:
+            need_fetched(audio.path)
+        except DataError as error:
+            report.add("warning", "not-fetched", name, f"{error}; speech models need it")
+            return None, None
 
     def read() -> tuple[float, int]:
-        if not any(np.any(piece) for piece in list(audio.pieces(1 << 20))):
+        heard = False
+        for piece in audio.pieces(1 << 20):  # to the end, which may be damaged
+            heard = heard or bool(piece.any())
+        if not heard:
             raise DataError(f"{audio.path or name}: the sound is silent throughout")
         return audio.duration, audio.native_rate
 
@@ -395,15 +407,12 @@ def _check_responses(
         for subject in report.subjects:
             traces: dict[str, ResponseTrace] = {}
             for name in names:
-                values = _try(
-                    report,
-                    "responses",
-                    f"{subject}, {name}",
-                    lambda subject=subject, name=name: np.asarray(dataset.responses(subject, name)),  # type: ignore[misc]
-                )
+                read = partial(dataset.responses, subject, name)
+                given = _try(report, "responses", f"{subject}, {name}", read)
                 advance(1)
-                if values is None:
+                if given is None:
                     continue
+                values = np.asarray(given)
                 found = _check_values(report, subject, name, values, clocks.get(name))
                 if found is None:
                     continue

@@ -204,6 +204,29 @@ def test_what_is_not_as_published_is_a_warning(study: Path) -> None:
     assert finding.message == "one: 120 TRs, published with 121"
 
 
+def test_sound_that_is_not_fetched_stops_no_model_of_words(zoo: Zoo, study: Path) -> None:
+    for story in ("one", "three"):
+        pointer = study / "stories" / story / "sound.wav"
+        pointer.symlink_to("../../.git/annex/objects/MD5E-s99--1.wav/MD5E-s99--1.wav")
+    ended = zoo("data", "check", study, "--json")
+    assert ended.code == 0
+    assert [f["kind"] for f in ended.json["findings"]] == ["not-fetched"] * 2
+    assert "datalad get sound.wav" in ended.json["findings"][0]["message"]
+    run = ("run", "--dataset", study, "--subject", "ann", "-q", "-p")
+    assert zoo(*run, "word-rate").code == 0
+    assert "datalad get" in zoo(*run, "sound-power").err
+
+
+def test_damaged_sound_hides_no_leak(zoo: Zoo, study: Path) -> None:
+    same_words("one", "three")(study)
+    for story in ("one", "three"):
+        (study / "stories" / story / "sound.wav").write_bytes(b"RIFF")
+    ended = zoo("data", "check", study, "--json")
+    kinds = [finding["kind"] for finding in ended.json["findings"]]
+    assert kinds.count("audio") == 2
+    assert "shared-text" in kinds
+
+
 def test_a_plugin_that_breaks_is_a_finding_and_no_traceback(study: Path) -> None:
     class Broken(FolderDataset):
         def story(self, name: str) -> Story:
