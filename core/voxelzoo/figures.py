@@ -14,6 +14,14 @@ from voxelzoo.ceilings import estimate_ceiling, normalised, room
 from voxelzoo.held_out import EVERYWHERE, HeldOut, read_held_out
 from voxelzoo.pipeline import read_labels
 from voxelzoo.recipes import Figure, Recipe
+from voxelzoo.scaling import (
+    Measured,
+    compare_forms,
+    fit_interaction,
+    fit_line,
+    gain_per_doubling,
+    slope_intervals,
+)
 from voxelzoo.scores import signed_square
 from voxelzoo.store import Artefact
 from voxelzoo.sweep import Outcomes, Run
@@ -200,9 +208,10 @@ class Canvas:
 def size_scaling(canvas: Canvas) -> Numbers:
     """Score of each model's best layer against its parameters; a fit for each family."""
     numbers = Numbers(axes=Axes("n_parameters", "mean_r", "family", log=True))
+    chosen: dict[str, dict[str, Artefact]] = {}
     for model, results in canvas.available(numbers).items():
         layer = canvas.best_layer(model, results)
-        artefacts = canvas.at_layer(model, results, layer)
+        chosen[model] = artefacts = canvas.at_layer(model, results, layer)
         about = next(iter(artefacts.values())).summary
         row = {
             "model": model,
@@ -213,24 +222,28 @@ def size_scaling(canvas: Canvas) -> Numbers:
         }
         if all(a.summary["mean_cv_r"] is not None for a in results.values()):
             honest = canvas.best_layer(model, results, by="cv_r")
-            chosen = canvas.over_subjects(canvas.at_layer(model, results, honest))
-            row |= {"layer_by_training": honest, "mean_r_by_training": chosen["mean_r"]}
+            fair = canvas.over_subjects(canvas.at_layer(model, results, honest))
+            row |= {"layer_by_training": honest, "mean_r_by_training": fair["mean_r"]}
         numbers.rows.append(row)
     families = list(dict.fromkeys(row["family"] for row in numbers.rows))
     for family in families:
         rows = [row for row in numbers.rows if row["family"] == family and row["n_parameters"]]
-        if len(rows) < 2:
+        if len({row["n_parameters"] for row in rows}) < 2:
             continue
         prefix = "" if len(families) == 1 else f"{family}."
         for score in ("mean_r", "mean_signed_r2"):
             suffix = "" if score == "mean_r" else f"_{score.removeprefix('mean_')}"
-            found = fit_decades(rows, "n_parameters", score)
-            found["gain_percent"] = _gain_percent([row[score] for row in rows])
+            found: dict[str, Any] = {**fit_decades(rows, "n_parameters", score)}
+            found["gain_percent"] = _gain_percent([row[score] for row in _by_size(rows)])
             if canvas.figure.plateau_from is not None:
                 below = [r for r in rows if r["n_parameters"] < canvas.figure.plateau_from]
-                if len(below) > 1:
+                if len({row["n_parameters"] for row in below}) > 1:
                     before = fit_decades(below, "n_parameters", score)
                     found["percent_per_decade_before_plateau"] = before["percent_per_decade"]
+            if score == "mean_r":
+                found |= _best_form(rows, "n_parameters", score)
+                sizes = [row["n_parameters"] for row in rows]
+                found |= _slope_intervals(canvas, sizes, [chosen[row["model"]] for row in rows])
             numbers.statistics |= {f"{prefix}{n}{suffix}": v for n, v in found.items()}
     return numbers
 
@@ -238,49 +251,101 @@ def size_scaling(canvas: Canvas) -> Numbers:
 def data_scaling(canvas: Canvas) -> Numbers:
     """Score of each model's layer against training stories, over random subsets."""
     numbers = Numbers(axes=Axes("n_stories", "mean_r", "model", log=True, error="se_over_subsets"))
-    slopes, fewest = {}, {}
+    fewest: dict[str, float] = {}
     for model in canvas.figure.models:
         try:
-            rows = [_subset_row(canvas, model, n) for n in canvas.counts()]
+            points = _subset_points(canvas, model)
         except FigureError as error:
             numbers.missing[model] = str(error)
             continue
+        rows = _subset_rows(model, points)
         numbers.rows.extend(rows)
+        fewest[model] = rows[0]["mean_r"]
         prefix = "" if len(canvas.figure.models) == 1 else f"{model}."
+        if len(rows) < 2:
+            continue
         for score in ("mean_r", "mean_signed_r2"):
             suffix = "" if score == "mean_r" else f"_{score.removeprefix('mean_')}"
-            found = fit_decades(rows, "n_stories", score) if len(rows) > 1 else {}
-            numbers.statistics |= {f"{prefix}{n}{suffix}": v for n, v in found.items()}
+            found: dict[str, Any] = {**fit_decades(rows, "n_stories", score)}
             if score == "mean_r":
-                slopes[model] = found.get("per_decade")
-                fewest[model] = rows[0]["mean_r"]
+                found |= _best_form(rows, "n_stories", score)
+                sizes = [point.n for point in points]
+                found |= _slope_intervals(canvas, sizes, [point.artefacts for point in points])
+            numbers.statistics |= {f"{prefix}{n}{suffix}": v for n, v in found.items()}
     if not numbers.rows:
         raise FigureError("; ".join(dict.fromkeys(numbers.missing.values())))
-    if len(slopes) == 2:
-        (one, other), (first, second) = slopes.values(), fewest.values()
+    if len(fewest) == 2:
+        first, second = fewest.values()
         numbers.statistics["difference_at_fewest"] = second - first
-        if one is not None and other is not None:
-            numbers.statistics["interaction"] = other - one
+        numbers.statistics |= _interaction(numbers.rows, *fewest)
     return numbers
 
 
-def _subset_row(canvas: Canvas, model: str, n: int) -> Row:
-    scores = []
-    for seed in canvas.seeds(n):
-        results = canvas.results(canvas.subset(model, n, seed))
-        layer = canvas.figure.layers.get(model)
-        if layer is None:
-            layer = max(each for _, each in results if each is not None)
-        scores.append(canvas.over_subjects(canvas.at_layer(model, results, layer)))
-    r = [score["mean_r"] for score in scores]
-    return {
-        "model": model,
-        "n_stories": n,
-        "n_subsets": len(scores),
-        "mean_r": float(np.mean(r)),
-        "se_over_subsets": float(np.std(r, ddof=1) / np.sqrt(len(r))) if len(r) > 1 else None,
-        "mean_signed_r2": float(np.mean([score["mean_signed_r2"] for score in scores])),
-    }
+@dataclass(frozen=True)
+class _Point:
+    """One model fitted on one subset of the training stories."""
+
+    n: int
+    artefacts: Mapping[str, Artefact]
+    """By subject."""
+    score: Row
+    n_parameters: int | None
+
+
+def _subset_points(canvas: Canvas, model: str) -> list[_Point]:
+    """Every subset of a model, by size and seed."""
+    points = []
+    for n in canvas.counts():
+        for seed in canvas.seeds(n):
+            results = canvas.results(canvas.subset(model, n, seed))
+            layer = canvas.figure.layers.get(model)
+            if layer is None:
+                layer = max(each for _, each in results if each is not None)
+            artefacts = canvas.at_layer(model, results, layer)
+            size = next(iter(artefacts.values())).summary["n_parameters"]
+            points.append(_Point(n, artefacts, canvas.over_subjects(artefacts), size))
+    return points
+
+
+def _subset_rows(model: str, points: Sequence[_Point]) -> list[Row]:
+    """A row for each size: the mean over subsets, and its standard error."""
+    rows = []
+    for n in sorted({point.n for point in points}):
+        here = [point for point in points if point.n == n]
+        r = [point.score["mean_r"] for point in here]
+        rows.append(
+            {
+                "model": model,
+                "n_parameters": here[0].n_parameters,
+                "n_stories": n,
+                "n_subsets": len(here),
+                "mean_r": float(np.mean(r)),
+                "se_over_subsets": float(np.std(r, ddof=1) / np.sqrt(len(r)))
+                if len(r) > 1
+                else None,
+                "mean_signed_r2": float(np.mean([p.score["mean_signed_r2"] for p in here])),
+            }
+        )
+    return rows
+
+
+def _interaction(rows: Sequence[Row], first: str, second: str) -> dict[str, float]:
+    """By how much the second model gains more from a decade of stories than the first.
+
+    ``data_x_size`` is the same for each decade of parameters.
+    """
+    of = {m: [row for row in rows if row["model"] == m] for m in (first, second)}
+    slopes = {m: fit_decades(each, "n_stories", "mean_r")["per_decade"] for m, each in of.items()}
+    one, other = slopes[first], slopes[second]
+    if one is None or other is None:
+        return {}
+    found = {"interaction": other - one}
+    if len({row["n_parameters"] for row in rows} - {None}) == 2:
+        size, data, r = np.asarray(
+            [[row["n_parameters"], row["n_stories"], row["mean_r"]] for row in rows], dtype=float
+        ).T
+        found["data_x_size"] = fit_interaction(np.log10(size), np.log10(data), r).interaction
+    return found
 
 
 def layers(canvas: Canvas) -> Numbers:
@@ -401,13 +466,13 @@ def stacking(canvas: Canvas) -> Numbers:
 
 
 def voxel_scaling(canvas: Canvas) -> Numbers:
-    """Slope of each voxel's r against log2 of parameters, or of training stories."""
+    """What each voxel's r gains by doubling the parameters, or the training stories."""
     numbers = Numbers()
     r: dict[str, dict[float, list[Floats]]] = {}
     artefacts: dict[str, Artefact] = {}
 
     def add(subject: str, size: float, artefact: Artefact) -> None:
-        r.setdefault(subject, {}).setdefault(float(np.log2(size)), []).append(canvas.r(artefact))
+        r.setdefault(subject, {}).setdefault(float(np.log10(size)), []).append(canvas.r(artefact))
         artefacts[subject] = artefact
 
     if canvas.figure.n_stories:
@@ -431,7 +496,7 @@ def voxel_scaling(canvas: Canvas) -> Numbers:
             raise FigureError("a slope needs two sizes or more")
         x = np.array(sorted(sizes))
         y = np.stack([np.mean(sizes[size], axis=0) for size in x])
-        gain = (x - x.mean()) @ (y - y.mean(axis=0)) / ((x - x.mean()) ** 2).sum()
+        gain = gain_per_doubling(x, y)
         numbers.maps[f"gain_per_doubling_{subject}"] = gain
         numbers.rows.extend(
             {"subject": subject, **row}
@@ -523,7 +588,8 @@ def baseline(canvas: Canvas) -> Numbers:
     floor = canvas.at_layer(name, base, canvas.best_layer(name, base))
     below = {subject: read_held_out(artefact) for subject, artefact in floor.items()}
     numbers.rows.extend(_tested(canvas, name, base, {}))
-    verdicts, statistics = [], {}
+    verdicts: list[str] = []
+    statistics: dict[str, Any] = {}
     for model, results in canvas.available(numbers).items():
         rows = _tested(canvas, model, results, below)
         numbers.rows.extend(rows)
@@ -628,18 +694,55 @@ def fit_decades(rows: Sequence[Row], x: str, y: str) -> dict[str, float | None]:
 
     ``percent_per_decade`` is its slope as a percentage of the score of the smallest.
     """
-    ordered = sorted(rows, key=lambda row: float(row[x]))
-    sizes = np.log10([float(row[x]) for row in ordered])
-    scores = np.asarray([float(row[y]) for row in ordered])
-    if np.ptp(sizes) == 0:
-        return {"per_decade": None, "percent_per_decade": None, "fit_r": None}
-    slope = float(np.polyfit(sizes, scores, 1)[0])
-    varies = len(rows) > 2 and np.ptp(scores) > 0
-    return {
-        "per_decade": slope,
-        "percent_per_decade": 100 * slope / scores[0] if scores[0] > 0 else None,
-        "fit_r": float(np.corrcoef(sizes, scores)[0, 1]) if varies else None,
-    }
+    sizes = np.log10([float(row[x]) for row in rows])
+    line = fit_line(sizes, np.asarray([float(row[y]) for row in rows]))
+    found = {"percent_per_decade": line.percent, "per_decade": line.slope, "fit_r": line.r}
+    return {name: value if np.isfinite(value) else None for name, value in found.items()}
+
+
+def _best_form(rows: Sequence[Row], x: str, y: str) -> dict[str, float | str | None]:
+    """The form of least error out of sample, with the errors of all that could be tried."""
+    sizes = np.log10([float(row[x]) for row in rows])
+    forms = compare_forms(sizes, np.asarray([float(row[y]) for row in rows]))
+    tried = {name: form.out_of_sample for name, form in forms.items() if form.out_of_sample}
+    if not tried:
+        return {}
+    errors = {f"out_of_sample_error_{name}": error for name, error in tried.items()}
+    return {"best_form": min(tried, key=lambda name: tried[name]), **errors}
+
+
+def _slope_intervals(
+    canvas: Canvas, sizes: Sequence[float], points: Sequence[Mapping[str, Artefact]]
+) -> dict[str, float | None]:
+    """Interval of the slope in percent, by every source of chance and by all together."""
+    subjects = [s for s in points[0] if all(s in point for point in points)]
+    r, parts = [], []
+    for subject in subjects:
+        maps = np.stack([canvas.r(point[subject]) for point in points])
+        defined = np.isfinite(maps).all(axis=0)
+        if not defined.any():
+            return {}
+        r.append(maps[:, defined])
+        stories = points[0][subject].summary["test_stories"]
+        if stories and canvas.figure.story is None:
+            means = [
+                [np.nanmean(point[subject].read(f"r_{story}")[defined]) for story in stories]
+                for point in points
+            ]
+            parts.append(np.asarray(means))
+    measured = Measured(np.log10(sizes), r, parts if len(parts) == len(r) else None)
+    found: dict[str, float | None] = {}
+    for source, interval in slope_intervals(measured).items():
+        if interval is not None:
+            where = "" if source == "all" else f"_over_{source}"
+            low, high = interval.percent
+            found[f"percent_per_decade_low{where}"] = low
+            found[f"percent_per_decade_high{where}"] = high
+    return found
+
+
+def _by_size(rows: Sequence[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: float(row["n_parameters"]))
 
 
 def _gain_percent(scores: Sequence[float]) -> float | None:
