@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nibabel
 import numpy as np
+import pytest
 from numpy.typing import NDArray
+
+nibabel = pytest.importorskip("nibabel", reason="pip install 'voxelzoo[bids]'")
+pytest.importorskip("nilearn", reason="pip install 'voxelzoo[bids]'")
 
 AFFINE = np.diag([3.0, 3.0, 3.0, 1.0])
 

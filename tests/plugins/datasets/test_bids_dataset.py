@@ -17,8 +17,6 @@ from voxelzoo_datasets.bids import BidsDataset
 from voxelzoo_datasets.plugin import is_bids, is_narratives, is_petit_prince
 from zoo_cli import Zoo
 
-pytest.importorskip("nilearn")
-
 TR = 1.5
 ONSET = 6.0
 SPACE = "space-MNI152NLin2009cAsym"

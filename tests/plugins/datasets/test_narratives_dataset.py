@@ -16,8 +16,6 @@ from voxelzoo_datasets.narratives import NarrativesDataset
 from voxelzoo_datasets.plugin import is_bids, is_narratives
 from zoo_cli import Zoo
 
-pytest.importorskip("nilearn")
-
 TR = 1.5
 SPACE = "space-MNI152NLin2009cAsym_res-native"
 STORIES = {"pieman": (200, 0.0), "tunnel": (220, 3.0), "bronx": (180, 12.0)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import pytest
 
@@ -15,8 +14,6 @@ from voxelzoo.api import DataError, Dataset, UsageError
 from voxelzoo_datasets.petit_prince import PetitPrinceDataset
 from voxelzoo_datasets.plugin import is_bids, is_narratives, is_petit_prince
 from zoo_cli import Zoo
-
-pytest.importorskip("nilearn")
 
 TR = 2.0
 VOLUMES = [60 + 3 * i for i in range(9)]
@@ -93,10 +90,10 @@ def test_without_a_mask_one_is_made_of_each_listeners_first_run(prince: Path) ->
     ball = (at**2).sum(axis=0) < 49
     for label in LABELS:
         grid = np.where(ball, 1000, 10)[..., None] + rng.normal(size=(20, 20, 20, 12))
-        made = nibabel.Nifti1Image(grid.astype(np.float32), brain_images.AFFINE)
+        made = brain_images.nibabel.Nifti1Image(grid.astype(np.float32), brain_images.AFFINE)
         made.header.set_xyzt_units("mm", "sec")
         made.header.set_zooms((3, 3, 3, TR))
-        nibabel.save(made, image(prince, "sub-EN057", label))
+        brain_images.nibabel.save(made, image(prince, "sub-EN057", label))
     dataset = PetitPrinceDataset(prince, language="EN")
     counts = {dataset.responses("sub-EN057", f"section{i}").shape[1] for i in (1, 9)}
     assert len(counts) == 1

@@ -14,7 +14,7 @@ from voxelzoo_datasets.plugin import is_podcast
 from voxelzoo_datasets.podcast import PodcastDataset
 from zoo_cli import Zoo
 
-mne = pytest.importorskip("mne")
+mne = pytest.importorskip("mne", reason="pip install 'voxelzoo[ecog]'")
 
 RATE = 64.0
 BIN = 1.0
