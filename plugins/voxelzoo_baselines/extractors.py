@@ -1,4 +1,4 @@
-"""Word rate, word length, position in the story, sound power and a mel spectrogram.
+"""Word rate, word length, position in the story, autocorrelation, sound power, mel spectrogram.
 
 Each has one layer, 0, and no weights: ``untrained``, seed, device and dtype change nothing.
 """
@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from voxelzoo.api import ExtractorRequest, StateBlock, Story, UsageError, Words
+from voxelzoo.api import DataError, ExtractorRequest, StateBlock, Story, UsageError, Words
 
 Floats = NDArray[np.float64]
 
@@ -132,6 +132,39 @@ class Position(_Control):
         """Linear and quadratic."""
         minutes = self.times(story) / 60
         yield np.stack([minutes, minutes**2], axis=1).astype(np.float32)
+
+
+class Autocorrelation(_Control):
+    """Bumps along story time, each its own unit. States (time, 256), one a second.
+
+    Within one story they carry each moment's response over to its neighbours: what they predict in
+    contiguous folds is what smoothness alone gives away (Hadidi et al. 2024). Across stories, unit
+    for unit, they predict whatever always happens at that time of a scan.
+    """
+
+    STEP = 1.0
+    APART = 10.0
+    """Seconds between bumps, and their standard deviation."""
+    BUMPS = 256
+    settings: ClassVar[Mapping[str, Any]] = {"step": STEP, "apart": APART, "bumps": BUMPS}
+
+    def times(self, story: Story) -> Floats:
+        """A regular grid that outlasts the story, so that no aligner meets an edge in it.
+
+        Raises :class:`DataError` for a story that outlasts the bumps.
+        """
+        most = self.APART * self.BUMPS
+        if story.end > most:
+            raise DataError(
+                f"story {story.name!r} lasts {story.end:.0f} s: the autocorrelation baseline has "
+                f"bumps for {most:.0f} s"
+            )
+        return np.arange(-Position.MARGIN, story.end + Position.MARGIN, self.STEP)
+
+    def values(self, story: Story) -> Iterator[NDArray[np.float32]]:
+        """Gaussians of the time from each bump's centre."""
+        away = (self.times(story)[:, None] / self.APART) - np.arange(self.BUMPS)
+        yield np.exp(-0.5 * away**2).astype(np.float32)
 
 
 # ---------------------------------------------------------------------------------------- sound

@@ -42,6 +42,17 @@ _ROWS = {
         license="Apache-2.0",
         summary="Time since the story began, in minutes, and its square.",
     ),
+    "autocorrelation": ModelEntry(
+        name="autocorrelation",
+        plugin="baselines",
+        extractor="autocorrelation",
+        family="baselines",
+        modality="any",
+        n_layers=0,
+        embed_dim=256,
+        license="Apache-2.0",
+        summary="Smooth bumps every 10 s of story time, which know nothing of the story.",
+    ),
     "sound-power": ModelEntry(
         name="sound-power",
         plugin="baselines",
@@ -72,6 +83,7 @@ _TARGETS = {
     "word-rate": "WordRate",
     "word-length": "WordLength",
     "position": "Position",
+    "autocorrelation": "Autocorrelation",
     "sound-power": "SoundPower",
     "mel-spectrogram": "MelSpectrogram",
 }

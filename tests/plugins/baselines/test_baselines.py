@@ -56,8 +56,9 @@ def sound(samples: NDArray[np.float64], rate: int = 16_000, start: float = 0.0) 
 
 
 def test_each_control_is_a_row_with_its_extractor() -> None:
-    names = {"word-rate", "word-length", "position", "sound-power", "mel-spectrogram"}
-    assert set(ROWS) == set(SPECS) == names
+    words = {"word-rate", "word-length"}
+    clock = {"position", "autocorrelation"}
+    assert set(ROWS) == set(SPECS) == words | clock | {"sound-power", "mel-spectrogram"}
     for name, row in ROWS.items():
         assert row.plugin == "baselines"
         assert row.extractor == name
@@ -181,3 +182,17 @@ def test_settings_that_fix_values_are_in_the_fingerprint() -> None:
     prints = [str(sorted(build(name).fingerprint().items())) for name in ROWS]
     assert len(set(prints)) == len(ROWS)
     assert "32" in str(build("mel-spectrogram").fingerprint())
+
+
+def test_autocorrelation_is_a_bump_for_every_ten_seconds() -> None:
+    times, found = states("autocorrelation", Story("s", words=words(("long", 0, 95))))
+    for t, row in zip(times[::17], found[::17], strict=True):
+        expected = [np.exp(-0.5 * ((t - 10 * unit) / 10) ** 2) for unit in range(256)]
+        np.testing.assert_allclose(row, expected, atol=1e-6)
+    assert times[0] <= -20
+    assert times[-1] >= 115
+
+
+def test_a_story_that_outlasts_the_bumps_is_refused() -> None:
+    with pytest.raises(DataError, match="2560 s"):
+        states("autocorrelation", Story("s", words=words(("long", 0, 3000))))
