@@ -188,6 +188,55 @@ def choose_layer(cell: Cell, layer: int | None = None, by: Chooser = "auto") -> 
     return Chosen(cell.setting, best, said, cell.layers[best])
 
 
+def best_layers(cell: Cell) -> list[dict[str, Any]]:
+    """The best layer of each region, over all voxels first: by held-out r, and by cv_r.
+
+    Scores are means over a region's voxels that are defined at every layer, then over subjects.
+    ``layer_cv_r`` is chosen within the training data and ``r_of_layer_cv_r`` is what it gives held
+    out; ``None`` where some layer has no cv_r.
+    """
+    from voxelzoo.pipeline import read_labels
+
+    layers = list(cell.layers)
+    sums: dict[str, dict[str, list[Floats]]] = {}
+    for subject in cell.layers[layers[0]]:
+        results = [cell.layers[layer][subject] for layer in layers]
+        held = np.stack([artefact.read("r") for artefact in results])
+        honest = all("cv_r" in artefact.arrays for artefact in results)
+        inner = (
+            np.stack([a.read("cv_r") for a in results]) if honest else np.full_like(held, np.nan)
+        )
+        defined = np.isfinite(held).all(axis=0)
+        if honest:
+            defined &= np.isfinite(inner).all(axis=0)
+        labels = read_labels(results[0])
+        masks = {EVERYWHERE: defined}
+        if labels:
+            names = np.asarray(labels)
+            masks |= {str(name): defined & (names == name) for name in dict.fromkeys(labels)}
+        for region, mask in masks.items():
+            if mask.any():
+                means = sums.setdefault(region, {"r": [], "cv_r": []})
+                means["r"].append(held[:, mask].mean(axis=1))
+                means["cv_r"].append(inner[:, mask].mean(axis=1))
+    rows = []
+    for region, means in sums.items():
+        r, cv_r = (np.mean(means[name], axis=0) for name in ("r", "cv_r"))
+        honest = bool(np.isfinite(cv_r).all())
+        by_r, by_cv = int(r.argmax()), int(cv_r.argmax()) if honest else None
+        rows.append(
+            {
+                "model": cell.setting.model,
+                "region": region,
+                "layer_r": layers[by_r],
+                "r": float(r[by_r]),
+                "layer_cv_r": None if by_cv is None else layers[by_cv],
+                "r_of_layer_cv_r": None if by_cv is None else float(r[by_cv]),
+            }
+        )
+    return rows
+
+
 # -------------------------------------------------------------------------------------- measured
 
 

@@ -209,6 +209,8 @@ def layers(
 ) -> None:
     """The curve over layers of every model: mean r over voxels, then over subjects.
 
+    With --json also the best layer of each region.
+
     se is the standard error over subjects. The best layer by held-out r is an optimistic choice;
     the best by cv_r, within the training data, is not.
 
@@ -220,7 +222,10 @@ def layers(
     rows = [row for cell in found for row in _layer_rows(cell)]
     _say(notes)
     if as_json:
-        print_json(layers=rows)
+        from voxelzoo.curves import best_layers
+
+        best = [row for cell in found for row in best_layers(cell)]
+        print_json(layers=rows, best=[_numbers(row) for row in best])
     else:
         print_table(rows, list(rows[0]))
 
@@ -540,6 +545,10 @@ def _span(interval: Sequence[float | None] | None, digits: int) -> str:
         return "-"
     low, high = interval
     return f"{low:+.{digits}f} to {high:+.{digits}f}"
+
+
+def _numbers(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {n: _number(value) if isinstance(value, float) else value for n, value in row.items()}
 
 
 def _number(value: Any) -> float | None:
