@@ -15,6 +15,7 @@ from data_folder import write_study, write_words
 from shared_data import SHARED, needs_shared
 from voxelzoo.api import Story
 from voxelzoo.checking import check_dataset
+from voxelzoo.misalignment import SHIFTS, AlignmentCurve
 from voxelzoo_datasets.folder import FolderDataset
 from zoo_cli import Zoo
 
@@ -308,11 +309,35 @@ def test_a_shifted_clock_lowers_word_rate_and_the_report_says_by_how_much(
     assert (code, verdict) == (6, "misaligned")
     best = max(wrong, key=wrong.__getitem__)
     assert 16 <= best <= 24  # the stimulus must come 20 s later, as the clock does
-    ended = zoo("data", "check", study, "--alignment", "--quiet")
-    assert f"stimulus {best:g} s later" in ended.out
-    assert "█" in ended.out
 
 
+def test_a_curve_is_drawn_and_says_what_it_shows(zoo: Zoo, study: Path) -> None:
+    ended = zoo("data", "check", study, "--alignment", "--quiet", "--subject", "ann")
+    assert "██" in ended.out
+    assert "the clock looks right" in ended.out
+    assert "20 voxels of 1 subject, 3 stories" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("peak_at", "height", "verdict", "said"),
+    [
+        (0, 0.3, "aligned", "the clock looks right"),
+        (20, 0.3, "misaligned", "the clock looks wrong"),
+        (-20, 0.3, "misaligned", "looks wrong"),
+        (20, 0.065, "misaligned", "the clock may be wrong"),
+        (20, 0.03, "no signal", "predicts nothing"),
+    ],
+)
+def test_verdicts(peak_at: float, height: float, verdict: str, said: str) -> None:
+    r = [0.02 * np.sin(shift) for shift in SHIFTS]
+    r[SHIFTS.index(peak_at)] = height
+    found = AlignmentCurve(SHIFTS, tuple(r), n_voxels=1, n_stories=1, n_subjects=1)
+    assert found.verdict == verdict
+    assert said in found.say()
+    assert found.is_wrong == ("looks wrong" in found.say())
+
+
+@pytest.mark.slow
 def test_noise_says_that_it_cannot_tell(zoo: Zoo, tmp_path: Path) -> None:
     root = write_study(tmp_path / "noise")
     rng = np.random.default_rng(3)
@@ -338,6 +363,7 @@ def test_alice_lies_on_its_clock(zoo: Zoo) -> None:
     assert (story["clock"]["start"], story["clock"]["n_dropped"]) == (20.0, 10)
 
 
+@pytest.mark.slow
 @needs_shared
 def test_alice_on_a_wrong_clock_is_said(zoo: Zoo) -> None:
     alice = SHARED / "data" / "alice"
