@@ -258,29 +258,20 @@ def _lines(found: Reproduction) -> list[Line]:
     recipe = found.recipe
     lines = [_line(found, name, expected) for name, expected in recipe.expect.items()]
     spoken = {expected.figure for expected in recipe.expect.values()}
-    for name, figure in recipe.figures.items():
-        if name in spoken:
-            continue
-        numbers = found.numbers.get(name)
-        if numbers is None:
-            why, status = found.reasons.get(name, "was not run"), "not run"
-            lines.append(Line(name, name, None, None, None, "not run", why))
-            continue
-        statistic, value = next(iter(numbers.statistics.items()), (None, None))
-        status = "partial" if numbers.missing else "not compared"
-        why = _without(numbers) or f"{figure.summary}: {len(numbers.rows)} rows"
-        lines.append(
-            Line(
-                name,
-                name,
-                statistic,
-                None,
-                value,
-                "partial" if status == "partial" else "not compared",
-                why,
-            )
-        )
+    lines.extend(_bare_line(found, name) for name in recipe.figures if name not in spoken)
     return lines
+
+
+def _bare_line(found: Reproduction, name: str) -> Line:
+    """The line of a figure that nothing is expected of: its first statistic."""
+    numbers = found.numbers.get(name)
+    if numbers is None:
+        why = found.reasons.get(name, "was not run")
+        return Line(name, name, None, None, None, "not run", why)
+    statistic, value = next(iter(numbers.statistics.items()), (None, None))
+    status: Status = "partial" if numbers.missing else "not compared"
+    why = _without(numbers) or found.recipe.figures[name].summary
+    return Line(name, name, statistic, None, value, status, why)
 
 
 def _line(found: Reproduction, name: str, expected: Expectation) -> Line:
