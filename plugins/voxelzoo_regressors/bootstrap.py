@@ -160,7 +160,7 @@ class BootstrapRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             ridge_scores(X[kept], X[held], Y[kept], Y[held], self.alphas, *wanted)
             for kept, held in self._boots(len(X))
         ]
-        scores = np.mean(boots, axis=0, dtype=np.float64)
+        scores: Floats = np.asarray(boots, dtype=np.float64).mean(axis=0)
         self.boot_scores_ = scores[0]
         if self.single_alpha:
             best = np.full(Y.shape[1], self.boot_scores_.mean(axis=1).argmax())
