@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -16,14 +17,22 @@ from voxelzoo.api import DataError, Dataset, DatasetSpec, NotFoundError, UsageEr
 from voxelzoo.host import Host, Registered, load_target
 
 
-def open_dataset(host: Host, text: str, options: Mapping[str, str] | None = None) -> Dataset:
+def open_dataset(
+    host: Host, text: str, options: Mapping[str, str] | None = None, allow_pickle: bool = False
+) -> Dataset:
     """The dataset named ``NAME``, ``NAME:PATH``, or the bare path of a folder some plugin knows.
+
+    ``allow_pickle`` is passed to one that may read pickles.
 
     Raises :class:`NotFoundError` for a name or folder nobody knows, :class:`DataError` for a folder
     that is damaged.
     """
     registered, path = _resolve(host, text)
-    dataset: Dataset = load_target(registered)(path, **(options or {}))
+    target = load_target(registered)
+    given = dict(options or {})
+    if allow_pickle and "allow_pickle" in inspect.signature(target).parameters:
+        given["allow_pickle"] = "true"
+    dataset: Dataset = target(path, **given)
     _check(dataset)
     return dataset
 

@@ -80,7 +80,9 @@ def extract(
     from voxelzoo.extraction import choose_layers, raw_states
     from voxelzoo.pipeline import open_model, with_layers
 
-    data = open_dataset(session.host, dataset, read_pairs("--dataset-option", dataset_option or ()))
+    data = open_dataset(
+        session.host, dataset, read_pairs("--dataset-option", dataset_option or ()), allow_pickle
+    )
     known = plan_evaluation(data).stories
     if unknown := [name for name in story or () if name not in known]:
         raise UsageError(f"no story {unknown[0]!r}; there are {', '.join(known)}")

@@ -62,7 +62,7 @@ ModelOptionOption = Annotated[
     ),
 ]
 AllowPickleOption = Annotated[
-    bool, typer.Option("--allow-pickle", help="Load weights that exist as pickles only.")
+    bool, typer.Option("--allow-pickle", help="Load weights, or data, that exist as pickles only.")
 ]
 DTYPES = ("float32", "bfloat16", "float16")
 KEEP = ("aligned", "states", "predictions", "decompositions")

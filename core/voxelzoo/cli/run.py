@@ -220,7 +220,7 @@ def _open_job(typed: Mapping[str, Any]) -> _Job:
     aligner, aligner_options = read_tool(typed["aligner"] or protocol.aligner)
     regressor, regressor_options = read_tool(typed["regressor"] or protocol.regressor)
     options = read_pairs("--dataset-option", typed["dataset_option"] or ())
-    data = open_dataset(session.host, typed["dataset"], options)
+    data = open_dataset(session.host, typed["dataset"], options, typed["allow_pickle"])
     evaluation = plan_evaluation(data, typed["folds"], typed["gap"])
     fewer, subset_seed = typed["train_stories"], typed["subset_seed"]
     if fewer is not None:

@@ -149,7 +149,7 @@ def test_the_clock_is_the_papers(box: Path) -> None:
 
 def test_it_runs_end_to_end(box: Path, zoo: Zoo) -> None:
     """Voxel 0 answers each word 4 s later; were the clock off by a few TRs, r would vanish."""
-    arguments = ["--dataset", box, "--dataset-option", "allow_pickle=true"]
+    arguments = ["--dataset", box, "--allow-pickle"]
     checked = zoo("data", "check", box, "--dataset-option", "allow_pickle=true", "--json")
     assert checked.json["ok"], checked.out
     ended = zoo(
