@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ def open_dataset(
     registered, path = _resolve(host, text)
     target = load_target(registered)
     given = dict(options or {})
-    if allow_pickle and "allow_pickle" in inspect.signature(target).parameters:
+    if allow_pickle and registered.spec.pickles:
         given["allow_pickle"] = "true"
     dataset: Dataset = target(path, **given)
     _check(dataset)

@@ -153,6 +153,8 @@ class DatasetSpec:
     homepage: str | None = None
     obtain: tuple[str, ...] = ()
     """Commands that get it, for people to run, where ``zoo data fetch`` has no checksums of it."""
+    pickles: bool = False
+    """It reads pickles, and takes ``allow_pickle="true"`` where the user allows that."""
     manifest: Path | None = None
     """YAML that lists its files for ``zoo data fetch``: path, url and SHA-256 of each."""
 

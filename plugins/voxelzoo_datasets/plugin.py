@@ -113,6 +113,7 @@ def zoo_register_datasets() -> Iterator[DatasetSpec]:
         recognise=is_antonello_box,
         citation="Antonello, Vaidya and Huth (2023). NeurIPS 2023.",
         homepage="https://utexas.box.com/v/EncodingModelScalingLaws",
+        pickles=True,
     )
     yield DatasetSpec(
         "narratives",
