@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from voxelzoo.api import DataError, MissingError, UsageError, ZooError
-from voxelzoo.cli.options import DatasetOptionOption, read_pairs
+from voxelzoo.cli.options import AllowPickleOption, DatasetOptionOption, read_pairs
 from voxelzoo.cli.output import TerminalProgress, print_json, print_table
 from voxelzoo.cli.session import DisableOption, JsonOption, NoPluginsOption
 from voxelzoo.host import Host, Registered, load_host
@@ -64,6 +64,7 @@ def list_datasets(
 def describe(
     dataset: Annotated[str, typer.Argument(metavar="NAME|D", help="A name, or as for zoo run.")],
     dataset_option: DatasetOptionOption = None,
+    allow_pickle: AllowPickleOption = False,
     as_json: JsonOption = False,
     disable_plugin: DisableOption = None,
     no_plugins: NoPluginsOption = False,
@@ -87,7 +88,9 @@ def describe(
             "distribution": registered.distribution,
         }
     else:
-        data = open_dataset(host, dataset, read_pairs("--dataset-option", dataset_option or ()))
+        data = open_dataset(
+            host, dataset, read_pairs("--dataset-option", dataset_option or ()), allow_pickle
+        )
         said = {
             **asdict(data.info()),
             "subjects": list(data.subjects()),
@@ -124,6 +127,7 @@ def _listed(value: Any) -> str:
 def check(
     dataset: DatasetArgument,
     dataset_option: DatasetOptionOption = None,
+    allow_pickle: AllowPickleOption = False,
     alignment: Annotated[
         bool,
         typer.Option(
@@ -155,7 +159,7 @@ def check(
     curve: AlignmentCurve | None = None
     with TerminalProgress(quiet) as progress, _quiet_libraries():
         try:
-            data = open_dataset(host, dataset, options)
+            data = open_dataset(host, dataset, options, allow_pickle)
         except DataError as error:
             report = CheckReport(dataset)
             report.add("error", "dataset", dataset, str(error))
@@ -379,6 +383,7 @@ def import_(
         typer.Option("--subject", "-s", help="A subject; all if none. Repeatable."),
     ] = None,
     dataset_option: DatasetOptionOption = None,
+    allow_pickle: AllowPickleOption = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
     disable_plugin: DisableOption = None,
@@ -394,7 +399,9 @@ def import_(
     from voxelzoo.importing import import_dataset
 
     host = load_host(disabled=disable_plugin or (), first_party_only=no_plugins)
-    data = open_dataset(host, source, read_pairs("--dataset-option", dataset_option or ()))
+    data = open_dataset(
+        host, source, read_pairs("--dataset-option", dataset_option or ()), allow_pickle
+    )
     with TerminalProgress(quiet) as progress:
         done = import_dataset(data, target, choose_subjects(data, subject or ()), progress)
     if as_json:

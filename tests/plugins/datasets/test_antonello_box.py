@@ -297,3 +297,14 @@ def test_what_is_read_is_held_against_what_was_published(box: Path) -> None:
         "UTS03: 2 voxels, published with 95556",
         "UTS03: 5 stories, published with 101",
     }
+
+
+def test_it_is_checked_and_imported_where_the_user_says_so(
+    box: Path, zoo: Zoo, tmp_path: Path
+) -> None:
+    assert zoo("data", "import", box, tmp_path / "copy", "-q").code != 0
+    checked = zoo("data", "check", box, "--allow-pickle", "--json", "-q").json
+    assert checked["responses"]
+    assert zoo("data", "import", box, tmp_path / "copy", "--allow-pickle", "-q").code == 0
+    copied = zoo("data", "check", tmp_path / "copy", "--json", "-q").json
+    assert [r["shape"] for r in copied["responses"]] == [r["shape"] for r in checked["responses"]]
