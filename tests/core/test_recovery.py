@@ -17,6 +17,7 @@ from voxelzoo.held_out import HeldOut
 from voxelzoo.scaling import fit_line, slope_map
 from voxelzoo.significance import permutation_test
 from voxelzoo_datasets.simulated import SimulatedDataset
+from voxelzoo_regressors import Ridge, Stacking
 
 N = 200
 T = 400
@@ -111,3 +112,25 @@ def test_noise_voxels_of_the_simulated_dataset_are_significant_at_their_rate() -
     joined = np.concatenate(p)
     # There are 199 shifts: p below .05 is one of nine values of 200.
     assert at_rate(joined < 0.05, 9 / 200)
+
+
+def test_a_planted_stack_of_two_spaces_is_found() -> None:
+    """Shares a and b of two orthogonal drives make the best weights a^2 and b^2, over their sum.
+
+    Penalties are chosen by R2: chosen by r, which no shrinkage changes where features are white,
+    they leave predictions of any size, and weights that make up for it.
+    """
+    rng = np.random.default_rng(4)
+    X = rng.standard_normal((600, 12))
+    mixes = rng.standard_normal((2, 6, N)) / np.sqrt(6)
+    drives = [X[:, :6] @ mixes[0], X[:, 6:] @ mixes[1]]
+    one, other = (drive / drive.std(axis=0) for drive in drives)
+    share = np.linspace(0.0, 1.0, N)
+    noise = 0.5 * rng.standard_normal((600, N))
+    Y = np.sqrt(share) * one + np.sqrt(1 - share) * other + noise
+    spaces = {"text": slice(0, 6), "speech": slice(6, 12)}
+    model = Stacking(spaces, regressor=Ridge(scoring="r2"))
+    model.fit(X, Y, groups=np.repeat(np.arange(6), 100))
+    error = model.weights_[:, 0] - share
+    assert np.abs(error).max() < 0.12
+    assert abs(error.mean()) < 0.01
