@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from voxelzoo.api import DataError, UsageError
-from voxelzoo.cli.output import print_json, print_table
+from voxelzoo.cli.output import human_count, print_json, print_table
 from voxelzoo.cli.results import StoreOption, open_store
 from voxelzoo.cli.session import JsonOption
 
@@ -516,7 +516,7 @@ def _finish(law: Mapping[str, Any], as_json: bool) -> None:
     points = law["points"]
     if all(point["subset_seed"] is None for point in points):
         columns = tuple(column for column in columns if column != "subset_seed")
-    print_table(points, columns, title=title)
+    print_table([_readable(point, unit) for point in points], columns, title=title)
     slope = law["slope"]
     rows = []
     for source, interval in slope["intervals"].items():
@@ -537,7 +537,16 @@ def _finish(law: Mapping[str, Any], as_json: bool) -> None:
     print_table(rows, list(rows[0]), title="95 % intervals")
     for name in ("forms", "regions", "controls"):
         if law[name]:
-            print_table(law[name], list(law[name][0]), title=name)
+            rows = [_readable(row, "plateau_at") for row in law[name]]
+            print_table(rows, list(rows[0]), title=name)
+
+
+def _readable(row: Mapping[str, Any], size: str) -> dict[str, Any]:
+    """On a terminal, a row with its size as people say it: 125M."""
+    value = row.get(size)
+    if not sys.stdout.isatty() or value is None or value < 1000:
+        return dict(row)
+    return {**row, size: human_count(round(value))}
 
 
 def _span(interval: Sequence[float | None] | None, digits: int) -> str:
