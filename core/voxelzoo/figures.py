@@ -615,7 +615,10 @@ def baseline(canvas: Canvas) -> Numbers:
             if beating
             else (f"{model} adds nothing beyond")
         )
-        verdicts.append(f"{said} {name} (best layer {best}: {gain:+.4f}, p = {p:.3g})")
+        verdicts.append(
+            f"{said} {name} (best layer {best}: {gain:+.4f}, "
+            f"p = {min(1.0, p * len(compared)):.3g} corrected for {len(compared)} layers)"
+        )
     numbers.statistics = {"verdict": "; ".join(verdicts), **statistics}
     return numbers
 
