@@ -132,12 +132,13 @@ class Plan:
     @cached_property
     def _regressor_provenance(self) -> dict[str, Any]:
         parameters = self.make_regressor().get_params(deep=False)
+        neutral = {"cache", *self.regressor.spec.neutral_options}
         return {
             "id": self.regressor.id,
             "distribution": self.regressor.distribution,
             "version": self.regressor.version,
             "parameters": {
-                name: _plain(value) for name, value in sorted(parameters.items()) if name != "cache"
+                name: _plain(value) for name, value in sorted(parameters.items()) if name not in neutral
             },
         }
 

@@ -132,6 +132,8 @@ class RegressorSpec:
     api_version: int = API_VERSION
     delays: Literal["host", "self"] = "host"
     spaces: bool = False
+    neutral_options: tuple[str, ...] = ()
+    """Parameters that change no value, such as a device: no part of a result's key."""
 
 
 @dataclass(frozen=True)

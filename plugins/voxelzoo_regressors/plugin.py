@@ -17,6 +17,7 @@ def zoo_register_regressors() -> Iterator[RegressorSpec]:
         f"{_PACKAGE}.ridge:Ridge",
         "Ridge, one alpha a voxel by leave-one-story-out in closed form.",
         delays="self",
+        neutral_options=("device", "voxel_block"),
     )
     yield RegressorSpec(
         "bootstrap-ridge",

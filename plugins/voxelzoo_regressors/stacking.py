@@ -148,7 +148,9 @@ class Stacking(MultiOutputMixin, RegressorMixin, BaseEstimator):
     spaces
         Columns of each space: name to slice (or indices), or widths in order of the columns.
     regressor
-        A :class:`voxelzoo_regressors.Ridge`, a copy of which is fitted on each space.
+        A :class:`voxelzoo_regressors.Ridge`, a copy of which is fitted on each space. ``None``:
+        one whose alphas are chosen by R2. Correlation does not mind how large predictions are,
+        and the weights of a stack do.
     single
         Space (its name, or number) that the stack must beat; ``None``: the stack is always used.
     validation
@@ -223,7 +225,7 @@ class Stacking(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _fitted(self, X: Floats, Y: Any, names: NDArray[Any] | None) -> list[Ridge]:
         """A regressor for each space."""
-        prototype = Ridge() if self.regressor is None else self.regressor
+        prototype = Ridge(scoring="r2") if self.regressor is None else self.regressor
         return [
             clone(prototype).fit(X[:, columns], Y, groups=names)
             for columns in self._columns.values()
