@@ -138,7 +138,9 @@ class Plan:
             "distribution": self.regressor.distribution,
             "version": self.regressor.version,
             "parameters": {
-                name: _plain(value) for name, value in sorted(parameters.items()) if name not in neutral
+                name: _plain(value)
+                for name, value in sorted(parameters.items())
+                if name not in neutral
             },
         }
 

@@ -103,7 +103,8 @@ def test_predictions_are_the_weighted_sum_of_the_spaces_own() -> None:
     X, Y, groups = problem()
     model = Stacking([4, 8]).fit(X, Y, groups=groups)
     parts = [
-        Ridge().fit(X[:, c], Y, groups=groups).predict(X[:, c]) for c in (slice(0, 4), slice(4, 12))
+        Ridge(scoring="r2").fit(X[:, c], Y, groups=groups).predict(X[:, c])
+        for c in (slice(0, 4), slice(4, 12))
     ]
     expected = sum(model.weights_[:, i] * part for i, part in enumerate(parts))
     np.testing.assert_allclose(model.predict(X), expected, atol=1e-10)
@@ -114,7 +115,7 @@ def test_the_stack_is_kept_only_where_it_wins_on_unseen_stories() -> None:
     X, Y, groups = problem()
     model = Stacking({"a": slice(0, 4), "b": slice(4, 12)}, single="b").fit(X, Y, groups=groups)
     assert model.stacked_[:2].all()
-    alone = Ridge().fit(X[:, 4:], Y, groups=groups).predict(X[:, 4:])
+    alone = Ridge(scoring="r2").fit(X[:, 4:], Y, groups=groups).predict(X[:, 4:])
     found = model.predict(X)
     np.testing.assert_allclose(found[:, ~model.stacked_], alone[:, ~model.stacked_])
     # What decides is not what was fitted on: without its rows the decision's fit is the same.
@@ -141,7 +142,9 @@ def test_the_stacks_score_is_of_weights_that_did_not_see_the_fold() -> None:
     X, Y, groups = problem()
     model = Stacking([4, 8]).fit(X, Y, groups=groups)
     parts = [
-        Ridge(store_cv_predictions=True).fit(X[:, c], Y, groups=groups).cv_predictions_
+        Ridge(scoring="r2", store_cv_predictions=True)
+        .fit(X[:, c], Y, groups=groups)
+        .cv_predictions_
         for c in (slice(0, 4), slice(4, 12))
     ]
     expected = np.zeros(4)
