@@ -417,6 +417,7 @@ def summarise(
     An undefined mean is ``None``. The record names the software, so that it can be cited.
     """
     model, _ = features.parts[0]
+    info = plan.dataset.info()
     r, defined = scores.r, np.isfinite(scores.r)
     by_label = {}
     if labels:
@@ -427,7 +428,9 @@ def summarise(
     return {
         **_identity(features),
         "subject": subject,
-        "dataset": plan.dataset.info().name,
+        "dataset": info.name,
+        "dataset_licence": info.licence,
+        "dataset_citation": info.citation,
         "n_voxels": len(r),
         "n_undefined_voxels": int((~defined).sum()),
         "n_train": scores.n_train,
@@ -468,6 +471,8 @@ def _identity(features: Features) -> dict[str, Any]:
             "n_parameters": None,
             "untrained": any(model.request.untrained for model, _ in features.parts),
             "layer": None,
+            "repo": None,
+            "revision": None,
         }
     ((model, layer),) = features.parts
     entry = model.request.model
@@ -478,6 +483,8 @@ def _identity(features: Features) -> dict[str, Any]:
         "n_parameters": entry.n_parameters,
         "untrained": model.request.untrained,
         "layer": layer,
+        "repo": entry.repo,
+        "revision": entry.revision,
     }
 
 
