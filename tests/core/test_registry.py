@@ -57,7 +57,7 @@ def test_the_catalogue_itself_is_valid() -> None:
 def test_an_overlay_as_users_write_it_is_valid() -> None:
     assert validate_registry(SHARED / "registry.yaml") == []
     entry = load_catalogue(host(), [SHARED / "registry.yaml"]).find("stories260k")
-    assert entry.repo == str(SHARED / "models" / "stories260K")
+    assert entry.repo == str((SHARED / "models" / "stories260K").resolve())
     assert (entry.n_layers, entry.embed_dim) == (5, 64)
 
 

@@ -168,7 +168,7 @@ def test_blocks_of_voxels_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     held = with_signal(noise(9, seed=7), 3)
     whole = permutation_test(held)
     monkeypatch.setattr(
-        "voxelzoo.held_out.voxel_blocks", lambda n, size: [slice(0, 4), slice(4, n)]
+        "voxelzoo.held_out.voxel_blocks", lambda n, size=0: [slice(0, 4), slice(4, n)]
     )
     parts = permutation_test(held)
     np.testing.assert_allclose(parts.p_fwer, whole.p_fwer)
