@@ -238,9 +238,10 @@ def lacking(
     """Layers for which the model has to read the story."""
     missing = []
     for layer in layers:
-        aligned = store.find("aligned", states_provenance(model, story, clock, alignment, layer))
-        states = store.find("states", model.provenance(story, layer))
-        if states is None and (keep_states or aligned is None):
+        wanted = states_provenance(model, story, clock, alignment, layer)
+        if not keep_states and store.find("aligned", wanted) is not None:
+            continue
+        if store.find("states", model.provenance(story, layer)) is None:
             missing.append(layer)
     return missing
 

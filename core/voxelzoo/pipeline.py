@@ -144,9 +144,14 @@ class Plan:
             },
         }
 
-    @cached_property
+    @property
     def stimuli(self) -> dict[str, tuple[Story, ScanClock]]:
         """Every story with its clock, read once and checked for leaks."""
+        return self._guarded_stimuli[0]
+
+    @cached_property
+    def _guarded_stimuli(self) -> tuple[dict[str, tuple[Story, ScanClock]], list[str]]:
+        """The stimuli, and the guards of stimuli that found a leak and were overridden."""
         found = {}
         for name in self.evaluation.stories:
             clock = self.dataset.clock(name)
@@ -154,8 +159,7 @@ class Plan:
                 self.dataset.story(name),
                 replace(clock, start=clock.start - self.shift),
             )
-        self._guard({name: story for name, (story, _) in found.items()})
-        return found
+        return found, self._guard({name: story for name, (story, _) in found.items()})
 
     def leaks(self, responses: Mapping[str, Responses]) -> list[str]:
         """Guards that found a leak and were overridden; one that was not stops the run."""
@@ -163,7 +167,7 @@ class Plan:
             name: ResponseTrace.of(each.mean if each.repeats is None else each.repeats)
             for name, each in responses.items()
         }
-        return self._guard({name: story for name, (story, _) in self.stimuli.items()}, traces)
+        return sorted({*self._guarded_stimuli[1], *self._guard({}, traces)})
 
     def _guard(
         self, stories: Mapping[str, Story], traces: Mapping[str, ResponseTrace] | None = None

@@ -40,7 +40,7 @@ from voxelzoo.api import (
     examine,
     n_samples_at,
 )
-from voxelzoo_transformers.cost import bytes_a_number, network_size, seconds
+from voxelzoo_transformers.cost import NetworkSize, bytes_a_number, network_size, seconds
 from voxelzoo_transformers.loading import (
     as_dtype,
     checkpoint_folder,
@@ -269,10 +269,14 @@ class SpeechExtractor(ABC):
         times: NDArray[np.float64] = start + stops / self.rate
         return times
 
+    @cached_property
+    def _size(self) -> NetworkSize:
+        return network_size(AutoModel, self.config)
+
     def cost(self, story: Story, layers: Sequence[int]) -> Cost:
         """Frames that are heard, and what they take on their way to the deepest layer."""
         windows = self._windows(story)
-        size = network_size(AutoModel, self.config)
+        size = self._size
         width, depth = int(self.config.hidden_size), max(layers)
         frames = [self.n_frames(window.stop - window.start) for window in windows]
         # The last block that is asked for computes one frame, its keys and values apart.

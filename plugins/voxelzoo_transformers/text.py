@@ -22,7 +22,7 @@ from voxelzoo.api import (
     ZooError,
     parse_window_policy,
 )
-from voxelzoo_transformers.cost import bytes_a_number, network_size, seconds
+from voxelzoo_transformers.cost import NetworkSize, bytes_a_number, network_size, seconds
 from voxelzoo_transformers.loading import (
     as_dtype,
     load_config,
@@ -174,14 +174,19 @@ class CausalLMExtractor:
                 f"{times:.0f} times over: {len(passes)} passes, {sum(passes)} tokens"
             )
 
+    @cached_property
+    def _size(self) -> NetworkSize:
+        """Of the network that gives the output asked for; the same for every story."""
+        auto_class = AutoModel if self._output == "states" else AutoModelForCausalLM
+        return network_size(auto_class, self.config)
+
     def cost(self, story: Story, layers: Sequence[int]) -> Cost:
         """Tokens that are fed, and what they take on their way to the deepest layer."""
         passes = [
             len(one) + len(self.first_tokens())
             for one in self.reading(story).passes(shared=not self._look_ahead)
         ]
-        head = self._output != "states"
-        size = network_size(AutoModelForCausalLM if head else AutoModel, self.config)
+        head, size = self._output != "states", self._size
         width, depth = int(self.config.hidden_size), 1.0
         if not head:
             depth = min(max(layers), self._n_layers) / self._n_layers
