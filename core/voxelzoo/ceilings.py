@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from voxelzoo.api import DataError, NotFoundError
 from voxelzoo.scores import correlation
+from voxelzoo.stimuli import blocks
 
 Floats = NDArray[np.floating[Any]]
 
@@ -277,11 +278,11 @@ def estimate_ceiling(
     found = []
     for story in stories:
         _need_repeats(story, chosen.needs)
-        blocks = [
-            chosen.estimate(np.asarray(story[..., i : i + BLOCK]), least)
-            for i in range(0, story.shape[-1], BLOCK)
+        parts = [
+            chosen.estimate(np.asarray(story[..., voxels]), least)
+            for voxels in blocks(story.shape[-1], BLOCK)
         ]
-        found.append(np.concatenate(blocks, axis=-1))
+        found.append(np.concatenate(parts, axis=-1))
     return Ceiling(chosen.name, least, np.mean(found, axis=0))
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from voxelzoo.api import DataError, UsageError
 from voxelzoo.scores import correlation
+from voxelzoo.stimuli import blocks
 
 if TYPE_CHECKING:
     from voxelzoo.store import Artefact
@@ -143,8 +144,7 @@ class HeldOut:
 
 def voxel_blocks(n: int, size: int = BLOCK) -> Iterator[slice]:
     """Slices that cover ``n`` voxels."""
-    for first in range(0, n, size):
-        yield slice(first, min(first + size, n))
+    return blocks(n, size)
 
 
 def _unit(values: Floats) -> Floats:
