@@ -117,10 +117,11 @@ class HeldOut:
             repeats={},
         )
 
-    def scaled(self, factors: Mapping[str, Floats]) -> HeldOut:
-        """The same with each part's predictions times its factors (voxel,)."""
+    def answered_by(self, other: HeldOut) -> HeldOut:
+        """The same predictions of the other's responses: no rounding of its own apart."""
         return replace(
-            self, parts={name: (x * factors[name], y) for name, (x, y) in self.parts.items()}
+            self,
+            parts={name: (x, other.parts[name][1]) for name, (x, _) in self.parts.items()},
         )
 
     def standardised(
@@ -167,7 +168,10 @@ class RegionMeans:
 
     def add(self, voxels: slice, maps: Floats) -> None:
         """Maps (draw, voxel) of these voxels."""
-        self._sums = self._sums + np.nan_to_num(maps) @ self._members[:, voxels].T
+        counted = self._members[0, voxels] > 0  # all voxels are the first region
+        if not counted.all():  # undefined, and zero times that is no zero
+            maps = np.where(counted, maps, 0)
+        self._sums = self._sums + maps @ self._members[:, voxels].T
 
     def means(self) -> dict[str, Floats]:
         """(draw,) for each region; NaN where it has no voxel."""

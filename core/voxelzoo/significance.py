@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.fft import irfft, rfft
 
 from voxelzoo.api import DataError, UsageError
-from voxelzoo.bootstrap import TRS_PER_BLOCK, block_sums, check_paired, r_of_sums
+from voxelzoo.bootstrap import TRS_PER_BLOCK, block_sums, check_paired, n_whole_blocks
 from voxelzoo.held_out import HeldOut, RegionMeans, region_mean, voxel_blocks
 
 Floats = NDArray[np.floating[Any]]
@@ -34,6 +34,9 @@ To leave out more of the shifts near none is no caution. On smooth noise r at on
 r at the next, so without them a chance peak at no shift stands out too well: at 10 TRs, 8 % of
 voxels of AR(1) noise (0.8, 120 + 90 TRs) have p < .05; at 1 TR, 5 %.
 """
+
+TIE = 1e-6
+"""What r must differ by not to tie, and a tie counts: more than the rounding of float32."""
 
 Products = Callable[[list[tuple[Floats, Floats]]], Floats]
 """Standardised sides of each part to r under each permutation, (permutation, voxel)."""
@@ -92,12 +95,11 @@ def permutation_test(
     means = RegionMeans(held_out.regions, r)
     for voxels, sides in held_out.standardised():
         chance = products(sides)
-        # Not less than by rounding: where the voxel ties with a permutation, the tie counts.
-        beaten[voxels] = (chance >= r[voxels] - 1e-9).sum(axis=0)
+        beaten[voxels] = (chance >= r[voxels] - TIE).sum(axis=0)
         maximum = np.fmax(maximum, np.fmax.reduce(chance, axis=1))
         means.add(voxels, chance)
     defined = np.isfinite(r)
-    exceeding = n - np.searchsorted(np.sort(maximum), r - 1e-9)
+    exceeding = n - np.searchsorted(np.sort(maximum), r - TIE)
     chance_means = means.means()
     return Significance(
         r=r,
@@ -116,7 +118,7 @@ def _p(chance: Floats, observed: float) -> float:
     """One-sided p of a value among permutations; NaN where it is undefined."""
     if not np.isfinite(observed):
         return float("nan")
-    return float((1 + (chance >= observed - 1e-9).sum()) / (1 + len(chance)))
+    return float((1 + (chance >= observed - TIE).sum()) / (1 + len(chance)))
 
 
 # ---------------------------------------------------------------------------------- permutations
@@ -248,26 +250,25 @@ def paired_test(
     :class:`UsageError` where the two are not of the same held-out rows.
     """
     check_paired(one, other)
+    other = other.answered_by(one)
     rng = np.random.default_rng(seed)
     r = one.r - other.r
-    pair = [_of_unit_variance(each) for each in (one, other)]
-    swaps: list[NDArray[np.float64]] = []
+    swaps = [rng.integers(0, 2, (n_permutations, n_whole_blocks(n, block))) for n in one.n_trs]
     beaten = np.zeros(one.n_voxels)
     maximum = np.zeros(n_permutations)
     means = RegionMeans(one.regions, r)
     for voxels in voxel_blocks(one.n_voxels):
-        sums = [block_sums(each, voxels, block) for each in pair]
-        if not swaps:
-            shapes = [(n_permutations, each.shape[1]) for each in sums[0]]
-            swaps = [rng.integers(0, 2, shape).astype(float) for shape in shapes]
+        sums = [block_sums(each, voxels, block) for each in (one, other)]
         chance = _swapped(sums[0], sums[1], swaps, one.joined)
-        beaten[voxels] = (np.abs(chance) >= np.abs(r[voxels]) - 1e-9).sum(axis=0)
-        size = np.where(np.isfinite(r[voxels]), np.abs(chance), 0)
-        maximum = np.fmax(maximum, np.fmax.reduce(size, axis=1))
         means.add(voxels, chance)
+        size = np.abs(chance, out=chance)
+        beaten[voxels] = (size >= np.abs(r[voxels]) - TIE).sum(axis=0)
+        maximum = np.fmax(
+            maximum, np.fmax.reduce(size, axis=1, initial=0, where=np.isfinite(r[voxels]))
+        )
     defined = np.isfinite(r)
     n = n_permutations
-    exceeding = n - np.searchsorted(np.sort(maximum), np.abs(r) - 1e-9)
+    exceeding = n - np.searchsorted(np.sort(maximum), np.abs(r) - TIE)
     chance_means = means.means()
     return Difference(
         r=r,
@@ -281,33 +282,57 @@ def paired_test(
     )
 
 
-def _of_unit_variance(held_out: HeldOut) -> HeldOut:
-    """Predictions scaled to variance one: over all rows, or in each part where r is its own."""
-    deviations = {name: x.std(axis=0, dtype=np.float64) for name, (x, _) in held_out.parts.items()}
-    if held_out.joined:
-        joined = np.concatenate([x for x, _ in held_out.parts.values()])
-        deviations = dict.fromkeys(deviations, joined.std(axis=0, dtype=np.float64))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return held_out.scaled({name: 1 / each for name, each in deviations.items()})
-
-
 def _swapped(
     one: list[NDArray[np.float64]],
     other: list[NDArray[np.float64]],
-    swaps: list[NDArray[np.float64]],
+    swaps: list[NDArray[np.int64]],
     joined: bool,
-) -> Floats:
-    """Difference of r under each swap, (swap, voxel)."""
-    r = []
-    for first, second in ((one, other), (other, one)):
-        mixed = [(1 - w) @ a + w @ b for w, a, b in zip(swaps, first, second, strict=True)]
-        r.append(
-            r_of_sums(sum(mixed))
-            if joined
-            else np.mean([r_of_sums(each) for each in mixed], axis=0)
-        )
-    difference: Floats = r[0] - r[1]
-    return difference
+) -> NDArray[np.float64]:
+    """Difference of r under each swap, (swap, voxel), from the block sums of each part."""
+    if joined:
+        one, other = [np.concatenate(one, axis=1)], [np.concatenate(other, axis=1)]
+        swaps = [np.concatenate(swaps, axis=1)]
+    found = [
+        _r_apart(a, b, w.astype(np.float64)) for a, b, w in zip(one, other, swaps, strict=True)
+    ]
+    return found[0] if len(found) == 1 else np.asarray(np.mean(found, axis=0))
+
+
+def _r_apart(
+    one: NDArray[np.float64], other: NDArray[np.float64], swaps: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The same of rows scored together, (6, block, voxel).
+
+    What one prediction gains by a swap the other loses, and the response stays: three sums (x, xx
+    and xy) of one prediction under every swap give both.
+    """
+    n, _, y, _, yy, _ = one.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sides = [_unit_sums(each, y / n) for each in (one, other)]
+        gained = swaps @ (sides[1] - sides[0])
+        first, second = (side.sum(axis=1)[:, None] for side in sides)
+        length = yy - y * y / n
+        return _r_of_unit(first + gained, n, length) - _r_of_unit(second - gained, n, length)
+
+
+def _unit_sums(sums: NDArray[np.float64], mean_y: Floats) -> NDArray[np.float64]:
+    """x, xx and xy of each block, (3, block, voxel): x of variance one, y of mean zero."""
+    rows, x, _, xx, _, xy = sums
+    n = rows.sum(axis=0)
+    scale = 1 / np.sqrt(xx.sum(axis=0) / n - (x.sum(axis=0) / n) ** 2)
+    return np.stack([scale * x, scale**2 * xx, scale * (xy - mean_y * x)])
+
+
+def _r_of_unit(sums: NDArray[np.float64], n: Floats, length: Floats) -> NDArray[np.float64]:
+    """r from sums x, xx and xy, (3, swap, voxel), which are overwritten."""
+    x, xx, xy = sums
+    np.multiply(x, x, out=x)
+    x /= n
+    xx -= x
+    xx *= length
+    np.sqrt(xx, out=xx)
+    xy /= xx
+    return xy
 
 
 @dataclass(frozen=True)
@@ -337,7 +362,7 @@ def subjects_test(differences: Floats, n_permutations: int = 10_000) -> AcrossSu
         signs = np.random.default_rng(0).choice([-1, 1], size=(n_permutations, n))
         extra = 1
     size = np.abs(signs @ values)
-    as_far = (size >= abs(values.sum()) * (1 - 1e-9)).sum()
+    as_far = (size >= abs(values.sum()) * (1 - TIE)).sum()
     return AcrossSubjects(
         mean=float(values.mean()), p=float((extra + as_far) / (extra + len(signs))), n_subjects=n
     )
