@@ -211,4 +211,5 @@ def r_of_sums(sums: Sequence[Floats] | NDArray[np.float64]) -> Floats:
         variances = np.subtract(xx, mean, out=mean)
         variances *= yy - y * y / n
         covariance /= np.sqrt(variances, out=variances)
-    return np.clip(covariance, -1, 1, out=covariance)
+    clipped: Floats = np.clip(covariance, -1, 1, out=covariance)
+    return clipped

@@ -7,7 +7,7 @@ were lifted to the floor, is counted. Computed in blocks of voxels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
@@ -141,6 +141,38 @@ def inter_subject(responses: Floats) -> Floats:
         r = correlation(own, total - np.where(mine, own, 0))
         found.append(np.where(mine[0], r, np.nan))
     return np.stack(found)
+
+
+def against_others(own: Floats, others: Iterable[Floats]) -> Floats:
+    """One subject's row of :func:`inter_subject`, (voxel,), the others (TR, voxel) read in turn.
+
+    Beside its own responses it holds one other subject's and their sum. Raises :class:`DataError`
+    where there is no other, or one has other rows or voxels.
+    """
+    total: Floats | None = None
+    for other in others:
+        if other.shape != own.shape:
+            raise DataError(
+                f"inter-subject: responses {other.shape} (TR, voxel) of another subject are not "
+                f"those of the same rows and voxels, {own.shape}"
+            )
+        total = np.zeros(own.shape) if total is None else total
+        for voxels in blocks(own.shape[1], BLOCK):
+            total[:, voxels] += _standard_or_zero(other[:, voxels])
+    if total is None:
+        raise DataError("an inter-subject ceiling needs two subjects or more, not 1")
+    return np.concatenate(
+        [correlation(own[:, v], total[:, v]) for v in blocks(own.shape[1], BLOCK)]
+    )
+
+
+def _standard_or_zero(responses: Floats) -> Floats:
+    """Z-scored over time, (TR, voxel); an undefined voxel is 0 throughout."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        standard = responses - responses.mean(axis=0, dtype=np.float64)
+        standard = standard / standard.std(axis=0)
+        varies = np.ptp(responses, axis=0) > 0
+    return np.where(varies & np.isfinite(standard).all(axis=0), standard, 0)
 
 
 def _need_repeats(responses: Floats, what: str = "repeats") -> int:

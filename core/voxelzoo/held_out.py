@@ -186,6 +186,15 @@ def region_mean(values: Floats, mask: NDArray[np.bool_]) -> float:
     return float(chosen.mean()) if len(chosen) else float("nan")
 
 
+def read_responses(artefact: Artefact) -> dict[str, Floats]:
+    """Held-out responses (TR, voxel) of a result that kept them, by part."""
+    return {
+        name.removeprefix("response_"): artefact.read(name)
+        for name in artefact.arrays
+        if name.startswith("response_")
+    }
+
+
 def read_held_out(artefact: Artefact) -> HeldOut:
     """Held-out predictions of a result.
 

@@ -312,7 +312,9 @@ def _r_apart(
         gained = swaps @ (sides[1] - sides[0])
         first, second = (side.sum(axis=1)[:, None] for side in sides)
         length = yy - y * y / n
-        return _r_of_unit(first + gained, n, length) - _r_of_unit(second - gained, n, length)
+        apart = _r_of_unit(first + gained, n, length)
+        apart -= _r_of_unit(second - gained, n, length)
+    return apart
 
 
 def _unit_sums(sums: NDArray[np.float64], mean_y: Floats) -> NDArray[np.float64]:
@@ -323,7 +325,9 @@ def _unit_sums(sums: NDArray[np.float64], mean_y: Floats) -> NDArray[np.float64]
     return np.stack([scale * x, scale**2 * xx, scale * (xy - mean_y * x)])
 
 
-def _r_of_unit(sums: NDArray[np.float64], n: Floats, length: Floats) -> NDArray[np.float64]:
+def _r_of_unit(
+    sums: NDArray[np.float64], n: NDArray[np.float64], length: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """r from sums x, xx and xy, (3, swap, voxel), which are overwritten."""
     x, xx, xy = sums
     np.multiply(x, x, out=x)
@@ -331,8 +335,7 @@ def _r_of_unit(sums: NDArray[np.float64], n: Floats, length: Floats) -> NDArray[
     xx -= x
     xx *= length
     np.sqrt(xx, out=xx)
-    xy /= xx
-    return xy
+    return np.divide(xy, xx, out=xy)
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from voxelzoo.api import UsageError
+from voxelzoo.api import DataError
 from voxelzoo.bootstrap import (
     LEVEL,
     N_DRAWS,
@@ -19,7 +20,7 @@ from voxelzoo.bootstrap import (
     difference_interval,
     r_interval,
 )
-from voxelzoo.ceilings import Ceiling, estimate_ceiling, room
+from voxelzoo.ceilings import Ceiling, against_others, estimate_ceiling, room
 from voxelzoo.held_out import HeldOut, region_mean
 from voxelzoo.significance import (
     N_PERMUTATIONS,
@@ -59,8 +60,18 @@ class Verdict:
     notes: list[str]
 
 
-def judge(held_out: HeldOut, settings: Settings) -> Verdict:
-    """Whether a result is above chance, and how near to its ceiling, in each region."""
+Responses = Callable[[], Mapping[str, Floats]]
+"""Reads a subject's held-out responses (TR, voxel) by part, so that one is in memory at a time."""
+
+Others = Mapping[str, Responses]
+"""The other subjects who heard the same, by name."""
+
+
+def judge(held_out: HeldOut, settings: Settings, others: Others = MappingProxyType({})) -> Verdict:
+    """Whether a result is above chance, and how near to its ceiling, in each region.
+
+    ``others`` serve the inter-subject ceiling alone.
+    """
     tested = permutation_test(
         held_out,
         settings.null,
@@ -76,7 +87,7 @@ def judge(held_out: HeldOut, settings: Settings) -> Verdict:
         level=settings.level,
         seed=settings.seed,
     )
-    ceiling = _ceiling(held_out, settings)
+    ceiling = _ceiling(held_out, settings, others)
     top = np.full(held_out.n_voxels, np.nan) if ceiling is None else ceiling.values
     left = room(tested.r, top)
     region_q = _region_q(tested.regions)
@@ -103,11 +114,12 @@ def judge(held_out: HeldOut, settings: Settings) -> Verdict:
     n = tested.n_permutations
     notes = [f"{n} permutations ({tested.null}), so that p is {1 / (1 + n):.2g} at least"]
     if ceiling is None:
-        notes.append("no held-out story was repeated, so there is no ceiling")
+        notes.append("no held-out story was repeated, so there is no ceiling but inter-subject")
     else:
+        floored = f", {ceiling.n_floored} at the floor of {ceiling.floor}" if ceiling.floor else ""
+        who = f" (r with the mean of {', '.join(others)})" if others else ""
         notes.append(
-            f"ceiling {ceiling.method}: {ceiling.n_undefined} voxels undefined, "
-            f"{ceiling.n_floored} at the floor of {ceiling.floor}"
+            f"ceiling {ceiling.method}{who}: {ceiling.n_undefined} voxels undefined{floored}"
         )
     maps = {
         "r": tested.r,
@@ -209,16 +221,49 @@ def long_context_artefact(held_out: HeldOut, n_trs: int) -> Verdict:
     return Verdict(rows, maps, [f"start: the first {n_trs} TRs of each held-out part"])
 
 
-def _ceiling(held_out: HeldOut, settings: Settings) -> Ceiling | None:
-    """From the parts that were repeated; ``None`` where none was."""
+def _ceiling(held_out: HeldOut, settings: Settings, others: Others) -> Ceiling | None:
+    """From the parts that were repeated, ``None`` where none was; or from the other subjects."""
     if settings.ceiling == "inter-subject":
-        raise UsageError(
-            "an inter-subject ceiling needs all subjects' responses, and a result has one's; "
-            "use schoppe, split-half or explainable-variance"
-        )
+        return inter_subject_ceiling(held_out, others)
     if not held_out.repeats:
         return None
     return estimate_ceiling(list(held_out.repeats.values()), settings.ceiling)
+
+
+def inter_subject_ceiling(held_out: HeldOut, others: Others) -> Ceiling:
+    """r of the subject's held-out responses with the mean of the others', scored as its r is.
+
+    Raises :class:`DataError` where there are no others, or one lacks a part or has other voxels.
+    """
+    own = {name: response for name, (_, response) in held_out.parts.items()}
+    if held_out.joined:
+        joined = (_joined(own, responses, subject) for subject, responses in others.items())
+        values = against_others(np.concatenate(list(own.values())), joined)
+    else:
+        values = np.mean(
+            [
+                against_others(
+                    response,
+                    (_joined({name: response}, every, who) for who, every in others.items()),
+                )
+                for name, response in own.items()
+            ],
+            axis=0,
+        )
+    return Ceiling("inter-subject", None, values)
+
+
+def _joined(own: Mapping[str, Floats], read: Responses, subject: str) -> Floats:
+    """The other's responses to the same parts, end to end."""
+    responses = read()
+    for name, expected in own.items():
+        shape = responses[name].shape if name in responses else "none"
+        if shape != expected.shape:
+            raise DataError(
+                f"inter-subject: held-out part {name!r} has responses {expected.shape} (TR, voxel) "
+                f"in this subject and {shape} in {subject!r}; rows and voxels must correspond"
+            )
+    return np.concatenate([responses[name] for name in own])
 
 
 def _region_q(p: Mapping[str, float]) -> dict[str, float]:

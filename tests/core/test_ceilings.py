@@ -10,6 +10,7 @@ from voxelzoo.api import DataError, NotFoundError
 from voxelzoo.ceilings import (
     METHODS,
     Floats,
+    against_others,
     ceiling,
     estimate_ceiling,
     explainable_variance,
@@ -116,6 +117,9 @@ def test_inter_subject_correlation_leaves_the_subject_out() -> None:
             np.testing.assert_allclose(found[subject, voxel], expected)
     assert np.isnan(found[2, 1])
     assert np.isnan(found[:, 3]).all()
+    for subject in range(5):
+        others = (each for i, each in enumerate(responses) if i != subject)
+        np.testing.assert_allclose(against_others(responses[subject], others), found[subject])
 
 
 def test_blocks_of_voxels_and_several_stories_change_nothing(

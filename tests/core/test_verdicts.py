@@ -5,7 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from voxelzoo.api import DataError
+from voxelzoo.held_out import HeldOut
+from voxelzoo.pipeline import read_labels
 from voxelzoo.store import Store
+from voxelzoo.verdicts import inter_subject_ceiling
 from zoo_cli import Zoo
 
 SHORT = ("--permutations", "100", "--json")
@@ -70,6 +74,29 @@ def test_two_results_are_paired_voxel_by_voxel(zoo: Zoo, store: Path, tmp_path: 
     np.testing.assert_allclose(maps["sub-01/difference"], r[0] - r[1], atol=1e-5)
 
 
+def test_room_below_what_subjects_share(zoo: Zoo, store: Path, tmp_path: Path) -> None:
+    one, out = key(store, "mel-spectrogram"), tmp_path / "maps.npz"
+    ended = zoo("test", one, "--ceiling", "inter-subject", "--store", store, "--out", out, *SHORT)
+    assert ended.code == 0, ended.err
+    (test,) = ended.json["tests"]
+    assert "inter-subject (r with the mean of sub-02): 0 voxels undefined" in test["notes"][1]
+    artefacts = [
+        Store(store).by_key("results", key(store, "mel-spectrogram", subject))
+        for subject in ("sub-01", "sub-02")
+    ]
+    names = [name for name in artefacts[0].arrays if name.startswith("response_")]
+    own, other = (np.concatenate([a.read(name) for name in names]) for a in artefacts)
+    expected = [np.corrcoef(a, b)[0, 1] for a, b in zip(own.T, other.T, strict=True)]
+    maps = np.load(out)
+    np.testing.assert_allclose(maps["sub-01/ceiling"], expected, atol=1e-5)
+    np.testing.assert_allclose(maps["sub-01/room"], expected - maps["sub-01/r"], atol=1e-5)
+    rows = {row["region"]: row for row in test["regions"]}
+    labels = np.array(read_labels(artefacts[0]))
+    for region in ("sound", "noise"):
+        of_region = maps["sub-01/room"][labels == region].mean()
+        assert rows[region]["room"] == pytest.approx(of_region, abs=1e-5)
+
+
 def test_all_subjects_are_found_and_tested_together(zoo: Zoo, store: Path) -> None:
     ended = zoo("test", key(store, "word-rate"), "--all-subjects", "--store", store, *SHORT)
     assert ended.code == 0, ended.err
@@ -98,7 +125,7 @@ def test_the_start_of_a_story_can_be_left_out(zoo: Zoo, store: Path) -> None:
         (("word-rate", "--over", "stories"), "two held-out stories"),
         (("word-rate", "--null", "shuffle"), "circular-shift or blocks"),
         (("word-rate", "--ceiling", "top"), "there are schoppe"),
-        (("word-rate", "--ceiling", "inter-subject"), "all subjects' responses"),
+        (("word-length", "--ceiling", "inter-subject"), "zoo run --keep predictions"),
         (("word-rate", "--without-first", "131"), "cannot drop 131 TRs"),
         (("word-rate", "--out", "maps.csv"), ".npz"),
     ],
@@ -124,3 +151,41 @@ def test_a_key_that_begins_several_results_is_refused(zoo: Zoo, store: Path) -> 
     ended = zoo("test", "", "--store", store)
     assert ended.code == 3
     assert "begin with key" in ended.err
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_inter_subject_ceiling_is_scored_as_r_is(joined: bool) -> None:
+    rng = np.random.default_rng(0)
+    shared = {name: rng.standard_normal((n, 4)) for name, n in (("a", 40), ("b", 30))}
+    heard = [
+        {name: each + rng.standard_normal(each.shape) for name, each in shared.items()}
+        for _ in range(3)
+    ]
+    heard[1]["a"][:, 2] = np.nan  # not defined in one of the others: the rest remain
+    for responses in heard[1:]:
+        responses["b"][:, 3] = 1.0  # constant in all others
+    own, *others = heard
+    held = HeldOut({name: (each, each) for name, each in own.items()}, joined)
+    found = inter_subject_ceiling(
+        held, {f"s{i}": lambda each=each: each for i, each in enumerate(others)}
+    )
+    rows = [["a", "b"]] if joined else [["a"], ["b"]]
+    for voxel in (0, 1):
+        r = []
+        for names in rows:
+            mine, *theirs = (np.concatenate([each[n][:, voxel] for n in names]) for each in heard)
+            mean = np.mean([(x - x.mean()) / x.std() for x in theirs], axis=0)
+            r.append(np.corrcoef(mine, mean)[0, 1])
+        assert found.values[voxel] == pytest.approx(np.mean(r))
+    assert np.isfinite(found.values[2])
+    assert found.n_undefined == (0 if joined else 1)
+
+
+def test_subjects_whose_voxels_do_not_correspond_have_no_shared_ceiling() -> None:
+    held = HeldOut({"a": (np.ones((9, 4)), np.ones((9, 4)))})
+    with pytest.raises(DataError, match="none in 's2'"):
+        inter_subject_ceiling(held, {"s2": lambda: {"b": np.ones((9, 4))}})
+    with pytest.raises(DataError, match=r"\(9, 5\) in 's2'"):
+        inter_subject_ceiling(held, {"s2": lambda: {"a": np.ones((9, 5))}})
+    with pytest.raises(DataError, match="two subjects or more"):
+        inter_subject_ceiling(held, {})

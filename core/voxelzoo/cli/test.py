@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,10 +16,12 @@ from voxelzoo.cli.session import JsonOption
 
 if TYPE_CHECKING:
     from voxelzoo.store import Artefact, Store
-    from voxelzoo.verdicts import Settings, Verdict
+    from voxelzoo.verdicts import Others, Settings, Verdict
 
 NULLS = ("circular-shift", "blocks")
 OVER = ("time", "stories")
+GROUP = "group"
+"""What datasets name the mean over subjects: each is in it, so it is no other to them."""
 
 
 def run(
@@ -35,7 +38,11 @@ def run(
     ] = "time",
     block: Annotated[int, typer.Option(help="TRs of a block.")] = 10,
     ceiling: Annotated[
-        str, typer.Option(help="schoppe, split-half or explainable-variance.")
+        str,
+        typer.Option(
+            help="schoppe, split-half, explainable-variance; or inter-subject, from the store's "
+            "results of the other subjects."
+        ),
     ] = "schoppe",
     permutations: Annotated[int, typer.Option(help="Permutations, and bootstrap draws.")] = 1000,
     all_subjects: Annotated[
@@ -68,6 +75,7 @@ def run(
     Examples:
       zoo test 3fa9
       zoo test 3fa9 81c0 --all-subjects
+      zoo test 3fa9 --ceiling inter-subject --out room.npz
       zoo test 3fa9 --without-first 50
     """
     from voxelzoo.ceilings import find_method
@@ -93,7 +101,7 @@ def run(
     opened = open_store(store)
     tested = [opened.by_key("results", key) for key in (result, against) if key is not None]
     subjects = _siblings(opened, tested) if all_subjects else [tuple(tested)]
-    found = [(pair, _verdict(pair, settings, without_first)) for pair in subjects]
+    found = [(pair, _verdict(opened, pair, settings, without_first)) for pair in subjects]
     across = _across(found) if all_subjects else None
     if out is not None:
         _write(out, found)
@@ -106,7 +114,7 @@ def run(
 Pair = tuple["Artefact", ...]
 
 
-def _verdict(pair: Pair, settings: Settings, without_first: int | None) -> Verdict:
+def _verdict(store: Store, pair: Pair, settings: Settings, without_first: int | None) -> Verdict:
     from voxelzoo.held_out import read_held_out
     from voxelzoo.verdicts import compare, judge, long_context_artefact
 
@@ -114,30 +122,59 @@ def _verdict(pair: Pair, settings: Settings, without_first: int | None) -> Verdi
     if without_first is not None:
         return long_context_artefact(held_out[0], without_first)
     if len(held_out) == 1:
-        return judge(held_out[0], settings)
+        others = _others(store, pair[0]) if settings.ceiling == "inter-subject" else {}
+        return judge(held_out[0], settings, others)
     return compare(held_out[0], held_out[1], settings)
 
 
 def _siblings(store: Store, tested: list[Artefact]) -> list[Pair]:
     """The same comparison in every subject who has it; the newest result where there are two."""
-    by_subject: list[dict[str, Artefact]] = []
-    for artefact in tested:
-        like = _settings_of(artefact)
-        by_subject.append(
-            {
-                other.summary["subject"]: other
-                for other in store.all("results")
-                if _settings_of(other) == like
-                and any(name.startswith("prediction_") for name in other.arrays)
-            }
-            | {artefact.summary["subject"]: artefact}
-        )
+    by_subject = [_alike(store, artefact) for artefact in tested]
     subjects = [s for s in by_subject[0] if all(s in each for each in by_subject)]
     if len(subjects) < 2:
         raise DataError(
             "--all-subjects: the store has these results, with predictions, for one subject only"
         )
     return [tuple(each[subject] for each in by_subject) for subject in sorted(subjects)]
+
+
+def _alike(store: Store, artefact: Artefact) -> dict[str, Artefact]:
+    """By subject, the results that differ from this one in the subject alone."""
+    like = _settings_of(artefact)
+    return {
+        other.summary["subject"]: other
+        for other in store.all("results")
+        if _settings_of(other) == like
+        and any(name.startswith("prediction_") for name in other.arrays)
+    } | {artefact.summary["subject"]: artefact}
+
+
+def _others(store: Store, artefact: Artefact) -> Others:
+    """Held-out responses of the other subjects who heard the same, to be read one at a time."""
+    from voxelzoo.held_out import read_responses
+    from voxelzoo.pipeline import read_labels
+
+    own = artefact.summary["subject"]
+    if own == GROUP:
+        raise UsageError(f"--ceiling inter-subject: {GROUP!r} is a mean of subjects, not one")
+    found = {
+        subject: other
+        for subject, other in sorted(_alike(store, artefact).items())
+        if subject not in (own, GROUP)
+    }
+    if not found:
+        raise DataError(
+            "--ceiling inter-subject needs all subjects' responses, and the store has this result "
+            "for one; run it for others too, with zoo run --keep predictions"
+        )
+    labels = read_labels(artefact)
+    for subject, other in found.items():
+        if read_labels(other) != labels:
+            raise DataError(
+                f"--ceiling inter-subject: voxels of {own!r} and {subject!r} are labelled "
+                "differently, so they do not correspond"
+            )
+    return {subject: partial(read_responses, other) for subject, other in found.items()}
 
 
 def _settings_of(artefact: Artefact) -> Any:
@@ -212,7 +249,9 @@ def _brief(row: dict[str, Any]) -> dict[str, Any]:
     if "r_low" in row:
         shown |= {"r": row["r"], "95 % interval": _span(row["r_low"], row["r_high"])}
         shown |= {"q": row["q"], "significant": _percent(row["share_significant"])}
-        shown |= {"ceiling": row["ceiling"], "room": row["room"]}
+        missing = row["n_without_ceiling"]
+        undefined = f" ({missing} undefined)" if 0 < missing < row["n_voxels"] else ""
+        shown |= {"ceiling": f"{_three(row['ceiling'])}{undefined}", "room": row["room"]}
     elif "difference_low" in row:
         shown |= {"r first": row["r_first"], "r second": row["r_second"]}
         shown |= {
@@ -232,6 +271,10 @@ def _brief(row: dict[str, Any]) -> dict[str, Any]:
 
 def _span(low: float | None, high: float | None) -> str:
     return "-" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+
+
+def _three(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _percent(share: float | None) -> str:
