@@ -335,7 +335,8 @@ def _r_of_unit(
     xx -= x
     xx *= length
     np.sqrt(xx, out=xx)
-    return np.divide(xy, xx, out=xy)
+    r: NDArray[np.float64] = np.divide(xy, xx, out=xy)
+    return r
 
 
 @dataclass(frozen=True)
