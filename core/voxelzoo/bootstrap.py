@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelzoo.api import DataError, UsageError
-from voxelzoo.held_out import HeldOut, RegionMeans, voxel_blocks
+from voxelzoo.held_out import HeldOut, RegionMeans, over_voxels, voxel_blocks
 
 Floats = NDArray[np.floating[Any]]
 Over = Literal["time", "stories"]
@@ -110,17 +110,22 @@ def _interval(
     low, high = np.full((2, first.n_voxels), np.nan)
     means = RegionMeans(first.regions, r)
     tails = [(1 - level) / 2, (1 + level) / 2]
-    for voxels in voxel_blocks(first.n_voxels):
+
+    def ends(voxels: slice) -> tuple[Floats, Floats]:
+        """Interval (2, voxel), and the sums over regions of each draw."""
         draws = [
             drawn_r(block_sums(each, voxels, block), weights, over, each.joined)
             for each in compared
         ]
         found = draws[0] if len(draws) == 1 else draws[0] - draws[1]
-        means.add(voxels, found)
-        defined = np.isfinite(r[voxels])
+        sums = means.sums(voxels, found)
         # Of rows in memory: a quantile down columns is half as fast.
-        ends = np.quantile(np.ascontiguousarray(found.T), tails, axis=1, overwrite_input=True)
-        low[voxels], high[voxels] = np.where(defined, ends, np.nan)
+        by_voxel = np.ascontiguousarray(found.T)
+        return np.quantile(by_voxel, tails, axis=1, overwrite_input=True), sums
+
+    for voxels, (found, sums) in over_voxels(first.n_voxels, ends):
+        low[voxels], high[voxels] = np.where(np.isfinite(r[voxels]), found, np.nan)
+        means.add(sums)
     regions = {
         name: (float(np.quantile(drawn, tails[0])), float(np.quantile(drawn, tails[1])))
         for name, drawn in means.means().items()

@@ -7,12 +7,14 @@ either is one inner product over rows, which is what permutations and bootstraps
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from voxelzoo.api import DataError, UsageError
 from voxelzoo.scores import correlation
@@ -22,9 +24,10 @@ if TYPE_CHECKING:
     from voxelzoo.store import Artefact
 
 Floats = NDArray[np.floating[Any]]
+Found = TypeVar("Found")
 
-BLOCK = 1024
-"""Voxels worked on at a time."""
+BLOCK = 256
+"""Voxels worked on at a time: a thousand permutations of them stay in the cache."""
 
 EVERYWHERE = "all voxels"
 """Name of the region that is all of them."""
@@ -124,28 +127,34 @@ class HeldOut:
             parts={name: (x, other.parts[name][1]) for name, (x, _) in self.parts.items()},
         )
 
-    def standardised(
-        self, size: int = BLOCK
-    ) -> Iterator[tuple[slice, list[tuple[Floats, Floats]]]]:
-        """Blocks of voxels, each part's sides scaled so that their inner product is r.
+    def standardised(self, voxels: slice) -> list[tuple[Floats, Floats]]:
+        """Each part's sides (TR, voxel), float64, scaled so that their inner product is r.
 
-        Sides are float64 (TR, voxel); an undefined voxel is NaN.
+        An undefined voxel is NaN.
         """
-        for voxels in voxel_blocks(self.n_voxels, size):
-            pairs = [(x[:, voxels], y[:, voxels]) for x, y in self.parts.values()]
-            if self.joined:
-                edges = np.cumsum(self.n_trs)[:-1]
-                sides = [
-                    np.split(_unit(np.concatenate(s)), edges) for s in zip(*pairs, strict=True)
-                ]
-                yield voxels, list(zip(*sides, strict=True))
-            else:
-                yield voxels, [(_unit(x) / len(pairs), _unit(y)) for x, y in pairs]
+        pairs = [(x[:, voxels], y[:, voxels]) for x, y in self.parts.values()]
+        if not self.joined:
+            return [(_unit(x) / len(pairs), _unit(y)) for x, y in pairs]
+        edges = np.cumsum(self.n_trs)[:-1]
+        sides = [np.split(_unit(np.concatenate(s)), edges) for s in zip(*pairs, strict=True)]
+        return list(zip(*sides, strict=True))
 
 
 def voxel_blocks(n: int, size: int = BLOCK) -> Iterator[slice]:
     """Slices that cover ``n`` voxels."""
     return blocks(n, size)
+
+
+def over_voxels(n: int, work: Callable[[slice], Found]) -> Iterator[tuple[slice, Found]]:
+    """What ``work`` finds of each block of ``n`` voxels, in order; blocks are done side by side.
+
+    In as many threads as matrix products would have: those of a block are too small to share.
+    ``work`` returns little, since all of it may wait here.
+    """
+    voxels = list(voxel_blocks(n))
+    n_threads = max((library["num_threads"] for library in threadpool_info()), default=1)
+    with threadpool_limits(1), ThreadPoolExecutor(n_threads) as pool:
+        yield from zip(voxels, pool.map(work, voxels), strict=True)
 
 
 def _unit(values: Floats) -> Floats:
@@ -166,12 +175,17 @@ class RegionMeans:
         self._members = np.array([mask & np.isfinite(r) for mask in regions.values()], dtype=float)
         self._sums: Any = 0.0
 
-    def add(self, voxels: slice, maps: Floats) -> None:
-        """Maps (draw, voxel) of these voxels."""
+    def sums(self, voxels: slice, maps: Floats) -> Floats:
+        """Sums over these voxels of each region of maps (draw, voxel): (draw, region)."""
         counted = self._members[0, voxels] > 0  # all voxels are the first region
         if not counted.all():  # undefined, and zero times that is no zero
             maps = np.where(counted, maps, 0)
-        self._sums = self._sums + maps @ self._members[:, voxels].T
+        found: Floats = maps @ self._members[:, voxels].T
+        return found
+
+    def add(self, sums: Floats) -> None:
+        """Counts what :meth:`sums` gave."""
+        self._sums = self._sums + sums
 
     def means(self) -> dict[str, Floats]:
         """(draw,) for each region; NaN where it has no voxel."""

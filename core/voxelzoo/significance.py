@@ -20,7 +20,7 @@ from scipy.fft import irfft, rfft
 
 from voxelzoo.api import DataError, UsageError
 from voxelzoo.bootstrap import TRS_PER_BLOCK, block_sums, check_paired, n_whole_blocks
-from voxelzoo.held_out import HeldOut, RegionMeans, region_mean, voxel_blocks
+from voxelzoo.held_out import HeldOut, RegionMeans, over_voxels, region_mean
 
 Floats = NDArray[np.floating[Any]]
 Null = Literal["circular-shift", "blocks"]
@@ -93,11 +93,17 @@ def permutation_test(
     beaten = np.zeros(held_out.n_voxels)
     maximum = np.full(n, -np.inf)
     means = RegionMeans(held_out.regions, r)
-    for voxels, sides in held_out.standardised():
-        chance = products(sides)
-        beaten[voxels] = (chance >= r[voxels] - TIE).sum(axis=0)
-        maximum = np.fmax(maximum, np.fmax.reduce(chance, axis=1))
-        means.add(voxels, chance)
+
+    def count(voxels: slice) -> tuple[Floats, Floats, Floats]:
+        """Permutations that beat each voxel, the maximum of each, and its sums over regions."""
+        chance = products(held_out.standardised(voxels))
+        as_good = (chance >= r[voxels] - TIE).sum(axis=0)
+        return as_good, np.fmax.reduce(chance, axis=1), means.sums(voxels, chance)
+
+    for voxels, (as_good, greatest, sums) in over_voxels(held_out.n_voxels, count):
+        beaten[voxels] = as_good
+        maximum = np.fmax(maximum, greatest)
+        means.add(sums)
     defined = np.isfinite(r)
     exceeding = n - np.searchsorted(np.sort(maximum), r - TIE)
     chance_means = means.means()
@@ -257,15 +263,21 @@ def paired_test(
     beaten = np.zeros(one.n_voxels)
     maximum = np.zeros(n_permutations)
     means = RegionMeans(one.regions, r)
-    for voxels in voxel_blocks(one.n_voxels):
+
+    def count(voxels: slice) -> tuple[Floats, Floats, Floats]:
+        """Swaps that differ as much, the greatest difference of each, and its sums over regions."""
         sums = [block_sums(each, voxels, block) for each in (one, other)]
         chance = _swapped(sums[0], sums[1], swaps, one.joined)
-        means.add(voxels, chance)
+        of_regions = means.sums(voxels, chance)
         size = np.abs(chance, out=chance)
-        beaten[voxels] = (size >= np.abs(r[voxels]) - TIE).sum(axis=0)
-        maximum = np.fmax(
-            maximum, np.fmax.reduce(size, axis=1, initial=0, where=np.isfinite(r[voxels]))
-        )
+        as_far = (size >= np.abs(r[voxels]) - TIE).sum(axis=0)
+        greatest = np.fmax.reduce(size, axis=1, initial=0, where=np.isfinite(r[voxels]))
+        return as_far, greatest, of_regions
+
+    for voxels, (as_far, greatest, sums) in over_voxels(one.n_voxels, count):
+        beaten[voxels] = as_far
+        maximum = np.fmax(maximum, greatest)
+        means.add(sums)
     defined = np.isfinite(r)
     n = n_permutations
     exceeding = n - np.searchsorted(np.sort(maximum), np.abs(r) - TIE)

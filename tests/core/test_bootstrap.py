@@ -71,7 +71,9 @@ def test_r_of_drawn_stories_is_that_of_their_rows(joined: bool) -> None:
 def test_intervals_do_not_depend_on_blocks_of_voxels(monkeypatch: pytest.MonkeyPatch) -> None:
     held = held_out()
     whole = r_interval(held, n_draws=50)
-    monkeypatch.setattr("voxelzoo.bootstrap.voxel_blocks", lambda n: [slice(0, 2), slice(2, n)])
+    monkeypatch.setattr(
+        "voxelzoo.held_out.voxel_blocks", lambda n, size=0: [slice(0, 2), slice(2, n)]
+    )
     parts = r_interval(held, n_draws=50)
     np.testing.assert_allclose(parts.low, whole.low)
     np.testing.assert_allclose(parts.regions["right"], whole.regions["right"])
