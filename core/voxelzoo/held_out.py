@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from voxelzoo.api import DataError, UsageError
-from voxelzoo.scores import correlation
+from voxelzoo.scores import correlation, explained_variance
 from voxelzoo.stimuli import blocks
 
 if TYPE_CHECKING:
@@ -70,20 +70,32 @@ class HeldOut:
     @property
     def r(self) -> Floats:
         """Correlation of each voxel, (voxel,)."""
-        return np.concatenate([self._score(each) for each in voxel_blocks(self.n_voxels)])
+        return self._scored(correlation)
 
     @property
     def r_of_parts(self) -> Mapping[str, Floats]:
         """Correlation of each voxel in each part, (voxel,)."""
         return {name: correlation(*pair) for name, pair in self.parts.items()}
 
-    def _score(self, voxels: slice) -> Floats:
-        pairs = [(x[:, voxels], y[:, voxels]) for x, y in self.parts.values()]
-        if self.joined:
-            x, y = (np.concatenate(side) for side in zip(*pairs, strict=True))
-            return correlation(x, y)
-        r: Floats = np.mean([correlation(x, y) for x, y in pairs], axis=0)
-        return r
+    @property
+    def r2(self) -> Floats:
+        """Share of the variance predicted of each voxel, (voxel,)."""
+        return self._scored(explained_variance)
+
+    def of_part(self, name: str) -> HeldOut:
+        """The part by itself."""
+        return replace(self, parts={name: self.parts[name]}, repeats={})
+
+    def _scored(self, score: Callable[[Floats, Floats], Floats]) -> Floats:
+        found = []
+        for voxels in voxel_blocks(self.n_voxels):
+            pairs = [(x[:, voxels], y[:, voxels]) for x, y in self.parts.values()]
+            if self.joined:
+                x, y = (np.concatenate(side) for side in zip(*pairs, strict=True))
+                found.append(score(x, y))
+            else:
+                found.append(np.mean([score(x, y) for x, y in pairs], axis=0))
+        return np.concatenate(found)
 
     @property
     def regions(self) -> dict[str, NDArray[np.bool_]]:

@@ -22,6 +22,7 @@ from voxelzoo.bootstrap import (
 )
 from voxelzoo.ceilings import Ceiling, against_others, estimate_ceiling, room
 from voxelzoo.held_out import HeldOut, region_mean
+from voxelzoo.scores import signed_square
 from voxelzoo.significance import (
     N_PERMUTATIONS,
     Null,
@@ -58,6 +59,51 @@ class Verdict:
     rows: list[dict[str, Any]]
     maps: Mapping[str, Floats]
     notes: list[str]
+
+
+EVERY_STORY = "together"
+"""What rows of all held-out parts are called beside those of each."""
+
+
+def by_story(held_out: HeldOut, settings: Settings) -> Verdict:
+    """Scores of each held-out part by itself, then of all together, region by region.
+
+    The interval of a part draws its blocks of time; that of all, what ``settings.over`` says.
+    Means over a region leave undefined voxels out, which are counted.
+    """
+    parts = {name: held_out.of_part(name) for name in held_out.parts}
+    rows: list[dict[str, Any]] = []
+    maps: dict[str, Floats] = {}
+    for story, part in (parts | {EVERY_STORY: held_out}).items():
+        r, r2 = part.r, part.r2
+        interval = r_interval(
+            part,
+            settings.over if story == EVERY_STORY else "time",
+            block=settings.block,
+            n_draws=settings.n_draws,
+            level=settings.level,
+            seed=settings.seed,
+        )
+        scores = {"r": r, "signed_r2": signed_square(r), "r2": r2}
+        maps |= {f"{story}/{name}": values for name, values in scores.items()}
+        maps |= {f"{story}/r_low": interval.low, f"{story}/r_high": interval.high}
+        for name, mask in part.regions.items():
+            low, high = interval.regions[name]
+            rows.append(
+                {
+                    "story": story,
+                    "region": name,
+                    "n_voxels": int(mask.sum()),
+                    "n_undefined": int((mask & np.isnan(r)).sum()),
+                    "r": _number(region_mean(r, mask)),
+                    "r_low": _number(low),
+                    "r_high": _number(high),
+                    "signed_r2": _number(region_mean(scores["signed_r2"], mask)),
+                    "r2": _number(region_mean(r2, mask)),
+                }
+            )
+    how = "scored end to end" if held_out.joined else "a mean over parts"
+    return Verdict(rows, maps, [f"{EVERY_STORY}: {how}; intervals over {settings.over}"])
 
 
 Responses = Callable[[], Mapping[str, Floats]]

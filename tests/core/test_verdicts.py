@@ -9,7 +9,7 @@ from voxelzoo.api import DataError
 from voxelzoo.held_out import HeldOut
 from voxelzoo.pipeline import read_labels
 from voxelzoo.store import Store
-from voxelzoo.verdicts import inter_subject_ceiling
+from voxelzoo.verdicts import Settings, by_story, inter_subject_ceiling
 from zoo_cli import Zoo
 
 SHORT = ("--permutations", "100", "--json")
@@ -106,6 +106,43 @@ def test_all_subjects_are_found_and_tested_together(zoo: Zoo, store: Path) -> No
     assert over["word-rate"]["p"] == 0.5  # the least that two subjects can give
 
 
+def test_each_story_is_scored_by_itself_and_all_together() -> None:
+    rng = np.random.default_rng(3)
+    y = {name: rng.standard_normal((n, 3)) for name, n in (("one", 60), ("two", 40))}
+    x = {name: each + rng.standard_normal(each.shape) for name, each in y.items()}
+    y["two"][:, 2] = 0.0  # undefined there, and not where both are joined
+    held = HeldOut({name: (x[name], y[name]) for name in y}, labels=["left", "left", "right"])
+    found = by_story(held, Settings(n_draws=50))
+    rows = {(row["story"], row["region"]): row for row in found.rows}
+    ends = {"one": ["one"], "two": ["two"], "together": ["one", "two"]}
+    for story, names in ends.items():
+        prediction, response = (np.concatenate([side[n] for n in names]) for side in (x, y))
+        r, r2 = [], []
+        for voxel in (0, 1):
+            a, b = prediction[:, voxel], response[:, voxel]
+            r.append(np.corrcoef(a, b)[0, 1])
+            r2.append(1 - ((b - a) ** 2).sum() / ((b - b.mean()) ** 2).sum())
+        row = rows[story, "left"]
+        assert row["r"] == pytest.approx(np.mean(r), abs=1e-5)
+        assert row["signed_r2"] == pytest.approx(np.mean(np.abs(r) * r), abs=1e-5)
+        assert row["r2"] == pytest.approx(np.mean(r2), abs=1e-5)
+        assert row["r_low"] < row["r"] < row["r_high"]
+    assert rows["two", "right"]["r"] is None
+    assert [rows[s, "right"]["n_undefined"] for s in ends] == [0, 1, 0]
+
+
+def test_stories_are_shown_with_their_scores(zoo: Zoo, store: Path) -> None:
+    one = key(store, "mel-spectrogram")
+    ended = zoo("test", one, "--by-story", "--store", store, *SHORT)
+    assert ended.code == 0, ended.err
+    rows = {(r["story"], r["region"]): r for r in ended.json["tests"][0]["regions"]}
+    record = Store(store).by_key("results", one).summary
+    together = rows["together", "all voxels"]
+    assert together["r"] == pytest.approx(record["mean_r"], abs=1e-5)
+    assert together["signed_r2"] == pytest.approx(record["mean_signed_r2"], abs=1e-5)
+    assert rows["test01", "sound"]["r2"] > 0.05 > rows["test01", "noise"]["r2"]
+
+
 def test_the_start_of_a_story_can_be_left_out(zoo: Zoo, store: Path) -> None:
     one = key(store, "mel-spectrogram")
     ended = zoo("test", one, "--without-first", "20", "--store", store, "--json")
@@ -127,6 +164,7 @@ def test_the_start_of_a_story_can_be_left_out(zoo: Zoo, store: Path) -> None:
         (("word-rate", "--ceiling", "top"), "there are schoppe"),
         (("word-length", "--ceiling", "inter-subject"), "zoo run --keep predictions"),
         (("word-rate", "--without-first", "131"), "cannot drop 131 TRs"),
+        (("word-rate", "--by-story", "--all-subjects"), "--by-story scores one result"),
         (("word-rate", "--out", "maps.csv"), ".npz"),
     ],
 )

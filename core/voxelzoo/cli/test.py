@@ -59,6 +59,13 @@ def run(
             "artefact).",
         ),
     ] = None,
+    by_story: Annotated[
+        bool,
+        typer.Option(
+            "--by-story",
+            help="Instead: r, signed r2 and R2 of each test story and of all together.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", help="Write the maps (voxel,) to this .npz.")
     ] = None,
@@ -76,6 +83,7 @@ def run(
       zoo test 3fa9
       zoo test 3fa9 81c0 --all-subjects
       zoo test 3fa9 --ceiling inter-subject --out room.npz
+      zoo test 3fa9 --by-story
       zoo test 3fa9 --without-first 50
     """
     from voxelzoo.ceilings import find_method
@@ -89,6 +97,8 @@ def run(
         raise UsageError(f"{out}: --out is a .npz in a folder that exists")
     if without_first is not None and (against or all_subjects):
         raise UsageError("--without-first tests one result")
+    if by_story and (against or all_subjects or without_first is not None):
+        raise UsageError("--by-story scores one result, and does nothing else")
     settings = Settings(
         null=null,  # type: ignore[arg-type]  # checked above
         over=over,  # type: ignore[arg-type]
@@ -101,7 +111,10 @@ def run(
     opened = open_store(store)
     tested = [opened.by_key("results", key) for key in (result, against) if key is not None]
     subjects = _siblings(opened, tested) if all_subjects else [tuple(tested)]
-    found = [(pair, _verdict(opened, pair, settings, without_first)) for pair in subjects]
+    if by_story:
+        found = [(tuple(tested), _stories(tested[0], settings))]
+    else:
+        found = [(pair, _verdict(opened, pair, settings, without_first)) for pair in subjects]
     across = _across(found) if all_subjects else None
     if out is not None:
         _write(out, found)
@@ -125,6 +138,13 @@ def _verdict(store: Store, pair: Pair, settings: Settings, without_first: int | 
         others = _others(store, pair[0]) if settings.ceiling == "inter-subject" else {}
         return judge(held_out[0], settings, others)
     return compare(held_out[0], held_out[1], settings)
+
+
+def _stories(artefact: Artefact, settings: Settings) -> Verdict:
+    from voxelzoo.held_out import read_held_out
+    from voxelzoo.verdicts import by_story
+
+    return by_story(read_held_out(artefact), settings)
 
 
 def _siblings(store: Store, tested: list[Artefact]) -> list[Pair]:
@@ -246,7 +266,11 @@ def _print(found: list[tuple[Pair, Verdict]], across: list[dict[str, Any]] | Non
 def _brief(row: dict[str, Any]) -> dict[str, Any]:
     """A row as people read it."""
     shown: dict[str, Any] = {"region": row["region"], "voxels": row["n_voxels"]}
-    if "r_low" in row:
+    if "story" in row:
+        shown = {"story": row["story"]} | shown
+        shown |= {"r": row["r"], "95 % interval": _span(row["r_low"], row["r_high"])}
+        shown |= {"signed r2": row["signed_r2"], "R2": row["r2"]}
+    elif "r_low" in row:
         shown |= {"r": row["r"], "95 % interval": _span(row["r_low"], row["r_high"])}
         shown |= {"q": row["q"], "significant": _percent(row["share_significant"])}
         missing = row["n_without_ceiling"]
