@@ -251,9 +251,10 @@ def paired_test(
     """p of ``one.r - other.r`` by swapping the two models' predictions in random blocks of time.
 
     Were both models as good, which of them predicted a block of ``block`` TRs would not matter.
-    Predictions are standardised first, so that a model's scale is no difference. Blocks shorter
-    than what responses remember are liberal (on AR(1) noise of 0.5, 5 % becomes 6 %). Raises
-    :class:`UsageError` where the two are not of the same held-out rows.
+    Predictions are standardised first (in each part, where r is its own), so that a model's scale
+    and offset are no difference. Blocks shorter than what responses remember are liberal (on AR(1)
+    noise of 0.5, 5 % becomes 6 %). Raises :class:`UsageError` where the two are not of the same
+    held-out rows.
     """
     check_paired(one, other)
     other = other.answered_by(one)
@@ -330,11 +331,17 @@ def _r_apart(
 
 
 def _unit_sums(sums: NDArray[np.float64], mean_y: Floats) -> NDArray[np.float64]:
-    """x, xx and xy of each block, (3, block, voxel): x of variance one, y of mean zero."""
-    rows, x, _, xx, _, xy = sums
+    """x, xx and xy of each block, (3, block, voxel): x of variance one, both of mean zero."""
+    rows, x, y, xx, _, xy = sums
     n = rows.sum(axis=0)
-    scale = 1 / np.sqrt(xx.sum(axis=0) / n - (x.sum(axis=0) / n) ** 2)
-    return np.stack([scale * x, scale**2 * xx, scale * (xy - mean_y * x)])
+    mean = x.sum(axis=0) / n
+    centred = [
+        x - mean * rows,
+        xx - mean * (2 * x - mean * rows),
+        xy - mean_y * x - mean * (y - mean_y * rows),
+    ]
+    scale = 1 / np.sqrt(centred[1].sum(axis=0) / n)
+    return np.stack([scale * centred[0], scale**2 * centred[1], scale * centred[2]])
 
 
 def _r_of_unit(

@@ -227,6 +227,55 @@ def test_paired_test_swaps_blocks_of_rows() -> None:
     np.testing.assert_allclose(found.p, (1 + beaten) / 65)
 
 
+@pytest.mark.parametrize("joined", [True, False])
+def test_swaps_of_several_stories_equal_those_of_rows(joined: bool) -> None:
+    """Each swap is done again on rows, predictions standardised over what is scored together."""
+    rng = np.random.default_rng(14)
+    lengths, n_voxels = (50, 30), 3
+    one, other, y = (
+        [ar1(rng, (n, n_voxels), 0.5).astype(np.float32) + 2 for n in lengths] for _ in range(3)
+    )
+    one[0][:, 2] = one[1][:, 2] = 4.0  # undefined
+    held = [
+        HeldOut({str(i): pair for i, pair in enumerate(zip(x, y, strict=True))}, joined)
+        for x in (one, other)
+    ]
+    found = paired_test(*held, block=10, n_permutations=99, seed=5)
+    drawn = np.random.default_rng(5)
+    swaps = [drawn.integers(0, 2, (99, n)) for n in (5, 3)]
+    groups = [(0, 1)] if joined else [(0,), (1,)]
+    for voxel in (0, 1):
+        beaten = 0
+        for swap in range(99):
+            difference = []
+            for group in groups:
+                swapped = np.concatenate([np.repeat(swaps[i][swap], 10) for i in group]) == 1
+                x, z, heard = (
+                    np.concatenate([side[i][:, voxel] for i in group]) for side in (one, other, y)
+                )
+                x, z = (x - x.mean()) / x.std(), (z - z.mean()) / z.std()
+                first, second = np.where(swapped, z, x), np.where(swapped, x, z)
+                difference.append(
+                    np.corrcoef(first, heard)[0, 1] - np.corrcoef(second, heard)[0, 1]
+                )
+            beaten += abs(np.mean(difference)) >= abs(found.r[voxel]) - 1e-6
+        assert found.p[voxel] == pytest.approx((1 + beaten) / 100)
+    assert np.isnan([found.p[2], found.p_fwer[2]]).all()
+    assert np.isfinite(found.regions[EVERYWHERE])
+
+
+def test_an_order_of_blocks_that_changes_nothing_ties() -> None:
+    """Of the 24 orders of four blocks one is as they were: it counts as doing as well."""
+    rng = np.random.default_rng(15)
+    y = rng.standard_normal((40, 50))
+    held = HeldOut({"story": (y + 0.01 * rng.standard_normal(y.shape), y)})
+    found = permutation_test(held, "blocks", n_permutations=200)
+    drawn = np.random.default_rng(0)
+    same = sum((drawn.permutation(4) == np.arange(4)).all() for _ in range(200))
+    assert same > 0
+    np.testing.assert_allclose(found.p, (1 + same) / 201)
+
+
 def test_a_model_does_not_differ_from_itself() -> None:
     one, _ = two_models(4, 0, seed=10)
     np.testing.assert_array_equal(paired_test(one, one).p, np.ones(4))
