@@ -191,6 +191,31 @@ def test_a_key_that_begins_several_results_is_refused(zoo: Zoo, store: Path) -> 
     assert "begin with key" in ended.err
 
 
+def test_the_mean_over_subjects_is_no_subject(zoo: Zoo, tmp_path: Path) -> None:
+    """Neither to a test over subjects, nor as one of the others in a ceiling."""
+    rng = np.random.default_rng(1)
+    shared = rng.standard_normal((60, 2))
+    heard = {f"s{i}": shared + rng.standard_normal(shared.shape) for i in (1, 2, 3)}
+    heard["group"] = np.mean(list(heard.values()), axis=0)
+    summary = {"model": "m", "untrained": False, "layer": 0, "dataset": "d"}
+    for subject, responses in heard.items():
+        kept = Store(tmp_path).put(
+            "results",
+            {"responses": subject},
+            {"prediction_a": shared, "response_a": responses},
+            summary | {"subject": subject, "evaluation": "held-out stories"},
+        )
+    options = ("--ceiling", "inter-subject", "--store", tmp_path)
+    refused = zoo("test", kept.key, *options)
+    assert refused.code == 2
+    assert "'group' is a mean of subjects" in refused.err
+    ended = zoo("test", kept.key, "--all-subjects", *options, *SHORT)
+    assert ended.code == 0, ended.err
+    assert [test["subject"] for test in ended.json["tests"]] == ["s1", "s2", "s3"]
+    assert ended.json["across_subjects"][0]["n_subjects"] == 3
+    assert "mean of s2, s3)" in ended.json["tests"][0]["notes"][1]
+
+
 @pytest.mark.parametrize("joined", [True, False])
 def test_inter_subject_ceiling_is_scored_as_r_is(joined: bool) -> None:
     rng = np.random.default_rng(0)

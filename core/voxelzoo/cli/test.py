@@ -48,7 +48,9 @@ def run(
     all_subjects: Annotated[
         bool,
         typer.Option(
-            "--all-subjects", help="Also the other subjects' results like these, and a test over."
+            "--all-subjects",
+            help="Also the other subjects' results like these, and a test over subjects (the mean "
+            "over them, group, is left out).",
         ),
     ] = False,
     without_first: Annotated[
@@ -148,9 +150,12 @@ def _stories(artefact: Artefact, settings: Settings) -> Verdict:
 
 
 def _siblings(store: Store, tested: list[Artefact]) -> list[Pair]:
-    """The same comparison in every subject who has it; the newest result where there are two."""
+    """The same comparison in every subject who has it; the newest result where there are two.
+
+    A mean over subjects is no subject: a test over them would count each of them twice.
+    """
     by_subject = [_alike(store, artefact) for artefact in tested]
-    subjects = [s for s in by_subject[0] if all(s in each for each in by_subject)]
+    subjects = {s for s in by_subject[0] if all(s in each for each in by_subject)} - {GROUP}
     if len(subjects) < 2:
         raise DataError(
             "--all-subjects: the store has these results, with predictions, for one subject only"
