@@ -25,6 +25,7 @@ SAME = (
     "protocol",
     "evaluation",
     "regressor",
+    "regressor_options",
     "aligner",
     "delays",
     "shift",
@@ -100,7 +101,7 @@ def check_comparable(artefacts: Sequence[Artefact]) -> None:
         "protocol": "--protocol",
     }
     for name in SAME:
-        values = list(dict.fromkeys(str(each.summary.get(name)) for each in artefacts))
+        values = list(dict.fromkeys(_said(each.summary.get(name)) for each in artefacts))
         if len(values) > 1:
             say = options.get(name)
             mend = f"say {say}" if say else "keep them in stores of their own"
@@ -108,6 +109,13 @@ def check_comparable(artefacts: Sequence[Artefact]) -> None:
                 f"these results differ in {name} ({', '.join(values[:3])}), so they are not one "
                 f"curve: {mend}"
             )
+
+
+def _said(value: Any) -> str:
+    """A setting in words; settings of a tool as they are typed, ``none`` where there are none."""
+    if isinstance(value, Mapping):
+        value = ",".join(f"{name}={value[name]}" for name in sorted(value))
+    return str(value) if value not in (None, "") else "none"
 
 
 def cells(artefacts: Sequence[Artefact]) -> tuple[list[Cell], list[str]]:

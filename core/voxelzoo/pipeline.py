@@ -132,7 +132,6 @@ class Plan:
     @cached_property
     def _regressor_provenance(self) -> dict[str, Any]:
         parameters = self.make_regressor().get_params(deep=False)
-        neutral = {"cache", *self.regressor.spec.neutral_options}
         return {
             "id": self.regressor.id,
             "distribution": self.regressor.distribution,
@@ -140,8 +139,22 @@ class Plan:
             "parameters": {
                 name: _plain(value)
                 for name, value in sorted(parameters.items())
-                if name not in neutral
+                if name not in self._neutral
             },
+        }
+
+    @property
+    def _neutral(self) -> set[str]:
+        """Settings of the regressor that change no value."""
+        return {"cache", *self.regressor.spec.neutral_options}
+
+    @property
+    def regressor_settings(self) -> dict[str, Any]:
+        """What was set of the regressor, as typed, so far as it changes values."""
+        return {
+            name: _plain(value)
+            for name, value in self.regressor_options.items()
+            if name not in self._neutral
         }
 
     @property
@@ -452,6 +465,7 @@ def summarise(
         "protocol": plan.protocol.name,
         "aligner": plan.alignment.registered.spec.name,
         "regressor": plan.regressor.spec.name,
+        "regressor_options": plan.regressor_settings,
         "spaces": list(features.spaces()) if features.joint else None,
         "mean_weights": None if scores.weights is None else _means(scores.weights.T),
         "mean_split_r": None if scores.split_r is None else _means(scores.split_r),

@@ -1,11 +1,10 @@
-"""What feature spaces explain alone and together, and which layer to report."""
+"""What feature spaces explain alone and together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, combinations
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,41 +140,3 @@ class VariancePartition(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _responses(Y: Any) -> Floats:
         Y = np.asarray(as_numpy(Y))
         return Y[:, None] if Y.ndim == 1 else Y
-
-
-@dataclass(frozen=True)
-class LayerChoice:
-    """A layer for each voxel, or one for all, and its scores on data that did not choose it."""
-
-    chosen: NDArray[np.intp]
-    """(voxel,) position of the layer, chosen on training folds alone."""
-    nested: Floats
-    """(voxel,) test score of the chosen layer: an honest estimate."""
-    optimistic: Floats
-    """(voxel,) test score of the layer that is best on the test data themselves: biased up."""
-
-
-def choose_layer(
-    training: Floats, test: Floats, per: Literal["voxel", "model"] = "model"
-) -> LayerChoice:
-    """Chooses layers by held-out training scores, and reports test scores both ways.
-
-    ``training`` and ``test`` are (layer, voxel): the best cross-validated score of each layer's
-    fit, and its score on test data. ``per="model"`` takes the layer with the best mean over the
-    voxels that every layer defines. A voxel without a defined score is NaN.
-    """
-    if per not in ("voxel", "model"):
-        raise UsageError(f"layers are chosen per 'voxel' or per 'model', not {per!r}")
-    voxels = np.arange(training.shape[1])
-
-    def best(scores: Floats) -> NDArray[np.intp]:
-        if per == "voxel":
-            found: NDArray[np.intp] = np.nan_to_num(scores, nan=-np.inf).argmax(axis=0)
-            return found
-        defined = np.isfinite(scores).all(axis=0)
-        if not defined.any():
-            return np.zeros(len(voxels), dtype=np.intp)
-        return np.full(len(voxels), scores[:, defined].mean(axis=1).argmax())
-
-    chosen = best(training)
-    return LayerChoice(chosen, test[chosen, voxels], test[best(test), voxels])

@@ -218,6 +218,11 @@ def test_each_region_has_its_own_best_layer(tmp_path: Path) -> None:
         ({"n_stories": 3}, ("size",), "zoo scaling grid"),
         ({}, ("size", "--family", "bert"), "no such result"),
         ({}, ("size", "--layer", "9"), "no result of layer 9"),
+        (
+            {"regressor_options": {"width": 64}},
+            ("size", "--family", "opt"),
+            "differ in regressor_options (none, width=64)",
+        ),
         ({}, ("data", "--model", "opt-s"), "two sizes or more"),
         ({}, ("grid",), "two amounts of data"),
         ({}, ("size", "--by", "eye"), "--by is auto"),

@@ -130,10 +130,14 @@ def run(
             progress.say(f"nothing computed: all {kept} results were in {store}")
         elif kept:
             progress.say(f"{kept} of {len(report.results)} results were in {store}")
+    from voxelzoo.layers import layer_choices
+
     records = [result.record() for result in report.results]
+    choices = layer_choices([result.artefact for result in report.results])
     if as_json:
         print_json(
             results=records,
+            layer_choices=choices,
             failures=[
                 {"model": entry.name, "error": str(error), "exit_code": error.exit_code}
                 for entry, error in report.failures
@@ -141,6 +145,7 @@ def run(
         )
     elif records:
         _print_results(report.results)
+        _print_layer_choices(choices)
     for _, error in report.failures:
         fail(error, as_json=False)
     if report.exit_code:
@@ -335,3 +340,31 @@ def _print_results(results: Sequence[Result]) -> None:
         f"{first['n_test']} test; {first['n_voxels']} voxels; mean r"
     )
     print_table(rows, [*columns, *shown], title=title)
+
+
+def _print_layer_choices(choices: Sequence[Mapping[str, Any]]) -> None:
+    """On a terminal, what each way to choose a layer gives; a pipe gets one table, the results."""
+    if not choices or not sys.stdout.isatty():
+        return
+    said = {
+        ("training", "model"): "in training",
+        ("training", "voxel"): "each voxel",
+        ("test", "model"): "on test*",
+        ("test", "voxel"): "each voxel*",
+    }
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for choice in choices:
+        of = choice["model"], choice["subject"]
+        row = rows.setdefault(of, {"model": of[0], "subject": of[1]})
+        name = said[choice["chosen_on"], choice["per"]]
+        layer = "" if choice["layer"] is None else f" (layer {choice['layer']})"
+        row[name] = f"{choice['mean_r']:.3f}{layer}"
+    print_table(
+        list(rows.values()),
+        [
+            "model",
+            "subject",
+            *(name for name in said.values() if name in next(iter(rows.values()))),
+        ],
+        title="mean r by how the layer is chosen (*optimistic: the test stories chose it)",
+    )

@@ -1,0 +1,92 @@
+"""Which layer to report: chosen within the training data, beside the optimistic best.
+
+The layer that scores best on the test stories has seen them: its score is biased up, the more so
+the more layers there are and the smaller the region. Chosen by out-of-fold scores within the
+training data (``cv_r``), the same test score is an honest estimate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voxelzoo.errors import UsageError
+from voxelzoo.store import Artefact
+
+Floats = NDArray[np.floating[Any]]
+Per = Literal["model", "voxel"]
+
+
+@dataclass(frozen=True)
+class LayerChoice:
+    """A layer for each voxel, and its score on the test data."""
+
+    layer: NDArray[np.intp]
+    """(voxel,) position of the layer."""
+    r: Floats
+    """(voxel,) test score at that layer; NaN where it is not defined."""
+
+
+def choose_layers_by(scores: Floats, test: Floats, per: Per) -> LayerChoice:
+    """The layer that is best by ``scores``, and what it gives on the test data.
+
+    ``scores`` and ``test`` are (layer, voxel). ``per="model"`` takes one layer, that with the best
+    mean over the voxels that every layer defines; ``per="voxel"`` one for each voxel.
+    """
+    if per not in ("model", "voxel"):
+        raise UsageError(f"layers are chosen per 'model' or per 'voxel', not {per!r}")
+    voxels = np.arange(scores.shape[1])
+    layer: NDArray[np.intp] = np.nan_to_num(scores, nan=-np.inf).argmax(axis=0)
+    if per == "model":
+        defined = np.isfinite(scores).all(axis=0)
+        best = scores[:, defined].mean(axis=1).argmax() if defined.any() else 0
+        layer = np.full(len(voxels), best)
+    return LayerChoice(layer, test[layer, voxels])
+
+
+def layer_choices(results: Sequence[Artefact]) -> list[dict[str, Any]]:
+    """Records of every way to choose a layer, for each model and subject with several layers.
+
+    ``chosen_on`` is ``training`` or ``test`` (optimistic); ``per`` is ``model`` or ``voxel``;
+    ``layer`` is ``None`` where each voxel has its own; ``mean_r`` is over voxels with a defined
+    score at every layer. A regressor without out-of-fold scores has no ``training`` record.
+    """
+    grouped: dict[tuple[str, str], dict[int, Artefact]] = {}
+    for result in results:
+        record = result.summary
+        if record["layer"] is not None:
+            of = grouped.setdefault((record["model_id"], record["subject"]), {})
+            of[record["layer"]] = result
+    return [choice for layers in grouped.values() if len(layers) > 1 for choice in _choices(layers)]
+
+
+def _choices(results: Mapping[int, Artefact]) -> list[dict[str, Any]]:
+    layers = sorted(results)
+    test = np.stack([results[layer].read("r") for layer in layers])
+    sources = {"test": test}
+    if all("cv_r" in results[layer].arrays for layer in layers):
+        sources = {"training": np.stack([results[n].read("cv_r") for n in layers]), **sources}
+    defined = np.logical_and.reduce([np.isfinite(each).all(axis=0) for each in sources.values()])
+    if not defined.any():
+        return []
+    record = results[layers[0]].summary
+    rows = []
+    for source, scores in sources.items():
+        for per in ("model", "voxel"):
+            choice = choose_layers_by(scores[:, defined], test[:, defined], per)
+            rows.append(
+                {
+                    "model": record["model"],
+                    "subject": record["subject"],
+                    "chosen_on": source,
+                    "optimistic": source == "test",
+                    "per": per,
+                    "layer": layers[choice.layer[0]] if per == "model" else None,
+                    "mean_r": float(choice.r.mean()),
+                }
+            )
+    return rows
