@@ -142,6 +142,24 @@ def test_baselines_and_untrained_twins_stand_beneath(zoo: Zoo, store: Path) -> N
     assert law["slope"]["per_decade"] == pytest.approx(SLOPE, abs=1e-4)
 
 
+def test_a_control_is_like_the_curve_or_absent(zoo: Zoo, store: Path) -> None:
+    put(store, "word-rate", 0.15, family="baselines", layers=(0,), best=0, subjects=("S1",))
+    put(store, "position", 0.15, family="baselines", layers=(0,), best=0, n_stories=3)
+    put(store, "opt-m", 0.1, untrained=True)
+    # Its last layer shines on the test stories only.
+    put(store, "opt-m", 0.3, untrained=True, layers=(3,), best=3, mean_cv_r=0.0)
+    law = read(zoo, "size", "--family", "opt", "--store", store)
+    assert [row["control"] for row in law["controls"]] == ["opt-m, untrained"]
+    assert law["controls"][0]["layer"] == 1
+    assert law["controls"][0]["layer_chosen_by"] == "best cv_r within training data"
+
+
+def test_a_layer_without_a_score_does_not_hide_the_best(zoo: Zoo, store: Path) -> None:
+    put(store, "opt-s", 0.9, layers=(0,), best=0, mean_r=None)
+    rows = zoo("scaling", "layers", "--model", "opt-s", "--store", store, "--json").json["layers"]
+    assert [row["best_r"] for row in rows] == [False, True, False]
+
+
 def test_more_training_stories_and_their_subsets(zoo: Zoo, store: Path) -> None:
     for n in (1, 3):
         for seed in range(3):

@@ -85,7 +85,7 @@ def size(
     points = _choose([cell for cell in found if cell.setting.n_parameters], layer, by)
     sizes = [float(point.setting.n_parameters or 0) for point in points]
     law = _law(points, sizes, "parameters", metric, draws, seed, out)
-    law["controls"] = _controls(every, points)
+    law["controls"] = _controls(every, points, metric, by)
     _say(notes)
     _finish(law, as_json)
 
@@ -349,6 +349,7 @@ def _law(
         )
     curve = make_curve(points, [float(np.log10(s)) for s in sizes], metric)  # type: ignore[arg-type]
     x, y = curve.measured.x, curve.measured.performance
+    smallest = float(y[x == x.min()].mean())
     line = fit_line(x, y)
     intervals = slope_intervals(curve.measured, draws, seed=seed)
     forms = compare_forms(x, y)
@@ -387,7 +388,9 @@ def _law(
                 "layer": point.layer,
                 "layer_chosen_by": point.by,
                 metric: _number(value),
-                "percent_of_smallest": _number(100 * (value / y[0] - 1)) if y[0] > 0 else None,
+                "percent_over_smallest": _number(100 * (value / smallest - 1))
+                if smallest > 0
+                else None,
             }
             for point, size, value in zip(curve.points, x, y, strict=True)
         ],
@@ -421,16 +424,19 @@ def _law(
     }
 
 
-def _controls(every: Sequence[Artefact], points: Sequence[Chosen]) -> list[dict[str, Any]]:
-    """Baselines and untrained twins on the same data, subjects and protocol: mean r."""
-    import numpy as np
+def _controls(
+    every: Sequence[Artefact], points: Sequence[Chosen], metric: str, by: str
+) -> list[dict[str, Any]]:
+    """Baselines and untrained twins: same data, training stories, subjects and protocol as the
+    curve, their layer chosen as its layers are."""
+    from voxelzoo.curves import SAME, Cell, Setting, choose_layer, mean_score
 
-    from voxelzoo.curves import SAME
-
-    example = next(iter(points[0].results.values())).summary
+    subjects = points[0].results
+    example = next(iter(subjects.values())).summary
     same = [name for name in SAME if name not in ("untrained", "aligner")]
+    same += ["n_train_stories", "subset_seed"]
     models = {point.setting.model for point in points}
-    found: dict[tuple[str, bool], dict[int, dict[str, float]]] = {}
+    found: dict[tuple[str, bool], dict[int, dict[str, Artefact]]] = {}
     for artefact in every:
         record = artefact.summary
         twin = record["model"] in models and record["untrained"] and not example["untrained"]
@@ -438,23 +444,25 @@ def _controls(every: Sequence[Artefact], points: Sequence[Chosen]) -> list[dict[
             (twin or record["family"] == "baselines")
             and record["layer"] is not None
             and record["mean_r"] is not None
-            and record.get("subset_seed") is None
-            and record["subject"] in points[0].results
+            and record["subject"] in subjects
             and all(record.get(name) == example.get(name) for name in same)
         ):
-            key = (record["model"], record["untrained"])
-            layers = found.setdefault(key, {})
-            layers.setdefault(record["layer"], {})[record["subject"]] = record["mean_r"]
+            layers = found.setdefault((record["model"], record["untrained"]), {})
+            layers.setdefault(record["layer"], {})[record["subject"]] = artefact
     rows = []
-    for (name, untrained), by_layer in found.items():
-        means = {n: float(np.mean(list(subjects.values()))) for n, subjects in by_layer.items()}
-        best = max(means, key=lambda n: means[n])
+    for (name, untrained), layers in found.items():
+        whole = {n: each for n, each in sorted(layers.items()) if len(each) == len(subjects)}
+        if not whole:
+            continue  # of other subjects than the curve: no comparison
+        cell = Cell(Setting(name, None, None, None, None), whole)
+        chosen = choose_layer(cell, None, by)  # type: ignore[arg-type]
         rows.append(
             {
                 "control": f"{name}, untrained" if untrained else name,
-                "layer": best,
-                "n_subjects": len(by_layer[best]),
-                "r": _number(means[best]),
+                "layer": chosen.layer,
+                "layer_chosen_by": chosen.by,
+                "n_subjects": len(chosen.results),
+                metric: _number(mean_score(chosen.results, f"mean_{metric}")),
             }
         )
     return rows
@@ -481,11 +489,19 @@ def _layer_rows(cell: Cell) -> list[dict[str, Any]]:
                 "mean_r": _number(r[layer]),
                 "se": _number(own.std(ddof=1) / np.sqrt(len(own))) if several else None,
                 "mean_cv_r": _number(inner[layer]),
-                "best_r": r[layer] == max(r.values()),
-                "best_cv_r": inner[layer] == max(inner.values()),
+                "best_r": layer == _best(r),
+                "best_cv_r": layer == _best(inner),
             }
         )
     return rows
+
+
+def _best(scores: Mapping[int, float]) -> int | None:
+    """The layer with the highest score; one without a score is none."""
+    import numpy as np
+
+    defined = {layer: score for layer, score in scores.items() if np.isfinite(score)}
+    return max(defined, key=lambda layer: defined[layer]) if defined else None
 
 
 def _say(notes: Sequence[str]) -> None:
@@ -505,7 +521,7 @@ def _finish(law: Mapping[str, Any], as_json: bool) -> None:
         "subset_seed",
         "layer",
         metric,
-        "percent_of_smallest",
+        "percent_over_smallest",
     )
     chosen = sorted({point["layer_chosen_by"] for point in law["points"]})
     subjects = len(law["subjects"])
