@@ -241,10 +241,14 @@ def _differences(recipe: Recipe, dataset: Dataset) -> list[str]:
     """Where the data at hand are not those the recipe speaks of."""
     said = []
     there = len(dataset.train_stories())
-    wanted = set(recipe.data.train_stories.values())
-    if wanted and wanted != {there}:
-        most = " or ".join(str(n) for n in sorted(wanted))
-        said.append(f"data: {there} training stories here, {most} in the recipe")
+    by_number: dict[int, list[str]] = {}
+    for subject, number in recipe.data.train_stories.items():
+        if number != there:
+            by_number.setdefault(number, []).append(subject)
+    for number, subjects in by_number.items():
+        said.append(
+            f"data: {there} training stories here, {number} in the recipe for {', '.join(subjects)}"
+        )
     if lost := [s for s in recipe.data.test_stories if s not in dataset.test_stories()]:
         said.append(f"data: no test story {', '.join(lost)} here")
     return said
@@ -301,11 +305,9 @@ def _line(found: Reproduction, name: str, expected: Expectation) -> Line:
         return line(obtained, "partial", _without(numbers))
     if found.only_subjects and not recipe.figures[figure].subjects:
         return line(obtained, "partial", f"only {', '.join(found.only_subjects)}")
-    if found.notes and any(note.startswith("data:") for note in found.notes):
-        differs = "; ".join(note for note in found.notes if note.startswith("data:"))
-    else:
-        differs = ""
-    return line(obtained, "match" if expected.met_by(obtained) else "mismatch", differs)
+    if differs := "; ".join(note for note in found.notes if note.startswith("data:")):
+        return line(obtained, "partial", differs)
+    return line(obtained, "match" if expected.met_by(obtained) else "mismatch", "")
 
 
 def _without(numbers: Numbers) -> str:
