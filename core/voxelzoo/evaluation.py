@@ -6,19 +6,22 @@ its regressor.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from voxelzoo.api import DataError, Dataset, Regressor
+from voxelzoo.api import DataError, Regressor
 from voxelzoo.ceilings import ceiling
 from voxelzoo.datasets import ContiguousFolds, Evaluation, HeldOutStories
 from voxelzoo.design import delayed, zscore
 from voxelzoo.protocols import Protocol
+from voxelzoo.responses import Columns, Responses, joined, select, voxel_blocks
 from voxelzoo.scores import correlation, explained_variance, signed_square
 
 Floats = NDArray[np.floating[Any]]
@@ -28,25 +31,17 @@ SMALL = 2_000_000
 
 
 @dataclass(frozen=True)
-class Responses:
-    """One subject's responses to one story: ``mean`` (TR, voxel), ``repeats`` where there are."""
-
-    mean: Floats
-    repeats: Floats | None
-
-
-@dataclass(frozen=True)
 class Part:
     """One stretch of held-out rows: predictions and responses (TR, voxel), repeats if there are."""
 
     prediction: Floats
-    response: Floats
-    repeats: Floats | None = None
+    response: Columns
+    repeats: Columns | None = None
 
-    @property
+    @cached_property
     def r(self) -> Floats:
         """Correlation of each voxel, (voxel,)."""
-        return correlation(self.prediction, self.response)
+        return _by_voxel(correlation, self.prediction, self.response)
 
 
 @dataclass(frozen=True)
@@ -58,6 +53,8 @@ class Fitting:
     """FIR delays in TRs."""
     self_delaying: bool = False
     """The regressor forms the delays, from states as they are and the story of each row."""
+    streams: bool = False
+    """The regressor reads responses a block of voxels at a time; others are given arrays."""
     spaces: Mapping[str, int] | None = None
     """Feature spaces that are fitted together: the units of each, in order of the states."""
 
@@ -120,40 +117,26 @@ class Scores:
             named["split_r"] = self.split_r
         return named | {f"r_{name}": part.r for name, part in self.parts.items()}
 
-    def predictions(self) -> dict[str, Floats]:
-        """Held-out predictions and responses (TR, voxel) of each part, and its repeats if any."""
-        named: dict[str, Floats] = {}
+    def predictions(self) -> dict[str, Callable[[], Floats]]:
+        """Held-out predictions and responses (TR, voxel) of each part, and its repeats if any, each
+        made when it is asked for: on disk there may be more than fits in memory."""
+        named: dict[str, Callable[[], Floats]] = {}
         for name, part in self.parts.items():
-            named[f"prediction_{name}"] = part.prediction.astype(np.float32)
-            named[f"response_{name}"] = part.response.astype(np.float32)
+            named[f"prediction_{name}"] = partial(_float32, part.prediction)
+            named[f"response_{name}"] = partial(_float32, part.response)
             if part.repeats is not None:
-                named[f"repeats_{name}"] = part.repeats.astype(np.float32)
+                named[f"repeats_{name}"] = partial(_float32, part.repeats)
         return named
 
 
-def read_responses(
-    dataset: Dataset, subject: str, story: str, n_trs: int, standardise: bool
-) -> Responses:
-    """Responses checked against the clock; each repeat z-scored over time where asked."""
-    values = np.asarray(dataset.responses(subject, story))
-    where = f"{dataset.info().name!r}, subject {subject!r}, story {story!r}"
-    if values.ndim not in (2, 3):
-        raise DataError(
-            f"{where}: responses of shape {values.shape}; expected (TR, voxel) or "
-            "(repeat, TR, voxel)"
-        )
-    if values.shape[-2] != n_trs:
-        raise DataError(f"{where}: {values.shape[-2]} response rows, but the clock has {n_trs} TRs")
-    if standardise:
-        # Undefined voxels stay undefined: a constant one becomes NaN here, not zero.
-        with np.errstate(invalid="ignore", divide="ignore"):
-            deviation = values.std(axis=-2, keepdims=True)
-            values = (values - values.mean(axis=-2, keepdims=True)) / np.where(
-                deviation > 0, deviation, np.nan
-            )
-    if values.ndim == 2:
-        return Responses(values, None)
-    return Responses(values.mean(axis=0), values if len(values) > 1 else None)
+def _float32(values: Columns) -> Floats:
+    return np.asarray(values[...], dtype=np.float32)
+
+
+def _by_voxel(score: Callable[..., Floats], prediction: Floats, response: Columns) -> Floats:
+    """A score of (TR, voxel) and (TR, voxel), (voxel,), with some voxels in memory at a time."""
+    found = [score(prediction[:, block], response[:, block]) for block in voxel_blocks(response)]
+    return np.concatenate(found)
 
 
 def evaluate(
@@ -201,20 +184,24 @@ def _evaluate_stories(
     across = protocol.delays_cross_stories
     train = Rows.of([states[story] for story in evaluation.train], fitting, across)
     test = Rows.of([states[story][skip:] for story in evaluation.test], fitting, across)
-    Y = np.concatenate([responses[story].mean for story in evaluation.train])
+    Y = joined([responses[story].mean for story in evaluation.train])
     # Folds are stories, whether or not delays stop at their borders.
-    joined = np.concatenate([responses[story].mean[skip:] for story in evaluation.test])
-    fitted = _fit_predict(fitting, train, Y, test, joined)
+    held_out = joined([responses[story].mean for story in evaluation.test], skip)
+    fitted = _fit_predict(fitting, train, Y, test, held_out)
     edges = np.cumsum([len(states[story]) - skip for story in evaluation.test])[:-1]
     parts = {
-        story: Part(prediction, responses[story].mean[skip:], _after(responses[story], skip))
+        story: Part(
+            prediction,
+            joined([responses[story].mean], skip),
+            None if (repeats := responses[story].repeats) is None else joined([repeats], skip),
+        )
         for story, prediction in zip(
             evaluation.test, np.split(fitted.prediction, edges), strict=True
         )
     }
     return Scores(
-        r=correlation(fitted.prediction, joined),
-        r2=explained_variance(fitted.prediction, joined),
+        r=_by_voxel(correlation, fitted.prediction, held_out),
+        r2=_by_voxel(explained_variance, fitted.prediction, held_out),
         ceiling=_ceiling([part.repeats for part in parts.values()], protocol),
         alpha=fitted.alpha,
         cv_r=fitted.cv_r,
@@ -224,10 +211,6 @@ def _evaluate_stories(
         n_train=len(train.X),
         n_test=len(test.X),
     )
-
-
-def _after(responses: Responses, skip: int) -> Floats | None:
-    return None if responses.repeats is None else responses.repeats[:, skip:]
 
 
 def _evaluate_folds(
@@ -244,8 +227,9 @@ def _evaluate_folds(
     for i, (train, test) in enumerate(evaluation.folds(len(X)), start=1):
         groups = evaluation.inner_groups(train, len(X))
         rows = Rows(X[train], groups)
-        fits.append(_fit_predict(plain, rows, Y[train], Rows(X[test]), Y[test]))
-        parts[f"fold{i}"] = Part(fits[-1].prediction, Y[test])
+        held_out = select(Y, test)
+        fits.append(_fit_predict(plain, rows, select(Y, train), Rows(X[test]), held_out))
+        parts[f"fold{i}"] = Part(fits[-1].prediction, held_out)
         n_train = min(n_train, len(train))
     # Each fold has a fit, so an offset, of its own: joined predictions would be correlated with
     # those offsets. The mean over folds is not.
@@ -255,7 +239,10 @@ def _evaluate_folds(
     splits = [fit.split_r for fit in fits if fit.split_r is not None]
     return Scores(
         r=np.mean([part.r for part in parts.values()], axis=0),
-        r2=np.mean([explained_variance(p.prediction, p.response) for p in parts.values()], axis=0),
+        r2=np.mean(
+            [_by_voxel(explained_variance, p.prediction, p.response) for p in parts.values()],
+            axis=0,
+        ),
         ceiling=None,
         alpha=np.exp(np.mean(np.log(alphas), axis=0)) if alphas else None,
         cv_r=np.mean(inner, axis=0) if inner else None,
@@ -301,16 +288,17 @@ class _Fit:
     """(space, voxel): what each space adds to r, where the regressor says."""
 
 
-def _fit_predict(fitting: Fitting, train: Rows, Y: Floats, test: Rows, Y_test: Floats) -> _Fit:
+def _fit_predict(fitting: Fitting, train: Rows, Y: Columns, test: Rows, Y_test: Columns) -> _Fit:
     """Fits the training rows and predicts the test rows; voxels that cannot be fitted are NaN.
 
     A voxel is fitted where its training responses are finite and vary. The test responses serve
     but to split the score of several spaces.
     """
-    usable: NDArray[np.bool_] = np.asarray(np.isfinite(Y).all(axis=0))
-    usable[usable] = np.ptp(Y[:, usable], axis=0) > 0
+    n_voxels = Y.shape[-1]
+    usable = np.concatenate([_usable(Y[:, block]) for block in voxel_blocks(Y)])
     if not usable.any():
         raise DataError("no voxel has finite, varying training responses")
+    fitted = np.flatnonzero(usable)
     regressor: Any = fitting.make_regressor()
     given: dict[str, Any] = {}
     if train.stretches is not None:
@@ -318,19 +306,21 @@ def _fit_predict(fitting: Fitting, train: Rows, Y: Floats, test: Rows, Y_test: F
         given["groups"] = test.stretches
     if fitting.spaces is not None:
         regressor.set_params(spaces=fitting.columns())
-    prediction = np.full((len(test.X), Y.shape[1]), np.nan, dtype=np.float32)
+    if not usable.all():
+        Y = select(Y, voxels=fitted)
+    prediction = np.full((len(test.X), n_voxels), np.nan, dtype=np.float32)
     # Threads that share small matrices spend their time waiting for each other.
-    with threadpool_limits(1 if train.X.size + Y.size < SMALL else None):
-        regressor.fit(train.X, Y if usable.all() else Y[:, usable], groups=train.groups)
-        prediction[:, usable] = np.asarray(regressor.predict(test.X, **given))
+    with threadpool_limits(1 if train.X.size + math.prod(Y.shape) < SMALL else None):
+        regressor.fit(train.X, Y if fitting.streams else Y[...], groups=train.groups)
+        prediction[:, fitted] = np.asarray(regressor.predict(test.X, **given))
 
     def of_voxels(values: Any) -> Floats | None:
         """Values (..., usable voxel) as (..., voxel)."""
         if values is None:
             return None
         values = np.asarray(values)
-        found = np.full((*values.shape[:-1], Y.shape[1]), np.nan)
-        found[..., usable] = values
+        found = np.full((*values.shape[:-1], n_voxels), np.nan)
+        found[..., fitted] = values
         return found
 
     weights = split = None
@@ -339,7 +329,7 @@ def _fit_predict(fitting: Fitting, train: Rows, Y: Floats, test: Rows, Y_test: F
             of_voxels(np.transpose(regressor.weights_)) if _has(regressor, "weights_") else None
         )
         if _has(regressor, "score_split"):
-            split = of_voxels(regressor.score_split(test.X, Y_test[:, usable]))
+            split = of_voxels(regressor.score_split(test.X, select(Y_test, voxels=fitted)[...]))
     return _Fit(
         prediction,
         of_voxels(getattr(regressor, "alpha_", None)),
@@ -353,7 +343,23 @@ def _has(regressor: Any, name: str) -> bool:
     return getattr(regressor, name, None) is not None
 
 
-def _ceiling(repeats: Sequence[Floats | None], protocol: Protocol) -> Floats | None:
+def _usable(Y: Floats) -> NDArray[np.bool_]:
+    """Voxels of (row, voxel) that are finite and vary, (voxel,)."""
+    with np.errstate(invalid="ignore"):
+        found: NDArray[np.bool_] = np.isfinite(Y).all(axis=0) & (np.ptp(Y, axis=0) > 0)
+    return found
+
+
+def _ceiling(repeats: Sequence[Columns | None], protocol: Protocol) -> Floats | None:
     """Ceiling from the test stories that were repeated; where several were, their mean."""
-    found = [ceiling(each, floor=protocol.ceiling_floor) for each in repeats if each is not None]
+    found = [
+        np.concatenate(
+            [
+                ceiling(each[..., block], floor=protocol.ceiling_floor)
+                for block in voxel_blocks(each)
+            ]
+        )
+        for each in repeats
+        if each is not None
+    ]
     return np.mean(found, axis=0) if found else None

@@ -198,13 +198,17 @@ class ResponseTrace:
     @classmethod
     def of(cls, responses: NDArray[Any]) -> ResponseTrace:
         """From (TR, voxel) or (repeat, TR, voxel)."""
-        chosen = np.unique(np.linspace(0, responses.shape[-1] - 1, SAMPLE).astype(np.intp))
-        repeats = np.asarray(responses[..., chosen], dtype=np.float32)
+        repeats = np.asarray(responses[..., cls.sampled(responses.shape[-1])], dtype=np.float32)
         repeats = repeats.reshape(-1, *repeats.shape[-2:])
         with np.errstate(invalid="ignore", over="ignore"):
             mean = repeats.mean(axis=0, keepdims=True)
             slowness = tuple(_slowness(repeat) for repeat in repeats)
         return cls(np.concatenate([repeats, mean]) if len(repeats) > 1 else repeats, slowness)
+
+    @staticmethod
+    def sampled(n_voxels: int) -> NDArray[np.intp]:
+        """Which voxels are kept of so many."""
+        return np.unique(np.linspace(0, n_voxels - 1, SAMPLE).astype(np.intp))
 
     @cached_property
     def varies(self) -> NDArray[np.bool_]:

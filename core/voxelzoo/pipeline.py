@@ -31,13 +31,14 @@ from voxelzoo.api import (
     ZooError,
 )
 from voxelzoo.datasets import Evaluation, HeldOutStories
-from voxelzoo.evaluation import Fitting, Responses, Scores, evaluate, read_responses
+from voxelzoo.evaluation import Fitting, Scores, evaluate
 from voxelzoo.extraction import Alignment, Model, aligned_states, build, states_provenance
 from voxelzoo.host import Host, Registered
 from voxelzoo.leaks import ResponseTrace, check_guards, check_leaks
 from voxelzoo.progress import Progress
 from voxelzoo.protocols import Protocol
 from voxelzoo.registry import Catalogue
+from voxelzoo.responses import Responses, Shelf
 from voxelzoo.store import Artefact, Store, artefact_key
 from voxelzoo.weights import is_local
 
@@ -108,7 +109,13 @@ class Plan:
         """
         alone = self.regressor.spec.delays == "self"
         more = {} if cache is None else {"cache": str(cache)}
-        return Fitting(partial(self.make_regressor, **more), self.delays, alone, spaces)
+        return Fitting(
+            partial(self.make_regressor, **more),
+            self.delays,
+            alone,
+            self.regressor.spec.streams,
+            spaces,
+        )
 
     @contextmanager
     def cache(self) -> Iterator[Path | None]:
@@ -174,12 +181,18 @@ class Plan:
             )
         return found, self._guard({name: story for name, (story, _) in found.items()})
 
+    @cached_property
+    def _shelf(self) -> Shelf:
+        return Shelf(self.store.root / ".drafts")
+
+    def responses(self, subject: str) -> Mapping[str, Responses]:
+        """A subject's responses by story, read once for all models."""
+        n_trs = {name: clock.n_trs for name, (_, clock) in self.stimuli.items()}
+        return self._shelf.take(self.dataset, subject, n_trs, self.protocol.standardise_responses)
+
     def leaks(self, responses: Mapping[str, Responses]) -> list[str]:
         """Guards that found a leak and were overridden; one that was not stops the run."""
-        traces = {
-            name: ResponseTrace.of(each.mean if each.repeats is None else each.repeats)
-            for name, each in responses.items()
-        }
+        traces = {name: each.trace for name, each in responses.items()}
         return sorted({*self._guarded_stimuli[1], *self._guard({}, traces)})
 
     def _guard(
@@ -343,12 +356,7 @@ def _run_with(
     states = _extract(plan, lacking, progress)
     for subject in plan.subjects:
         todo = [i for i in range(len(fits)) if found[subject, i] is None]
-        responses = {
-            name: read_responses(
-                dataset, subject, name, clock.n_trs, plan.protocol.standardise_responses
-            )
-            for name, (_, clock) in (plan.stimuli.items() if todo else ())
-        }
+        responses = plan.responses(subject) if todo else {}
         leaks = plan.leaks(responses) if todo else []
         with progress.task(f"{fits[0].label}: fit {subject}", len(todo)) as advance:
             for i, fit in enumerate(fits):
@@ -360,9 +368,11 @@ def _run_with(
                 artefact = store.put(
                     "results",
                     keys[subject, i],
-                    scores.arrays()
-                    | ({"label": _text(labels)} if labels else {})
-                    | (scores.predictions() if "predictions" in plan.keep else {}),
+                    {
+                        **scores.arrays(),
+                        **({"label": _text(labels)} if labels else {}),
+                        **(scores.predictions() if "predictions" in plan.keep else {}),
+                    },
                     summarise(plan, fit, subject, scores, labels, leaks),
                     replace=True,
                 )

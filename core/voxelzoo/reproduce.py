@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from voxelzoo.api import DataError, Dataset, ExtractorRequest, ModelEntry, UsageError, ZooError
 from voxelzoo.datasets import open_dataset
-from voxelzoo.evaluation import read_responses
 from voxelzoo.figures import KINDS, Axes, Canvas, FigureError, Numbers, runs_of
 from voxelzoo.progress import Progress
 from voxelzoo.protocols import find_protocol
 from voxelzoo.recipes import Expectation, Figure, Recipe
+from voxelzoo.responses import read_responses
 from voxelzoo.store import Store
 from voxelzoo.sweep import Installed, Outcomes, Sweep, obstacle
 

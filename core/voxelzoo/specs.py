@@ -122,6 +122,10 @@ class RegressorSpec:
     a design that has them. ``spaces=True`` says that it takes a ``spaces`` parameter, a mapping of
     name to slice of the design's columns, and fits several feature spaces at once.
 
+    ``streams=True`` says that its ``fit`` reads the responses a block of voxels at a time: they may
+    lie on disk, as something with ``shape``, ``dtype`` and ``chunks`` that is sliced by voxel,
+    ``Y[:, first:stop]``. Others are given arrays.
+
     A class with a ``cache`` parameter is given a folder, where it may keep what other fits on the
     same design can use; it changes no value.
     """
@@ -132,6 +136,7 @@ class RegressorSpec:
     api_version: int = API_VERSION
     delays: Literal["host", "self"] = "host"
     spaces: bool = False
+    streams: bool = False
     neutral_options: tuple[str, ...] = ()
     """Parameters that change no value, such as a device: no part of a result's key."""
 

@@ -13,7 +13,7 @@ import math
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -109,11 +109,12 @@ class Store:
         self,
         kind: Kind,
         provenance: Mapping[str, Any],
-        arrays: Mapping[str, NDArray[Any]],
+        arrays: Mapping[str, NDArray[Any] | Callable[[], NDArray[Any]]],
         summary: Mapping[str, Any] | None = None,
         replace: bool = False,
     ) -> Artefact:
-        """Writes an artefact, whole or not at all. Arrays are chunked along their last axis.
+        """Writes an artefact, whole or not at all. Arrays are chunked along their last axis; one
+        given by a function is made when it is its turn.
 
         Where another process finished the same artefact first, that one stays; with ``replace``
         it goes, for one with more arrays.
@@ -125,14 +126,17 @@ class Store:
         try:
             draft.mkdir(parents=True)
             group = zarr.open_group(draft / "arrays", mode="w", zarr_format=3)
-            for name, array in arrays.items():
-                group.create_array(name, data=np.ascontiguousarray(array), chunks=_chunks(array))
+            checksums = {}
+            for name, given in arrays.items():
+                array = np.asarray(given() if callable(given) else given, order="C")
+                group.create_array(name, data=array, chunks=_chunks(array))
+                checksums[name] = _checksum(array)
             document = {
                 "schema_version": 1,
                 "kind": kind,
                 "provenance": provenance,
                 "summary": summary or {},
-                "checksums": {name: _checksum(array) for name, array in arrays.items()},
+                "checksums": checksums,
             }
             (draft / "artefact.json").write_text(json.dumps(document, indent=1, allow_nan=False))
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -39,6 +39,34 @@ def is_lazy(values: Any) -> bool:
     return hasattr(values, "chunks") and hasattr(values, "shape")
 
 
+@dataclass(frozen=True)
+class SomeRows:
+    """Some rows of responses (row, voxel), read a block of voxels at a time."""
+
+    responses: Any
+    kept: NDArray[np.bool_]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(row, voxel)."""
+        return int(self.kept.sum()), int(self.responses.shape[1])
+
+    @property
+    def chunks(self) -> tuple[int, int]:
+        """What is best read at once."""
+        return self.shape
+
+    def __getitem__(self, key: tuple[slice, slice]) -> NDArray[Any]:
+        rows, voxels = key
+        found: NDArray[Any] = np.asarray(self.responses[:, voxels])[self.kept][rows]
+        return found
+
+
+def some_rows(responses: Any, kept: NDArray[np.bool_]) -> Any:
+    """Rows (row,) of responses (row, voxel), unread where those are lazy."""
+    return SomeRows(responses, kept) if is_lazy(responses) else responses[kept]
+
+
 def story_names(groups: Any, n: int) -> NDArray[Any] | None:
     """Names of each row's group, (row,)."""
     if groups is None:

@@ -27,6 +27,9 @@ from voxelzoo_regressors.stacking import named_spaces
 
 Floats = NDArray[np.floating[Any]]
 
+_READ_BYTES = 1 << 30
+"""Responses that are read for one search."""
+
 
 class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     """Ridge with a penalty for each space and voxel, found by random search.
@@ -84,15 +87,12 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def fit(self, X: Any, Y: Any, groups: Any = None) -> BandedRidge:
         """Fits ``Y`` (row, voxel) from ``X`` (row, feature); ``groups`` (row,) names stories.
 
+        ``Y`` may be a Zarr array, read a GiB at a time; the weights kept are as large as ``Y``.
         Raises :class:`MissingError` where himalaya is not installed.
         """
         if self.n_iter < 1 or self.voxel_block < 1:
             raise UsageError("banded-ridge: n_iter and voxel_block must be 1 or more")
         X, Y, self._one_target = checked_fit(self, X, Y)
-        Y = np.asarray(Y[:])
-        usable = defined_voxels(Y)
-        if not usable.any():
-            raise FitError("no voxel has finite, varying responses")
         self._columns = named_spaces(self.spaces, X.shape[1])
         self.names_ = list(self._columns)
         folds = make_folds(
@@ -103,31 +103,41 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
         self._X = X
         kernels = np.stack([X[:, columns] @ X[:, columns].T for columns in self._columns.values()])
-        shape = (len(kernels), Y.shape[1])
-        self.penalties_ = np.full(shape, np.nan)
-        self.cv_score_ = np.full(Y.shape[1], np.nan)
-        self._dual = np.full(Y.shape, np.nan, dtype=X.dtype)
-        self._intercept = np.full(Y.shape[1], np.nan, dtype=X.dtype)
+        n_voxels = Y.shape[1]
+        self.penalties_ = np.full((len(kernels), n_voxels), np.nan)
+        self.cv_score_ = np.full(n_voxels, np.nan)
+        self._dual = np.full((len(X), n_voxels), np.nan, dtype=X.dtype)
+        self._intercept = np.full(n_voxels, np.nan, dtype=X.dtype)
+        # Every search decomposes its kernels, so that few and large ones are best.
+        width = max(self.voxel_block, _READ_BYTES // (len(X) * X.itemsize))
         with _himalaya() as (solve, correlation):
-            deltas, dual, scores, intercept = solve(
-                kernels,
-                Y[:, usable].astype(X.dtype),
-                n_iter=self.n_iter,
-                alphas=np.asarray(self.alphas, dtype=X.dtype),
-                score_func=correlation,
-                cv=splits,
-                fit_intercept=True,
-                return_weights="dual",
-                random_state=self.seed,
-                n_targets_batch=self.voxel_block,
-                n_targets_batch_refit=self.voxel_block,
-                n_alphas_batch=5,
-                progress_bar=False,
-            )
-        self.penalties_[:, usable] = np.exp(-np.asarray(deltas, dtype=np.float64))
-        self.cv_score_[usable] = np.asarray(scores).max(axis=0)
-        self._dual[:, usable] = np.asarray(dual)
-        self._intercept[usable] = np.asarray(intercept)
+            for start in range(0, n_voxels, width):
+                y = np.asarray(Y[:, start : start + width], dtype=X.dtype)
+                usable = defined_voxels(y)
+                if not usable.any():
+                    continue
+                deltas, dual, scores, intercept = solve(
+                    kernels,
+                    y[:, usable],
+                    n_iter=self.n_iter,
+                    alphas=np.asarray(self.alphas, dtype=X.dtype),
+                    score_func=correlation,
+                    cv=splits,
+                    fit_intercept=True,
+                    return_weights="dual",
+                    random_state=self.seed,
+                    n_targets_batch=self.voxel_block,
+                    n_targets_batch_refit=self.voxel_block,
+                    n_alphas_batch=5,
+                    progress_bar=False,
+                )
+                voxels = start + np.flatnonzero(usable)
+                self.penalties_[:, voxels] = np.exp(-np.asarray(deltas, dtype=np.float64))
+                self.cv_score_[voxels] = np.asarray(scores).max(axis=0)
+                self._dual[:, voxels] = np.asarray(dual)
+                self._intercept[voxels] = np.asarray(intercept)
+        if np.isnan(self.penalties_).all():
+            raise FitError("no voxel has finite, varying responses")
         return self
 
     def predict_split(self, X: Any) -> Floats:

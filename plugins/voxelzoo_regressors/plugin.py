@@ -17,6 +17,7 @@ def zoo_register_regressors() -> Iterator[RegressorSpec]:
         f"{_PACKAGE}.ridge:Ridge",
         "Ridge, one alpha a voxel by leave-one-story-out in closed form.",
         delays="self",
+        streams=True,
         neutral_options=("device", "voxel_block"),
     )
     yield RegressorSpec(
@@ -29,16 +30,19 @@ def zoo_register_regressors() -> Iterator[RegressorSpec]:
         f"{_PACKAGE}.stacking:Stacking",
         "Ridge on each feature space, combined for each voxel by weights on the simplex.",
         spaces=True,
+        streams=True,
     )
     yield RegressorSpec(
         "banded-ridge",
         f"{_PACKAGE}.banded:BandedRidge",
         "Ridge with a penalty for each feature space and voxel, on himalaya's solvers.",
         spaces=True,
+        streams=True,
     )
     yield RegressorSpec(
         "variance-partition",
         f"{_PACKAGE}.partition:VariancePartition",
         "Ridge on every subset of two or three feature spaces: what each explains alone.",
         spaces=True,
+        streams=True,
     )

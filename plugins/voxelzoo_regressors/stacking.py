@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from voxelzoo.api import UsageError
-from voxelzoo_regressors.arrays import Kind, checked_fit, checked_rows, is_lazy, story_names
+from voxelzoo_regressors.arrays import Kind, checked_fit, checked_rows, some_rows, story_names
 from voxelzoo_regressors.ridge import Ridge
 
 Floats = NDArray[np.floating[Any]]
@@ -191,8 +191,8 @@ class Stacking(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def fit(self, X: Any, Y: Any, groups: Any = None) -> Stacking:
         """Fits ``Y`` (row, voxel) from ``X`` (row, feature); ``groups`` (row,) names stories.
 
-        ``Y`` may be a Zarr array, read a block of voxels at a time, unless ``single`` is given;
-        the spaces' weights, as large each as ``Y``, are then not kept but made again to predict.
+        ``Y`` may be a Zarr array, read a block of voxels at a time; the spaces' weights, as large
+        each as ``Y``, are then not kept but made again to predict.
         """
         if self.voxel_block < 1:
             raise UsageError(f"stacking: voxel_block={self.voxel_block!r}; say 1 or more")
@@ -205,8 +205,6 @@ class Stacking(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self._single = None if self.single is None else self._space(self.single)
         self.stacked_ = np.ones(Y.shape[1], dtype=bool)
         if self._single is not None:
-            if is_lazy(Y):
-                raise UsageError("stacking: single needs responses in memory")
             self.stacked_ = self._stack_wins(X, Y, names, self._single)
         self.regressors_ = self._fitted(X, Y, names)
         self.weights_, self.cv_score_ = self._weights(self.regressors_, Y)
@@ -250,17 +248,22 @@ class Stacking(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return combine(weights, (model.predict(X[:, columns]) for model, columns in spaces))
 
     def _stack_wins(
-        self, X: Floats, Y: Floats, names: NDArray[Any] | None, single: int
+        self, X: Floats, Y: Any, names: NDArray[Any] | None, single: int
     ) -> NDArray[np.bool_]:
         """Where the stack predicts the stories not fitted better than one space, (voxel,)."""
         kept = self._training_rows(np.zeros(len(X)) if names is None else names)
-        models = self._fitted(X[kept], Y[kept], None if names is None else names[kept])
-        weights, _ = self._weights(models, Y[kept])
+        Y_kept, Y_left = some_rows(Y, kept), some_rows(Y, ~kept)
+        models = self._fitted(X[kept], Y_kept, None if names is None else names[kept])
+        weights, _ = self._weights(models, Y_kept)
         columns = list(self._columns.values())[single]
         stacked = self._combined(models, weights, X[~kept])
         alone = models[single].predict(X[~kept][:, columns])
-        error, error_alone = (((Y[~kept] - p) ** 2).sum(axis=0) for p in (stacked, alone))
-        wins: NDArray[np.bool_] = error < error_alone
+        wins = np.zeros(Y.shape[1], dtype=bool)
+        for start in range(0, len(wins), self.voxel_block):
+            block = slice(start, min(len(wins), start + self.voxel_block))
+            left = Y_left[:, block]
+            error, error_alone = (((left - p[:, block]) ** 2).sum(axis=0) for p in (stacked, alone))
+            wins[block] = error < error_alone
         return wins
 
     def _training_rows(self, names: NDArray[Any]) -> NDArray[np.bool_]:

@@ -10,8 +10,9 @@ import pytest
 
 from voxelzoo.api import DataError, DatasetInfo, ScanClock, Story, UsageError
 from voxelzoo.datasets import ContiguousFolds, HeldOutStories, plan_evaluation, train_on_fewer
-from voxelzoo.evaluation import Fitting, evaluate, read_responses
+from voxelzoo.evaluation import Fitting, evaluate
 from voxelzoo.protocols import ANTONELLO2023, CLEAN
+from voxelzoo.responses import read_responses
 
 
 class Data:

@@ -134,8 +134,10 @@ def test_voxel_blocks_from_zarr_change_nothing(tmp_path: Path) -> None:
     np.testing.assert_allclose(lazy.predict(X), whole.predict(X), atol=1e-8)
     assert np.isnan(whole.weights_[3]).all()
     assert np.isnan(whole.predict(X)[:, 3]).all()
-    with pytest.raises(UsageError, match="in memory"):
-        Stacking([4, 8], single=0).fit(X, kept, groups=groups)
+    whole = Stacking([4, 8], single=0).fit(X, Y, groups=groups)
+    lazy = Stacking([4, 8], single=0, voxel_block=3).fit(X, kept, groups=groups)
+    np.testing.assert_array_equal(lazy.stacked_, whole.stacked_)
+    np.testing.assert_allclose(lazy.predict(X), whole.predict(X), atol=1e-8)
 
 
 def test_the_stacks_score_is_of_weights_that_did_not_see_the_fold() -> None:
