@@ -6,7 +6,6 @@ Keys are computed before anything else, so that a result already in the store co
 from __future__ import annotations
 
 import shutil
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -39,7 +38,13 @@ from voxelzoo.progress import Progress
 from voxelzoo.protocols import Protocol
 from voxelzoo.registry import Catalogue
 from voxelzoo.responses import Responses, Shelf
-from voxelzoo.store import Artefact, Store, artefact_key
+from voxelzoo.store import (
+    Artefact,
+    Store,
+    artefact_key,
+    draft_path,
+    remove_abandoned_drafts,
+)
 from voxelzoo.weights import is_local
 
 SCORES_VERSION = 2
@@ -130,7 +135,7 @@ class Plan:
         elif len(self.subjects) < 2:
             yield None
         else:
-            folder = self.store.root / ".drafts" / f"decompositions-{uuid.uuid4().hex}"
+            folder = draft_path(self.store.root)
             try:
                 yield folder
             finally:
@@ -183,7 +188,8 @@ class Plan:
 
     @cached_property
     def _shelf(self) -> Shelf:
-        return Shelf(self.store.root / ".drafts")
+        remove_abandoned_drafts(self.store.root)
+        return Shelf(draft_path(self.store.root))
 
     def responses(self, subject: str) -> Mapping[str, Responses]:
         """A subject's responses by story, read once for all models."""

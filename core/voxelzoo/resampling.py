@@ -12,7 +12,6 @@ import contextlib
 import os
 import shutil
 import time
-import uuid
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array
 
 from voxelzoo.api import StateBlock
+from voxelzoo.store import draft_path
 
 CHECKPOINT_SECONDS = 10.0
 """At most this much work is lost when a process is killed."""
@@ -44,7 +44,7 @@ def workplace(root: Path, key: str) -> Iterator[Path]:
     try:
         lock.acquire()
     except Timeout:
-        folder = root / ".drafts" / f"{os.getpid()}-{uuid.uuid4().hex}"
+        folder = draft_path(root)
         folder.mkdir(parents=True)
         try:
             yield folder

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import uuid
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -151,11 +150,11 @@ class Shelf:
     """Subjects' responses, read once for all that is fitted to them.
 
     A subject's responses of up to ``HELD_BYTES`` are held, as many subjects as fit in twice that.
-    Larger ones lie in ``root`` until the shelf is no longer used.
+    Larger ones lie in ``folder``, which goes when the shelf is no longer used.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._folder = root / f"responses-{uuid.uuid4().hex}"
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._held: OrderedDict[str, dict[str, Responses]] = OrderedDict()
         self._on_disk: dict[str, dict[str, Responses]] = {}
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)

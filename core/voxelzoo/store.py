@@ -12,6 +12,7 @@ import json
 import math
 import os
 import shutil
+import socket
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -94,6 +95,24 @@ class Artefact:
         return array
 
 
+def draft_path(root: Path) -> Path:
+    """A path of nobody else's in a store, for what is not finished or not to stay."""
+    return root / ".drafts" / f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}"
+
+
+def remove_abandoned_drafts(root: Path) -> None:
+    """Removes what killed processes of this machine left in a store's drafts."""
+    for draft in (root / ".drafts").glob("*"):
+        host, _, process = draft.name.rpartition("-")[0].rpartition("-")
+        try:
+            if host == socket.gethostname():
+                os.kill(int(process), 0)
+        except (ProcessLookupError, ValueError):
+            shutil.rmtree(draft, ignore_errors=True)
+        except OSError:
+            pass  # another user's, and alive
+
+
 @dataclass(frozen=True)
 class Store:
     """A folder of artefacts, shared by runs and, where it is on a common disk, by machines."""
@@ -122,7 +141,7 @@ class Store:
         import zarr
 
         target = self.root / kind / artefact_key(provenance)
-        draft = self.root / ".drafts" / f"{os.getpid()}-{uuid.uuid4().hex}"
+        draft = draft_path(self.root)
         try:
             draft.mkdir(parents=True)
             group = zarr.open_group(draft / "arrays", mode="w", zarr_format=3)

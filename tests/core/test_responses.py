@@ -164,7 +164,7 @@ def test_a_subject_is_read_once(
     states, told = problem()
     dataset = Told(told)
     n_trs = {name: len(each) for name, each in states.items()}
-    shelf = Shelf(tmp_path)
+    shelf = Shelf(tmp_path / "shelf")
     for _ in range(3):
         for subject in ("S1", "S2"):
             assert list(shelf.take(dataset, subject, n_trs, True)) == list(n_trs)
@@ -187,7 +187,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     states, told = problem()
     monkeypatch.setattr(zarr, "create_array", full)
     with pytest.raises(ZooError, match=r"No space left on device.*choose another"):
-        Shelf(tmp_path).take(
+        Shelf(tmp_path / "shelf").take(
             Told(told), "S1", {name: len(each) for name, each in states.items()}, True
         )
     gc.collect()

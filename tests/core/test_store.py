@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from voxelzoo.api import DataError, NotFoundError, ZooError
-from voxelzoo.store import Store, artefact_key
+from voxelzoo.store import Store, artefact_key, draft_path, remove_abandoned_drafts
 
 
 def test_what_is_put_is_found_by_its_provenance_and_by_nothing_else(tmp_path: Path) -> None:
@@ -65,6 +65,24 @@ Store(Path({str(tmp_path)!r})).put("results", {{"a": 1}}, {{"r": np.ones(3)}})
     assert list(store.all("results")) == []
     store.put("results", {"a": 1}, {"r": np.ones(3)})
     assert store.find("results", {"a": 1}) is not None
+
+
+def test_what_a_killed_process_left_is_removed_and_no_more(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys; from pathlib import Path; from voxelzoo.store import draft_path\n"
+        "(draft_path(Path(sys.argv[1])) / 'arrays').mkdir(parents=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    (left,) = (tmp_path / ".drafts").iterdir()
+    ours = draft_path(tmp_path)
+    elsewhere = ours.with_name(f"another-{ours.name}")
+    for draft in (ours, elsewhere):
+        draft.mkdir()
+    remove_abandoned_drafts(tmp_path)
+    assert not left.exists()
+    assert ours.exists()
+    assert elsewhere.exists()
 
 
 def test_the_first_of_two_equal_writers_wins(tmp_path: Path) -> None:
