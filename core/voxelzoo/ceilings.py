@@ -26,6 +26,9 @@ Floats = NDArray[np.floating[Any]]
 BLOCK = 4096
 """Voxels worked on at a time."""
 
+DEFAULT, INTER_SUBJECT = "schoppe", "inter-subject"
+"""The method used unless another is asked for, and the one that needs other subjects."""
+
 MOST_SPLITS = 200
 """Splits into halves beyond which a seeded sample of them is taken: ten repeats have 126."""
 
@@ -235,7 +238,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
     {
         method.name: method
         for method in (
-            Method("schoppe", "CCmax from signal and noise power", "repeats", 0.25, ceiling),
+            Method(DEFAULT, "CCmax from signal and noise power", "repeats", 0.25, ceiling),
             Method(
                 "split-half",
                 "r between halves of the repeats, Spearman-Brown",
@@ -251,7 +254,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 explainable_ceiling,
             ),
             Method(
-                "inter-subject",
+                INTER_SUBJECT,
                 "r of a subject with the mean of the others",
                 "subjects",
                 None,
@@ -316,6 +319,47 @@ def estimate_ceiling(
         ]
         found.append(np.concatenate(parts, axis=-1))
     return Ceiling(chosen.name, least, np.mean(found, axis=0))
+
+
+HeldOutResponses = Callable[[], Mapping[str, Floats]]
+"""Reads a subject's held-out responses (TR, voxel) by part, so that one is in memory at a time."""
+
+Others = Mapping[str, HeldOutResponses]
+"""The other subjects who heard the same, by name."""
+
+
+def inter_subject_ceiling(own: Mapping[str, Floats], joined: bool, others: Others) -> Ceiling:
+    """r of the subject's held-out responses with the mean of the others', scored as its r is.
+
+    ``own`` are responses (TR, voxel) by part; ``joined`` says whether r is over all parts end to
+    end, else it is the mean of the parts' own. Raises :class:`DataError` where there are no others,
+    or one lacks a part or has other voxels.
+    """
+    stretches = [own] if joined else [{name: response} for name, response in own.items()]
+    values = np.mean(
+        [
+            against_others(
+                np.concatenate(list(stretch.values())),
+                (_same_parts(stretch, read, subject) for subject, read in others.items()),
+            )
+            for stretch in stretches
+        ],
+        axis=0,
+    )
+    return Ceiling(INTER_SUBJECT, None, values)
+
+
+def _same_parts(own: Mapping[str, Floats], read: HeldOutResponses, subject: str) -> Floats:
+    """The other's responses to the same parts, end to end."""
+    responses = read()
+    for name, expected in own.items():
+        shape = responses[name].shape if name in responses else "none"
+        if shape != expected.shape:
+            raise DataError(
+                f"inter-subject: held-out part {name!r} has responses {expected.shape} (TR, voxel) "
+                f"in this subject and {shape} in {subject!r}; rows and voxels must correspond"
+            )
+    return np.concatenate([responses[name] for name in own])
 
 
 # ---------------------------------------------------------------------------------- what is left

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from voxelzoo.api import DataError, Dataset, DatasetSpec, NotFoundError, UsageError
 from voxelzoo.host import Host, Registered, load_target
 
+GROUP = "group"
+"""What datasets name the mean over subjects: each is in it, so it is no other to them."""
+
 
 def open_dataset(
     host: Host, text: str, options: Mapping[str, str] | None = None, allow_pickle: bool = False

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from voxelzoo.api import DataError, Regressor
-from voxelzoo.ceilings import ceiling
 from voxelzoo.datasets import ContiguousFolds, Evaluation, HeldOutStories
 from voxelzoo.design import delayed, zscore
 from voxelzoo.protocols import Protocol
@@ -82,7 +81,6 @@ class Scores:
     r: Floats
     r2: Floats
     """Share of the held-out variance that is predicted; negative where the mean does better."""
-    ceiling: Floats | None
     alpha: Floats | None
     cv_r: Floats | None
     """Out-of-fold correlation within the training data, where the regressor gives it: what a layer
@@ -95,6 +93,8 @@ class Scores:
     """What was held out: each story, or each fold."""
     n_train: int
     n_test: int
+    ceiling: Floats | None = None
+    """Noise ceiling, where it is known."""
 
     @property
     def signed_r2(self) -> Floats:
@@ -153,7 +153,30 @@ def evaluate(
     )
     if isinstance(evaluation, HeldOutStories):
         return _evaluate_stories(evaluation, protocol, fitting, states, responses)
-    return _evaluate_folds(evaluation, fitting, states, responses)
+    return _evaluate_folds(evaluation, protocol, fitting, states, responses)
+
+
+def held_out_responses(
+    evaluation: Evaluation, protocol: Protocol, responses: Mapping[str, Responses]
+) -> dict[str, Columns]:
+    """What is to be predicted, (TR, voxel), by story or fold."""
+    if isinstance(evaluation, HeldOutStories):
+        skip = protocol.skip_test_trs
+        return {story: joined([responses[story].mean], skip) for story in evaluation.test}
+    mean = responses[evaluation.story].mean
+    folds = evaluation.folds(mean.shape[0])
+    return {f"fold{i}": select(mean, test) for i, (_, test) in enumerate(folds, start=1)}
+
+
+def held_out_repeats(
+    evaluation: Evaluation, protocol: Protocol, responses: Mapping[str, Responses]
+) -> dict[str, Columns]:
+    """Repeats (repeat, TR, voxel) of what is to be predicted, by story, where there are some."""
+    if not isinstance(evaluation, HeldOutStories):
+        return {}
+    every = {story: responses[story].repeats for story in evaluation.test}
+    skip = protocol.skip_test_trs
+    return {story: joined([each], skip) for story, each in every.items() if each is not None}
 
 
 def _check_widths(what: str, unit: str, widths: Mapping[str, int]) -> None:
@@ -184,25 +207,21 @@ def _evaluate_stories(
     across = protocol.delays_cross_stories
     train = Rows.of([states[story] for story in evaluation.train], fitting, across)
     test = Rows.of([states[story][skip:] for story in evaluation.test], fitting, across)
-    Y = joined([responses[story].mean for story in evaluation.train])
     # Folds are stories, whether or not delays stop at their borders.
+    Y = joined([responses[story].mean for story in evaluation.train])
     held_out = joined([responses[story].mean for story in evaluation.test], skip)
     fitted = _fit_predict(fitting, train, Y, test, held_out)
     edges = np.cumsum([len(states[story]) - skip for story in evaluation.test])[:-1]
+    predictions = np.split(fitted.prediction, edges)
+    of_stories = held_out_responses(evaluation, protocol, responses)
+    repeats = held_out_repeats(evaluation, protocol, responses)
     parts = {
-        story: Part(
-            prediction,
-            joined([responses[story].mean], skip),
-            None if (repeats := responses[story].repeats) is None else joined([repeats], skip),
-        )
-        for story, prediction in zip(
-            evaluation.test, np.split(fitted.prediction, edges), strict=True
-        )
+        story: Part(prediction, response, repeats.get(story))
+        for prediction, (story, response) in zip(predictions, of_stories.items(), strict=True)
     }
     return Scores(
         r=_by_voxel(correlation, fitted.prediction, held_out),
         r2=_by_voxel(explained_variance, fitted.prediction, held_out),
-        ceiling=_ceiling([part.repeats for part in parts.values()], protocol),
         alpha=fitted.alpha,
         cv_r=fitted.cv_r,
         weights=fitted.weights,
@@ -215,6 +234,7 @@ def _evaluate_stories(
 
 def _evaluate_folds(
     evaluation: ContiguousFolds,
+    protocol: Protocol,
     fitting: Fitting,
     states: Mapping[str, Floats],
     responses: Mapping[str, Responses],
@@ -224,12 +244,13 @@ def _evaluate_folds(
     plain = replace(fitting, self_delaying=False)
     Y = responses[evaluation.story].mean
     parts, fits, n_train = {}, [], len(X)
-    for i, (train, test) in enumerate(evaluation.folds(len(X)), start=1):
-        groups = evaluation.inner_groups(train, len(X))
-        rows = Rows(X[train], groups)
-        held_out = select(Y, test)
-        fits.append(_fit_predict(plain, rows, select(Y, train), Rows(X[test]), held_out))
-        parts[f"fold{i}"] = Part(fits[-1].prediction, held_out)
+    held_out = held_out_responses(evaluation, protocol, responses)
+    for (train, test), (name, response) in zip(
+        evaluation.folds(len(X)), held_out.items(), strict=True
+    ):
+        rows = Rows(X[train], evaluation.inner_groups(train, len(X)))
+        fits.append(_fit_predict(plain, rows, select(Y, train), Rows(X[test]), response))
+        parts[name] = Part(fits[-1].prediction, response)
         n_train = min(n_train, len(train))
     # Each fold has a fit, so an offset, of its own: joined predictions would be correlated with
     # those offsets. The mean over folds is not.
@@ -243,7 +264,6 @@ def _evaluate_folds(
             [_by_voxel(explained_variance, p.prediction, p.response) for p in parts.values()],
             axis=0,
         ),
-        ceiling=None,
         alpha=np.exp(np.mean(np.log(alphas), axis=0)) if alphas else None,
         cv_r=np.mean(inner, axis=0) if inner else None,
         weights=np.mean(weights, axis=0) if weights else None,
@@ -348,18 +368,3 @@ def _usable(Y: Floats) -> NDArray[np.bool_]:
     with np.errstate(invalid="ignore"):
         found: NDArray[np.bool_] = np.isfinite(Y).all(axis=0) & (np.ptp(Y, axis=0) > 0)
     return found
-
-
-def _ceiling(repeats: Sequence[Columns | None], protocol: Protocol) -> Floats | None:
-    """Ceiling from the test stories that were repeated; where several were, their mean."""
-    found = [
-        np.concatenate(
-            [
-                ceiling(each[..., block], floor=protocol.ceiling_floor)
-                for block in voxel_blocks(each)
-            ]
-        )
-        for each in repeats
-        if each is not None
-    ]
-    return np.mean(found, axis=0) if found else None

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from voxelzoo.ceilings import DEFAULT, METHODS
 from voxelzoo.host import Host
 from voxelzoo.registry import Catalogue
 from voxelzoo.store import Artefact, Store
@@ -31,6 +32,27 @@ TOOLS = {
 
 DATASETS = {"alice": "brennan2016", "lebel2023": "lebel2023"}
 PROTOCOLS = {"antonello2023": "antonello2023scaling"}
+CEILINGS = {
+    "schoppe": (
+        "estimated from repeated test responses by signal and noise power (CCmax)",
+        "schoppe2016",
+    ),
+    "split-half": (
+        "estimated as the reliability of repeated test responses, from r between halves of them "
+        "by the Spearman-Brown formula",
+        "hsu2004",
+    ),
+    "explainable-variance": (
+        "estimated as the root of the bias-corrected explainable variance of repeated test "
+        "responses",
+        "hsu2004",
+    ),
+    "inter-subject": (
+        "estimated as r of the subject's held-out responses with the mean of the other subjects'",
+        "nastase2019",
+    ),
+}
+"""Noise ceiling -> how it is made, and whom to cite."""
 
 
 @dataclass(frozen=True)
@@ -274,11 +296,14 @@ class _Writer:
         if record["mean_ceiling"] is None:
             yield "No noise ceiling was estimated."
             return
-        self.citations.append("schoppe2016")
-        bound = "without a floor" if floor is None else f"with a floor of {floor}"
+        how, citation = CEILINGS[record.get("ceiling_method", DEFAULT)]
+        self.citations.append(citation)
+        bound = ""
+        if (least := METHODS[record.get("ceiling_method", DEFAULT)].floor) is not None:
+            bound = " (without a floor)" if floor is None else f" (with a floor of {least})"
         yield (
-            "The noise ceiling of a voxel was estimated from repeated test responses by signal and "
-            f"noise power (CCmax, {bound}); its mean was {record['mean_ceiling']:.4f}."
+            f"The noise ceiling of a voxel was {how}{bound}; its mean was "
+            f"{record['mean_ceiling']:.4f}."
         )
 
     def _exceptions(self) -> Iterator[str]:

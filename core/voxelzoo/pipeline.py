@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelzoo.api import (
+    DataError,
     Dataset,
     ExtractorRequest,
     ExtractorSpec,
@@ -29,15 +30,22 @@ from voxelzoo.api import (
     UsageError,
     ZooError,
 )
-from voxelzoo.datasets import Evaluation, HeldOutStories
-from voxelzoo.evaluation import Fitting, Scores, evaluate
+from voxelzoo.ceilings import (
+    DEFAULT,
+    INTER_SUBJECT,
+    estimate_ceiling,
+    find_method,
+    inter_subject_ceiling,
+)
+from voxelzoo.datasets import GROUP, Evaluation, HeldOutStories, unusable_subjects
+from voxelzoo.evaluation import Fitting, Scores, evaluate, held_out_repeats, held_out_responses
 from voxelzoo.extraction import Alignment, Model, aligned_states, build, states_provenance
 from voxelzoo.host import Host, Registered
 from voxelzoo.leaks import ResponseTrace, check_guards, check_leaks
 from voxelzoo.progress import Progress
 from voxelzoo.protocols import Protocol
 from voxelzoo.registry import Catalogue
-from voxelzoo.responses import Responses, Shelf
+from voxelzoo.responses import Responses, Shelf, read_responses, voxel_blocks
 from voxelzoo.store import (
     Artefact,
     Store,
@@ -46,6 +54,8 @@ from voxelzoo.store import (
     remove_abandoned_drafts,
 )
 from voxelzoo.weights import is_local
+
+Floats = NDArray[np.floating[Any]]
 
 SCORES_VERSION = 2
 """Raised when scores change for the same states and responses, so that old results are not used."""
@@ -94,9 +104,12 @@ class Plan:
     """What the training stories were drawn from, where they are not all."""
     allowed_leaks: tuple[str, ...] = ()
     """Guards of :mod:`voxelzoo.leaks` that do not stop this run."""
+    ceiling: str | None = None
+    """The noise ceiling asked for; else ``schoppe``, where held-out stories were repeated."""
 
     def __post_init__(self) -> None:
         check_guards(self.allowed_leaks)
+        find_method(self.ceiling or DEFAULT)
         if any(delay < 0 for delay in self.delays) or not self.delays:
             raise UsageError("--delays are whole TRs, 0 or more, such as 1,2,3,4")
         self.make_regressor()  # a wrong option is said before anything is computed
@@ -196,6 +209,75 @@ class Plan:
         n_trs = {name: clock.n_trs for name, (_, clock) in self.stimuli.items()}
         return self._shelf.take(self.dataset, subject, n_trs, self.protocol.standardise_responses)
 
+    def noise_ceiling(self, subject: str) -> Floats | None:
+        """Ceiling of each voxel's held-out responses, (voxel,), the same for every model.
+
+        ``None`` where none was asked for and nothing was repeated; where the one asked for cannot
+        be had, :class:`DataError`.
+        """
+        if subject not in self._ceilings:
+            of = self._from_others if self.ceiling == INTER_SUBJECT else self._from_repeats
+            self._ceilings[subject] = of(subject)
+        return self._ceilings[subject]
+
+    @cached_property
+    def _ceilings(self) -> dict[str, Floats | None]:
+        return {}
+
+    def _from_repeats(self, subject: str) -> Floats | None:
+        repeats = held_out_repeats(self.evaluation, self.protocol, self.responses(subject))
+        if not repeats:
+            if self.ceiling is not None:
+                raise DataError(
+                    f"--ceiling {self.ceiling} needs a held-out story that subject {subject!r} "
+                    f"heard more than once; {INTER_SUBJECT} needs but other subjects"
+                )
+            return None
+        method = find_method(self.ceiling or DEFAULT)
+        floor = None if self.protocol.ceiling_floor is None else method.floor
+        stories = [
+            np.concatenate(
+                [
+                    estimate_ceiling(each[..., block], method.name, floor).values
+                    for block in voxel_blocks(each)
+                ]
+            )
+            for each in repeats.values()
+        ]
+        found: Floats = np.mean(stories, axis=0)
+        return found
+
+    def _from_others(self, subject: str) -> Floats:
+        if subject == GROUP:
+            raise UsageError(f"--ceiling {INTER_SUBJECT}: {GROUP!r} is a mean of subjects, not one")
+        own = self._held_out(self.responses(subject))
+        others = {other: partial(self._heard_by, other) for other in self._other_subjects(subject)}
+        joined = isinstance(self.evaluation, HeldOutStories)
+        return inter_subject_ceiling(own, joined, others).values
+
+    def _heard_by(self, subject: str) -> dict[str, Floats]:
+        """A subject's held-out responses, its training stories left unread."""
+        held_out = self.evaluation.test if isinstance(self.evaluation, HeldOutStories) else ()
+        responses = {
+            name: read_responses(
+                self.dataset,
+                subject,
+                name,
+                self.stimuli[name][1].n_trs,
+                self.protocol.standardise_responses,
+            )
+            for name in held_out or self.evaluation.stories
+        }
+        return self._held_out(responses)
+
+    def _held_out(self, responses: Mapping[str, Responses]) -> dict[str, Floats]:
+        parts = held_out_responses(self.evaluation, self.protocol, responses)
+        return {name: np.asarray(part[...]) for name, part in parts.items()}
+
+    def _other_subjects(self, subject: str) -> list[str]:
+        without = {subject, GROUP, *unusable_subjects(self.dataset)}
+        return [other for other in self.dataset.subjects() if other not in without]
+
     def leaks(self, responses: Mapping[str, Responses]) -> list[str]:
         """Guards that found a leak and were overridden; one that was not stops the run."""
         traces = {name: each.trace for name, each in responses.items()}
@@ -213,14 +295,15 @@ class Plan:
             delays=self.delays,
         )
 
+    def _fingerprint(self, subject: str, story: str) -> str:
+        """Of a subject's responses, asked for once."""
+        if (subject, story) not in self._fingerprints:
+            self._fingerprints[subject, story] = self.dataset.fingerprint(subject, story)
+        return self._fingerprints[subject, story]
+
     @cached_property
-    def _responses(self) -> dict[str, dict[str, str]]:
-        return {
-            subject: {
-                story: self.dataset.fingerprint(subject, story) for story in self.evaluation.stories
-            }
-            for subject in self.subjects
-        }
+    def _fingerprints(self) -> dict[tuple[str, str], str]:
+        return {}
 
     def provenance(self, subject: str, features: Features) -> dict[str, Any]:
         """All that determines the result of one fit."""
@@ -238,9 +321,25 @@ class Plan:
             "delays": list(self.delays),
             "regressor": self._regressor_provenance,
             "states": states if features.joint else next(iter(states.values())),
-            "responses": self._responses[subject],
+            "responses": {
+                story: self._fingerprint(subject, story) for story in self.evaluation.stories
+            },
             **({"allowed_leaks": sorted(self.allowed_leaks)} if self.allowed_leaks else {}),
+            **self._ceiling_provenance(subject),
         }
+
+    def _ceiling_provenance(self, subject: str) -> dict[str, Any]:
+        if self.ceiling in (None, DEFAULT):
+            return {}
+        if self.ceiling != INTER_SUBJECT:
+            return {"ceiling": self.ceiling}
+        evaluation = self.evaluation
+        held_out = evaluation.test if isinstance(evaluation, HeldOutStories) else evaluation.stories
+        others = {
+            other: [self._fingerprint(other, story) for story in held_out]
+            for other in self._other_subjects(subject)
+        }
+        return {"ceiling": self.ceiling, "others": others}
 
     def find(self, provenance: Mapping[str, Any]) -> Artefact | None:
         """The result already in the store, if it has what is to be kept."""
@@ -364,12 +463,15 @@ def _run_with(
         todo = [i for i in range(len(fits)) if found[subject, i] is None]
         responses = plan.responses(subject) if todo else {}
         leaks = plan.leaks(responses) if todo else []
+        if todo:
+            plan.noise_ceiling(subject)  # one that cannot be had is said before anything is fitted
         with progress.task(f"{fits[0].label}: fit {subject}", len(todo)) as advance:
             for i, fit in enumerate(fits):
                 if (kept := found[subject, i]) is not None:
                     yield Result(kept, computed=False)
                     continue
                 scores = _fit(plan, fit, cache, states, responses)
+                scores = replace(scores, ceiling=plan.noise_ceiling(subject))
                 labels = dataset.voxel_labels(subject)
                 artefact = store.put(
                     "results",
@@ -475,6 +577,7 @@ def summarise(
         "mean_cv_r": None if scores.cv_r is None else _mean(scores.cv_r),
         "best_voxel_r": _number(r[defined].max()) if defined.any() else None,
         "mean_ceiling": None if scores.ceiling is None else _mean(scores.ceiling),
+        "ceiling_method": None if scores.ceiling is None else plan.ceiling or DEFAULT,
         "by_label": by_label,
         "evaluation": str(plan.evaluation),
         **_training(plan),

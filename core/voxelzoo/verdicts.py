@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voxelzoo.api import DataError
 from voxelzoo.bootstrap import (
     LEVEL,
     N_DRAWS,
@@ -20,7 +19,13 @@ from voxelzoo.bootstrap import (
     difference_interval,
     r_interval,
 )
-from voxelzoo.ceilings import Ceiling, against_others, estimate_ceiling, room
+from voxelzoo.ceilings import (
+    Ceiling,
+    Others,
+    estimate_ceiling,
+    inter_subject_ceiling,
+    room,
+)
 from voxelzoo.held_out import HeldOut, region_mean
 from voxelzoo.scores import signed_square
 from voxelzoo.significance import (
@@ -104,13 +109,6 @@ def by_story(held_out: HeldOut, settings: Settings) -> Verdict:
             )
     how = "scored end to end" if held_out.joined else "a mean over parts"
     return Verdict(rows, maps, [f"{EVERY_STORY}: {how}; intervals over {settings.over}"])
-
-
-Responses = Callable[[], Mapping[str, Floats]]
-"""Reads a subject's held-out responses (TR, voxel) by part, so that one is in memory at a time."""
-
-Others = Mapping[str, Responses]
-"""The other subjects who heard the same, by name."""
 
 
 def judge(held_out: HeldOut, settings: Settings, others: Others = MappingProxyType({})) -> Verdict:
@@ -270,46 +268,11 @@ def long_context_artefact(held_out: HeldOut, n_trs: int) -> Verdict:
 def _ceiling(held_out: HeldOut, settings: Settings, others: Others) -> Ceiling | None:
     """From the parts that were repeated, ``None`` where none was; or from the other subjects."""
     if settings.ceiling == "inter-subject":
-        return inter_subject_ceiling(held_out, others)
+        own = {name: response for name, (_, response) in held_out.parts.items()}
+        return inter_subject_ceiling(own, held_out.joined, others)
     if not held_out.repeats:
         return None
     return estimate_ceiling(list(held_out.repeats.values()), settings.ceiling)
-
-
-def inter_subject_ceiling(held_out: HeldOut, others: Others) -> Ceiling:
-    """r of the subject's held-out responses with the mean of the others', scored as its r is.
-
-    Raises :class:`DataError` where there are no others, or one lacks a part or has other voxels.
-    """
-    own = {name: response for name, (_, response) in held_out.parts.items()}
-    if held_out.joined:
-        joined = (_joined(own, responses, subject) for subject, responses in others.items())
-        values = against_others(np.concatenate(list(own.values())), joined)
-    else:
-        values = np.mean(
-            [
-                against_others(
-                    response,
-                    (_joined({name: response}, every, who) for who, every in others.items()),
-                )
-                for name, response in own.items()
-            ],
-            axis=0,
-        )
-    return Ceiling("inter-subject", None, values)
-
-
-def _joined(own: Mapping[str, Floats], read: Responses, subject: str) -> Floats:
-    """The other's responses to the same parts, end to end."""
-    responses = read()
-    for name, expected in own.items():
-        shape = responses[name].shape if name in responses else "none"
-        if shape != expected.shape:
-            raise DataError(
-                f"inter-subject: held-out part {name!r} has responses {expected.shape} (TR, voxel) "
-                f"in this subject and {shape} in {subject!r}; rows and voxels must correspond"
-            )
-    return np.concatenate([responses[name] for name in own])
 
 
 def _region_q(p: Mapping[str, float]) -> dict[str, float]:

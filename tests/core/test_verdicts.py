@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from voxelzoo.api import DataError
+from voxelzoo.ceilings import inter_subject_ceiling
 from voxelzoo.held_out import HeldOut
 from voxelzoo.pipeline import read_labels
 from voxelzoo.store import Store
-from voxelzoo.verdicts import Settings, by_story, inter_subject_ceiling
+from voxelzoo.verdicts import Settings, by_story
 from zoo_cli import Zoo
 
 SHORT = ("--permutations", "100", "--json")
@@ -228,9 +229,8 @@ def test_inter_subject_ceiling_is_scored_as_r_is(joined: bool) -> None:
     for responses in heard[1:]:
         responses["b"][:, 3] = 1.0  # constant in all others
     own, *others = heard
-    held = HeldOut({name: (each, each) for name, each in own.items()}, joined)
     found = inter_subject_ceiling(
-        held, {f"s{i}": lambda each=each: each for i, each in enumerate(others)}
+        own, joined, {f"s{i}": lambda each=each: each for i, each in enumerate(others)}
     )
     rows = [["a", "b"]] if joined else [["a"], ["b"]]
     for voxel in (0, 1):
@@ -245,10 +245,10 @@ def test_inter_subject_ceiling_is_scored_as_r_is(joined: bool) -> None:
 
 
 def test_subjects_whose_voxels_do_not_correspond_have_no_shared_ceiling() -> None:
-    held = HeldOut({"a": (np.ones((9, 4)), np.ones((9, 4)))})
+    own = {"a": np.ones((9, 4))}
     with pytest.raises(DataError, match="none in 's2'"):
-        inter_subject_ceiling(held, {"s2": lambda: {"b": np.ones((9, 4))}})
+        inter_subject_ceiling(own, True, {"s2": lambda: {"b": np.ones((9, 4))}})
     with pytest.raises(DataError, match=r"\(9, 5\) in 's2'"):
-        inter_subject_ceiling(held, {"s2": lambda: {"a": np.ones((9, 5))}})
+        inter_subject_ceiling(own, True, {"s2": lambda: {"a": np.ones((9, 5))}})
     with pytest.raises(DataError, match="two subjects or more"):
-        inter_subject_ceiling(held, {})
+        inter_subject_ceiling(own, True, {})

@@ -78,6 +78,14 @@ def run(
     subset_seed: Annotated[int, typer.Option(help="Which training stories are drawn.")] = 0,
     folds: Annotated[int, typer.Option(help="Folds, where there is but one story.")] = 6,
     gap: Annotated[int, typer.Option(help="TRs left out around a held-out fold.")] = 5,
+    ceiling: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Noise ceiling: schoppe (where held-out stories were repeated), split-half, "
+            "explainable-variance, or inter-subject, from the other subjects' responses.",
+        ),
+    ] = None,
     shift: Annotated[
         float,
         typer.Option(help="Control: pretend the stimulus came so many seconds later; r must fall."),
@@ -244,6 +252,7 @@ def _open_job(typed: Mapping[str, Any]) -> _Job:
         store=Store(typed["store"]),
         keep=read_keep(typed["keep"]),
         shift=typed["shift"],
+        ceiling=typed["ceiling"],
         allowed_leaks=tuple(dict.fromkeys(typed["allow_leak"] or ())),
     )
     return _Job(session, plan, entries, request, typed["layer"])

@@ -15,13 +15,12 @@ from voxelzoo.cli.results import StoreOption, open_store
 from voxelzoo.cli.session import JsonOption
 
 if TYPE_CHECKING:
+    from voxelzoo.ceilings import Others
     from voxelzoo.store import Artefact, Store
-    from voxelzoo.verdicts import Others, Settings, Verdict
+    from voxelzoo.verdicts import Settings, Verdict
 
 NULLS = ("circular-shift", "blocks")
 OVER = ("time", "stories")
-GROUP = "group"
-"""What datasets name the mean over subjects: each is in it, so it is no other to them."""
 
 
 def run(
@@ -154,6 +153,8 @@ def _siblings(store: Store, tested: list[Artefact]) -> list[Pair]:
 
     A mean over subjects is no subject: a test over them would count each of them twice.
     """
+    from voxelzoo.datasets import GROUP
+
     by_subject = [_alike(store, artefact) for artefact in tested]
     subjects = {s for s in by_subject[0] if all(s in each for each in by_subject)} - {GROUP}
     if len(subjects) < 2:
@@ -176,6 +177,7 @@ def _alike(store: Store, artefact: Artefact) -> dict[str, Artefact]:
 
 def _others(store: Store, artefact: Artefact) -> Others:
     """Held-out responses of the other subjects who heard the same, to be read one at a time."""
+    from voxelzoo.datasets import GROUP
     from voxelzoo.held_out import read_responses
     from voxelzoo.pipeline import read_labels
 
@@ -204,7 +206,7 @@ def _others(store: Store, artefact: Artefact) -> Others:
 
 def _settings_of(artefact: Artefact) -> Any:
     """All that determined a result but the subject."""
-    return {k: v for k, v in artefact.provenance.items() if k != "responses"}
+    return {k: v for k, v in artefact.provenance.items() if k not in ("responses", "others")}
 
 
 def _across(found: list[tuple[Pair, Verdict]]) -> list[dict[str, Any]]:

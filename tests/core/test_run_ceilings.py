@@ -1,0 +1,104 @@
+"""``zoo run --ceiling``: the noise ceiling beside r, by the method asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_folder import write_study
+from shared_data import SHARED, needs_shared
+from voxelzoo.ceilings import estimate_ceiling
+from voxelzoo.store import Store
+from zoo_cli import Zoo
+
+
+def of(store: Path, key: str) -> dict[str, np.ndarray]:
+    artefact = Store(store).by_key("results", key)
+    return {name: artefact.read(name) for name in artefact.arrays}
+
+
+def test_inter_subject_is_r_with_the_mean_of_the_others(zoo: Zoo, tmp_path: Path) -> None:
+    subjects = ("ann", "bob", "cat")
+    study = write_study(tmp_path / "study", subjects=subjects)
+    heard = [np.load(study / "responses" / who / "three.npy") for who in subjects]
+    heard = [(rows - rows.mean(axis=0)) / rows.std(axis=0) for rows in heard]
+    ask = ("run", "-p", "word-rate", "--dataset", study, "--subject", "bob", "--json", "-q")
+    store = tmp_path / "store"
+    plain, shared = (
+        zoo(*ask, "--store", store, *more) for more in ([], ["--ceiling", "inter-subject"])
+    )
+    assert (plain.code, shared.code) == (0, 0), shared.err
+    (without,), (result,) = plain.json["results"], shared.json["results"]
+    assert without["mean_ceiling"] is None
+    assert without["ceiling_method"] is None
+    assert without["key"] != result["key"]
+    assert result["ceiling_method"] == "inter-subject"
+    found = of(store, result["key"])["ceiling"]
+    expected = [
+        np.corrcoef(heard[1][:, v], (heard[0][:, v] + heard[2][:, v]) / 2)[0, 1] for v in range(20)
+    ]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert result["mean_ceiling"] == pytest.approx(np.mean(expected), abs=1e-5)
+    said = zoo("explain", result["key"], "--store", store)
+    assert "mean of the other subjects'" in said.out
+    assert "nastase2019" in said.out
+    # Another subject's data change, so the ceiling does.
+    np.save(study / "responses" / "cat" / "three.npy", heard[2][::-1].astype("f4"))
+    (again,) = zoo(*ask, "--store", store, "--ceiling", "inter-subject").json["results"]
+    assert again["computed"]
+    assert again["mean_ceiling"] != result["mean_ceiling"]
+
+
+def test_what_cannot_be_had_is_said_before_anything_is_fitted(zoo: Zoo, tmp_path: Path) -> None:
+    study = write_study(tmp_path / "study")
+    ask = ("run", "-p", "word-rate", "--dataset", study, "-q", "--store", tmp_path / "store")
+    ended = zoo(*ask, "--ceiling", "split-half")
+    assert ended.code == 6
+    assert "heard more than once; inter-subject needs but other subjects" in ended.err
+    ended = zoo(*ask, "--ceiling", "inter-subject")
+    assert ended.code == 6
+    assert "two subjects or more" in ended.err
+    ended = zoo(*ask, "--ceiling", "perfect")
+    assert ended.code == 3
+    assert "no ceiling 'perfect'; there are schoppe" in ended.err
+    assert not (tmp_path / "store" / "results").exists()
+
+
+@pytest.mark.parametrize("name", ["schoppe", "split-half", "explainable-variance"])
+def test_from_repeats_by_name(zoo: Zoo, tmp_path: Path, name: str) -> None:
+    ask = ("run", "-p", "word-rate", "-s", "sub-01", "--json", "-q", "--store", tmp_path)
+    keep = ("--keep", "predictions")
+    (default,) = zoo(*ask, *keep).json["results"]
+    (result,) = zoo(*ask, *keep, "--ceiling", name).json["results"]
+    assert (result["key"] == default["key"]) == (name == "schoppe")
+    assert result["ceiling_method"] == name
+    arrays = of(tmp_path, result["key"])
+    repeats = [each for at, each in arrays.items() if at.startswith("repeats_")]
+    assert repeats
+    expected = np.mean([estimate_ceiling(each, name).values for each in repeats], axis=0)
+    np.testing.assert_allclose(arrays["ceiling"], expected, atol=1e-5)
+    np.testing.assert_allclose(arrays["r_normalised"], arrays["r"] / expected, rtol=1e-4)
+
+
+@needs_shared
+def test_folds_are_scored_as_r_is(zoo: Zoo, tmp_path: Path) -> None:
+    """The same as ``zoo test`` makes of the store's results of all subjects."""
+    data = SHARED / "data" / "alice"
+    ask = (
+        "run", "-p", "word-rate", "--dataset", data, "--store", tmp_path, "--keep", "predictions",
+        "--json", "-q",
+    )  # fmt: skip
+    plain = zoo(*ask)
+    assert plain.code == 0, plain.err
+    results = {each["subject"]: each for each in plain.json["results"]}
+    subject = next(each for each in results if each != "group")
+    (run,) = zoo(*ask, "-s", subject, "--ceiling", "inter-subject").json["results"]
+    tested = zoo(
+        "test", results[subject]["key"], "--store", tmp_path, "--ceiling", "inter-subject", "--json"
+    ).json["tests"][0]
+    assert run["mean_ceiling"] == pytest.approx(tested["regions"][0]["ceiling"], abs=1e-4)
+    group = zoo(*ask, "-s", "group", "--ceiling", "inter-subject")
+    assert group.code == 2
+    assert "'group' is a mean of subjects" in group.err
