@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -12,8 +13,15 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from voxelzoo.api import DataError, UsageError
+from voxelzoo_regressors.arrays import is_lazy
 
 Floats = NDArray[np.floating[Any]]
+
+SINGULAR_CUTOFF = 1e-10
+"""Singular values up to it are dropped when alphas are chosen."""
+
+_READ_BYTES = 1 << 28
+"""Responses that are read at once."""
 
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(1, 4, 15))
 
@@ -28,17 +36,6 @@ def signed_root_r2_score(prediction: Floats, response: Floats) -> Floats:
     return score
 
 
-def ridge_weights(X: Floats, Y: Floats, alphas: Floats) -> Floats:
-    """Weights (feature, target), the penalty of target ``v`` being ``alphas[v] ** 2``.
-
-    No intercept: X (row, feature) and Y (row, target) are taken as z-scored.
-    """
-    U, S, Vt = np.linalg.svd(X, full_matrices=False)
-    projected = U.T @ np.nan_to_num(Y)
-    weights: Floats = Vt.T @ (S[:, None] / (S[:, None] ** 2 + alphas[None] ** 2) * projected)
-    return weights
-
-
 def zscore_correlation(prediction: Floats, response: Floats) -> Floats:
     """Mean product of z-scored columns, (target,)."""
     x = (prediction - prediction.mean(axis=0)) / prediction.std(axis=0)
@@ -47,40 +44,56 @@ def zscore_correlation(prediction: Floats, response: Floats) -> Floats:
     return r
 
 
-def ridge_predictions(
-    X: Floats,
-    X_held: Floats,
-    Y: Floats,
-    alphas: Sequence[float],
-    singcutoff: float = 1e-10,
-) -> Iterator[Floats]:
-    """Predictions (row, target) of held-out rows by the fit on (X, Y) with each alpha.
+@dataclass(frozen=True)
+class Decomposition:
+    """Singular vectors and values of training rows (row, feature), taken as z-scored: no intercept.
 
-    Singular values up to ``singcutoff`` are dropped.
+    Targets are ``Y`` (row, target). The penalty of target ``v`` is ``alphas[v] ** 2``.
     """
-    U, S, Vt = np.linalg.svd(X, full_matrices=False)
-    keep = singcutoff < S
-    U, S, Vt = U[:, keep], S[keep], Vt[keep]
-    projected, basis = U.T @ Y, X_held @ Vt.T
-    for alpha in alphas:
-        yield (basis * (S / (S**2 + alpha**2))) @ projected
 
+    U: Floats
+    S: Floats
+    Vt: Floats
 
-def ridge_scores(
-    X: Floats,
-    X_held: Floats,
-    Y: Floats,
-    Y_held: Floats,
-    alphas: Sequence[float],
-    *scores: Callable[[Floats, Floats], Floats],
-) -> Floats:
-    """Scores (score, alpha, target) of fits on (X, Y) for held-out rows; zero where undefined."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found = [
-            [score(prediction, Y_held) for score in scores]
-            for prediction in ridge_predictions(X, X_held, Y, alphas)
-        ]
-    return np.nan_to_num(np.swapaxes(found, 0, 1))
+    @classmethod
+    def of(cls, X: Floats) -> Decomposition:
+        """Of rows (row, feature)."""
+        return cls(*np.linalg.svd(X, full_matrices=False))
+
+    def above(self, least: float) -> Decomposition:
+        """With the singular values above ``least`` alone."""
+        keep = least < self.S
+        return Decomposition(self.U[:, keep], self.S[keep], self.Vt[keep])
+
+    def coordinates(self, Y: Floats, alphas: Floats) -> Floats:
+        """Weights (rank, target) in the basis of ``Vt``."""
+        S = self.S[:, None]
+        found: Floats = S / (S**2 + alphas[None] ** 2) * (self.U.T @ np.nan_to_num(Y))
+        return found.astype(self.U.dtype)
+
+    def weights(self, Y: Floats, alphas: Floats) -> Floats:
+        """Weights (feature, target)."""
+        weights: Floats = self.Vt.T @ self.coordinates(Y, alphas)
+        return weights
+
+    def scores(
+        self,
+        rows: Floats,
+        Y: Floats,
+        Y_held: Floats,
+        alphas: Sequence[float],
+        *scores: Callable[[Floats, Floats], Floats],
+    ) -> Floats:
+        """Scores (score, alpha, target) of the fit with each alpha; zero where undefined.
+
+        ``rows`` are the held-out rows in the basis of ``Vt``, (row, rank), ``Y_held`` theirs.
+        """
+        projected, found = self.U.T @ Y, []
+        with np.errstate(invalid="ignore", divide="ignore"):
+            for alpha in alphas:
+                prediction = (rows * (self.S / (self.S**2 + alpha**2))) @ projected
+                found.append([score(prediction, Y_held) for score in scores])
+        return np.nan_to_num(np.swapaxes(found, 0, 1))
 
 
 class BootstrapRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -136,31 +149,29 @@ class BootstrapRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.seed = seed
 
     def fit(self, X: Any, Y: Any, groups: Any = None) -> BootstrapRidge:
-        """Fits ``Y`` (row, target) from ``X`` (row, feature); ``groups`` are not heeded."""
+        """Fits ``Y`` (row, target) from ``X`` (row, feature); ``groups`` are not heeded.
+
+        ``Y`` may be a Zarr array, read a block of targets at a time, now and to predict.
+        """
         alphas = np.asarray(self.alphas, dtype=np.float64)
         if not alphas.size or not (np.isfinite(alphas) & (alphas > 0)).all():
             raise UsageError(
                 f"bootstrap-ridge: alphas must be positive numbers, not {self.alphas!r}"
             )
-        X, Y = validate_data(
-            self,
-            X,
-            Y,
-            multi_output=True,
-            y_numeric=True,
-            dtype=(np.float64, np.float32),
-            ensure_min_samples=2,
-        )
-        self._one_target = Y.ndim == 1
-        Y = np.asarray(Y, dtype=X.dtype).reshape(len(X), -1)
+        X, Y, self._one_target = self._checked(X, Y)
         wanted = (
             [zscore_correlation] if self.use_corr else [signed_root_r2_score, zscore_correlation]
         )
-        boots = [
-            ridge_scores(X[kept], X[held], Y[kept], Y[held], self.alphas, *wanted)
-            for kept, held in self._boots(len(X))
-        ]
-        scores: Floats = np.asarray(boots, dtype=np.float64).mean(axis=0)
+        boots = self._boots(len(X))
+        scores = np.zeros((len(wanted), len(alphas), Y.shape[1]))
+        for kept, held in boots:
+            decomposition = Decomposition.of(X[kept]).above(SINGULAR_CUTOFF)
+            rows = X[held] @ decomposition.Vt.T
+            for block, y in _blocks(Y, X.dtype):
+                scores[..., block] += decomposition.scores(
+                    rows, y[kept], y[held], self.alphas, *wanted
+                )
+        scores /= len(boots)
         self.boot_scores_ = scores[0]
         if self.single_alpha:
             best = np.full(Y.shape[1], self.boot_scores_.mean(axis=1).argmax())
@@ -168,20 +179,48 @@ class BootstrapRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             best = self.boot_scores_.argmax(axis=0)
         self.alpha_ = alphas[best] ** 2
         self.cv_score_ = scores[-1][best, np.arange(Y.shape[1])]
-        self._weights = ridge_weights(X, Y, alphas[best])
+        self._decomposition, self._chosen = Decomposition.of(X), alphas[best]
+        self._lazy_responses = Y if is_lazy(Y) else None
+        self._kept = None if is_lazy(Y) else [part for _, part in self._coordinates(Y)]
         return self
 
     def predict(self, X: Any) -> Any:
         """Predictions (row, target)."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
-        prediction = X @ self._weights
+        rows = X @ self._decomposition.Vt.T
+        prediction = np.concatenate([rows @ part for part in self._parts()], axis=1)
         return prediction[:, 0] if self._one_target else prediction
 
     @property
     def coef_(self) -> NDArray[Any]:
-        """Weights (target, feature), or (feature,) for one target."""
-        return self._weights[:, 0] if self._one_target else self._weights.T
+        """Weights (target, feature), or (feature,) for one target; as many as both together."""
+        Vt = self._decomposition.Vt
+        weights = np.concatenate([(Vt.T @ part).T for part in self._parts()])
+        return weights[0] if self._one_target else weights
+
+    def _checked(self, X: Any, Y: Any) -> tuple[Floats, Any, bool]:
+        """Features, responses (row, target), and whether there was but one target."""
+        floats = (np.float64, np.float32)
+        if is_lazy(Y):
+            X = validate_data(self, X, dtype=floats, ensure_min_samples=2)
+            return X, Y, False
+        X, Y = validate_data(
+            self, X, Y, multi_output=True, y_numeric=True, dtype=floats, ensure_min_samples=2
+        )
+        return X, Y.reshape(len(X), -1), Y.ndim == 1
+
+    def _parts(self) -> Iterator[Floats]:
+        """Weights (rank, target) of blocks of targets, in order."""
+        if self._kept is not None:
+            yield from self._kept
+            return
+        for _, part in self._coordinates(self._lazy_responses):
+            yield part
+
+    def _coordinates(self, Y: Any) -> Iterator[tuple[slice, Floats]]:
+        for block, y in _blocks(Y, self._decomposition.U.dtype):
+            yield block, self._decomposition.coordinates(y, self._chosen[block])
 
     def _boots(self, n: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
         """(kept rows, held-out rows) of each boot."""
@@ -204,3 +243,11 @@ class BootstrapRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             )
             boots.append((np.setdiff1d(np.arange(n), held), held))
         return boots
+
+
+def _blocks(Y: Any, dtype: np.dtype[Any]) -> Iterator[tuple[slice, Floats]]:
+    """Targets of (row, target) that fit in memory together."""
+    width = max(1, _READ_BYTES // (Y.shape[0] * dtype.itemsize))
+    for start in range(0, Y.shape[1], width):
+        block = slice(start, min(Y.shape[1], start + width))
+        yield block, np.asarray(Y[:, block], dtype=dtype)

@@ -24,6 +24,7 @@ def zoo_register_regressors() -> Iterator[RegressorSpec]:
         "bootstrap-ridge",
         f"{_PACKAGE}.bootstrap:BootstrapRidge",
         "Ridge as the paper's code fits it: alphas by random held-out chunks.",
+        streams=True,
     )
     yield RegressorSpec(
         "stacking",

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import zarr
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from shared_data import SHARED, needs_shared
 from voxelzoo.api import DataError
-from voxelzoo_regressors import BootstrapRidge
+from voxelzoo_regressors import BootstrapRidge, bootstrap
 from voxelzoo_regressors.bootstrap import (
-    ridge_scores,
-    ridge_weights,
+    Decomposition,
     signed_root_r2_score,
     zscore_correlation,
 )
@@ -19,9 +21,9 @@ from voxelzoo_regressors.bootstrap import (
 def test_weights_and_scores_equal_the_reference() -> None:
     g = np.load(SHARED / "golden/reference.npz")
     X, Y, Xt, Yt, alphas = (g[f"ridge_{k}"] for k in ("X", "Y", "Xt", "Yt", "alphas"))
-    weights = ridge_weights(X, Y, g["ridge_valphas"])
-    np.testing.assert_allclose(weights, g["ridge_weights"], atol=1e-12)
-    found = ridge_scores(X, Xt, Y, Yt, alphas, zscore_correlation, signed_root_r2_score)
+    fit = Decomposition.of(X)
+    np.testing.assert_allclose(fit.weights(Y, g["ridge_valphas"]), g["ridge_weights"], atol=1e-12)
+    found = fit.scores(Xt @ fit.Vt.T, Y, Yt, alphas, zscore_correlation, signed_root_r2_score)
     np.testing.assert_allclose(found[0], g["ridge_corr_out"], atol=1e-10)
     np.testing.assert_allclose(found[1], g["ridge_signed_sqrt_r2_out"], atol=1e-10)
 
@@ -45,9 +47,26 @@ def test_cv_score_is_the_held_out_correlation_of_the_chosen_alpha(use_corr: bool
     for v in range(3):
         alpha, found = np.sqrt(model.alpha_[v]), []
         for kept, held in model._boots(200):
-            prediction = X[held] @ ridge_weights(X[kept], Y[kept], np.full(3, alpha))
+            fit = Decomposition.of(X[kept])
+            prediction = X[held] @ fit.weights(Y[kept], np.full(3, alpha))
             found.append(np.corrcoef(prediction[:, v], Y[held, v])[0, 1])
         np.testing.assert_allclose(model.cv_score_[v], np.mean(found))
+
+
+def test_blocks_from_zarr_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 10))
+    Y = X[:, :7] + rng.standard_normal((200, 7))
+    whole = BootstrapRidge(chunklen=10).fit(X, Y)
+    kept = zarr.create_array(tmp_path / "y.zarr", shape=Y.shape, chunks=(200, 2), dtype="f8")
+    kept[:] = Y
+    monkeypatch.setattr(bootstrap, "_READ_BYTES", 200 * 8 * 3)
+    for given in (kept, Y):
+        found = BootstrapRidge(chunklen=10).fit(X, given)
+        np.testing.assert_array_equal(found.alpha_, whole.alpha_)
+        np.testing.assert_allclose(found.boot_scores_, whole.boot_scores_, atol=1e-12)
+        np.testing.assert_allclose(found.coef_, whole.coef_, atol=1e-12)
+        np.testing.assert_allclose(found.predict(X[:9]), X[:9] @ whole.coef_.T, atol=1e-12)
 
 
 def test_too_few_rows_for_the_chunks_is_said() -> None:
