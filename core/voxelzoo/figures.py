@@ -54,6 +54,8 @@ class Numbers:
     axes: Axes | None = None
     missing: dict[str, str] = field(default_factory=dict)
     """What the figure should have had and has not, with the reason."""
+    lacking: dict[str, str] = field(default_factory=dict)
+    """Statistics that what was run cannot give, with the reason."""
 
 
 class FigureError(DataError):
@@ -234,7 +236,7 @@ def size_scaling(canvas: Canvas) -> Numbers:
         for score in ("mean_r", "mean_signed_r2"):
             suffix = "" if score == "mean_r" else f"_{score.removeprefix('mean_')}"
             found: dict[str, Any] = {**fit_decades(rows, "n_parameters", score)}
-            found["gain_percent"] = _gain_percent([row[score] for row in _by_size(rows)])
+            found["best_over_smallest_percent"] = _best_over_smallest(rows, score)
             if canvas.figure.plateau_from is not None:
                 below = [r for r in rows if r["n_parameters"] < canvas.figure.plateau_from]
                 if len({row["n_parameters"] for row in below}) > 1:
@@ -369,7 +371,10 @@ def layers(canvas: Canvas) -> Numbers:
             )
         numbers.rows.extend(rows)
         top = max(rows, key=lambda row: row["mean_signed_r2"])
-        numbers.statistics[f"{model}.best_layer"] = top["layer"]
+        if len(each) > 1:
+            numbers.statistics[f"{model}.best_layer"] = top["layer"]
+        else:
+            numbers.lacking[f"{model}.best_layer"] = f"only layer {each[0]} of {model} was run"
         family = str(top["family"])
         best[family] = max(best.get(family, -np.inf), top["mean_signed_r2"])
     numbers.statistics |= {f"{family}.best_mean_signed_r2": v for family, v in best.items()}
@@ -744,13 +749,16 @@ def _slope_intervals(
     return found
 
 
-def _by_size(rows: Sequence[Row]) -> list[Row]:
-    return sorted(rows, key=lambda row: float(row["n_parameters"]))
+def _best_over_smallest(rows: Sequence[Row], score: str) -> float | None:
+    """How much better the best model is than the smallest, in percent."""
+    smallest = min(rows, key=lambda row: float(row["n_parameters"]))
+    best = max(rows, key=lambda row: float(row[score]))
+    return gain_percent(smallest[score], best[score])
 
 
-def _gain_percent(scores: Sequence[float]) -> float | None:
-    """How much the best is above the first, the smallest."""
-    return 100 * (max(scores) - scores[0]) / scores[0] if scores[0] > 0 else None
+def gain_percent(before: float, after: float) -> float | None:
+    """By how many percent ``after`` is above ``before``; ``None`` where that is not above 0."""
+    return 100 * (after - before) / before if before > 0 else None
 
 
 def _by_region(artefact: Artefact, maps: Mapping[str, Floats]) -> list[Row]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -14,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelzoo.api import DataError, Dataset, ExtractorRequest, ModelEntry, UsageError, ZooError
-from voxelzoo.datasets import open_dataset
-from voxelzoo.figures import KINDS, Axes, Canvas, FigureError, Numbers, runs_of
+from voxelzoo.datasets import open_dataset, opened_responses
+from voxelzoo.figures import KINDS, Axes, Canvas, FigureError, Numbers, gain_percent, runs_of
 from voxelzoo.progress import Progress
 from voxelzoo.protocols import find_protocol
 from voxelzoo.recipes import Expectation, Figure, Recipe
@@ -37,11 +38,35 @@ class Line:
     obtained: float | str | None
     status: Status
     why: str
+    low: float | None = None
+    high: float | None = None
+    """Interval of what was obtained, by bootstrap, where the figure gives one."""
+    tolerance: str | None = None
+    """Where the tolerance comes from."""
+    meaning: str | None = None
+    """What the statistic is, in words."""
     source: str | None = None
 
     def record(self) -> dict[str, Any]:
         """As a flat record."""
         return dict(self.__dict__)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where the data at hand are not those that the recipe speaks of."""
+
+    text: str
+    subjects: frozenset[str] = frozenset()
+    """Whom it concerns; everybody, if empty."""
+    story: str | None = None
+    """The test story it concerns; all, if ``None``."""
+
+    def concerns(self, figure: Figure) -> bool:
+        """Whether the figure's numbers are of other data than the recipe's for this."""
+        if figure.subjects and self.subjects and self.subjects.isdisjoint(figure.subjects):
+            return False
+        return None in (self.story, figure.story) or self.story == figure.story
 
 
 @dataclass
@@ -54,6 +79,9 @@ class Reproduction:
     reasons: dict[str, str] = field(default_factory=dict)
     """Figures of which nothing could be computed, with the reason."""
     notes: list[str] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+    statistics: dict[str, float] = field(default_factory=dict)
+    """Of the call as a whole: what it took."""
     outcomes: Outcomes = field(default_factory=Outcomes)
     only_subjects: tuple[str, ...] = ()
     """Subjects asked for, where not all of the recipe's were."""
@@ -73,6 +101,7 @@ class Reproduction:
                 for name, numbers in self.numbers.items()
             },
             "not_run": self.reasons,
+            "statistics": self.statistics,
             "notes": self.notes,
             "computed": self.outcomes.n_computed,
             "from_store": self.outcomes.n_kept,
@@ -106,6 +135,7 @@ def reproduce(
             raise UsageError(
                 f"recipe {recipe.name} has no {what} {unknown[0]!r}; it has {', '.join(known)}"
             )
+    begun = time.process_time()
     found = Reproduction(recipe, only_subjects=asked.subjects)
     if recipe.notes:
         found.notes.append(recipe.notes)
@@ -121,6 +151,8 @@ def reproduce(
         _run_figures(installed, recipe, asked, request, progress, figures, found)
     skipped = dict.fromkeys(recipe.figures.keys() - figures.keys(), "was not asked for")
     found.reasons |= skipped
+    if found.outcomes.n_computed:
+        found.statistics["cpu_hours"] = round((time.process_time() - begun) / 3600, 4)
     found.lines.extend(_lines(found))
     return found
 
@@ -184,7 +216,6 @@ def _run_figures(
     found: Reproduction,
 ) -> None:
     dataset = _open(installed, recipe, asked)
-    found.notes.extend(_differences(recipe, dataset))
     sweep = Sweep(
         installed,
         recipe,
@@ -195,6 +226,8 @@ def _run_figures(
         frozenset(asked.models),
         asked.subjects,
     )
+    found.differences = _differences(recipe, dataset, sweep.chosen)
+    found.notes.extend(f"data: {each.text}" for each in found.differences)
     canvases = {name: _canvas(sweep, figure, found.outcomes) for name, figure in figures.items()}
     done = sweep.execute(run for canvas in canvases.values() for run in runs_of(canvas))
     found.outcomes.results |= done.results
@@ -237,33 +270,72 @@ def _canvas(sweep: Sweep, figure: Figure, outcomes: Outcomes) -> Canvas:
     return Canvas(sweep.recipe, figure, outcomes, n_stories, lead, responses, repeats)
 
 
-def _differences(recipe: Recipe, dataset: Dataset) -> list[str]:
-    """Where the data at hand are not those the recipe speaks of."""
-    said = []
+def _differences(recipe: Recipe, dataset: Dataset, subjects: Sequence[str]) -> list[Difference]:
+    """Training stories, test stories and repeats that are not as many as the recipe's."""
+    data = recipe.data
+    found = []
     there = len(dataset.train_stories())
     by_number: dict[int, list[str]] = {}
-    for subject, number in recipe.data.train_stories.items():
+    for subject, number in data.train_stories.items():
         if number != there:
             by_number.setdefault(number, []).append(subject)
-    for number, subjects in by_number.items():
-        said.append(
-            f"data: {there} training stories here, {number} in the recipe for {', '.join(subjects)}"
-        )
-    if lost := [s for s in recipe.data.test_stories if s not in dataset.test_stories()]:
-        said.append(f"data: no test story {', '.join(lost)} here")
-    return said
+    for number, of in by_number.items():
+        text = f"{there} training stories here, {number} in the recipe for {', '.join(of)}"
+        found.append(Difference(text, frozenset(of)))
+    for story in data.test_stories:
+        if story not in dataset.test_stories():
+            found.append(Difference(f"no test story {story} here", story=story))
+        elif (expected := data.repeats.get(story)) is not None:
+            found.extend(_repeat_differences(dataset, subjects, story, expected))
+    return found
+
+
+def _repeat_differences(
+    dataset: Dataset, subjects: Sequence[str], story: str, expected: int
+) -> Iterator[Difference]:
+    """Subjects who heard a test story another number of times, so far as the data can tell."""
+    by_number: dict[int, list[str]] = {}
+    for subject in subjects:
+        there = n_repeats(dataset, subject, story)
+        if there not in (None, expected):
+            by_number.setdefault(int(there or 0), []).append(subject)
+    for number, of in by_number.items():
+        text = f"{story}: {number} repeats here, {expected} in the recipe for {', '.join(of)}"
+        yield Difference(text, frozenset(of), story)
+
+
+def n_repeats(dataset: Dataset, subject: str, story: str) -> int | None:
+    """How often a subject heard a story.
+
+    ``None`` where the data are one array, which may be a mean over repeats, or cannot be read: the
+    fit says why.
+    """
+    try:
+        with opened_responses(dataset, subject, story) as responses:
+            shape = responses.shape
+    except DataError:
+        return None
+    return int(shape[0]) if len(shape) == 3 else None
 
 
 # ------------------------------------------------------------------------------------------ lines
 
 
 def _lines(found: Reproduction) -> list[Line]:
-    """A line for every expectation, then one for every figure that has none."""
+    """Lines for every expectation, then one for every figure that has none."""
     recipe = found.recipe
-    lines = [_line(found, name, expected) for name, expected in recipe.expect.items()]
+    lines = [
+        _line(found, f"{name}.{reading}" if reading else name, expected, statistic)
+        for name, expected in recipe.expect.items()
+        for reading, statistic in _readings(expected)
+    ]
     spoken = {expected.figure for expected in recipe.expect.values()}
     lines.extend(_bare_line(found, name) for name in recipe.figures if name not in spoken)
     return lines
+
+
+def _readings(expected: Expectation) -> list[tuple[str, str | None]]:
+    return [*expected.readings.items()] or [("", expected.statistic)]
 
 
 def _bare_line(found: Reproduction, name: str) -> Line:
@@ -274,46 +346,103 @@ def _bare_line(found: Reproduction, name: str) -> Line:
         return Line(name, name, None, None, None, "not run", why)
     statistic, value = next(iter(numbers.statistics.items()), (None, None))
     status: Status = "partial" if numbers.missing else "not compared"
-    why = _without(numbers) or found.recipe.figures[name].summary
+    why = _without(numbers.missing) or found.recipe.figures[name].summary
     return Line(name, name, statistic, None, value, status, why)
 
 
-def _line(found: Reproduction, name: str, expected: Expectation) -> Line:
-    recipe, figure, statistic = found.recipe, expected.figure, expected.statistic
+def _line(found: Reproduction, name: str, expected: Expectation, statistic: str | None) -> Line:
+    recipe, figure = found.recipe, expected.figure
+    numbers = found.numbers.get(figure) if figure is not None else None
 
-    def line(obtained: float | str | None, status: Status, why: str) -> Line:
+    def line(obtained: float | str | None, status: Status, *why: str) -> Line:
+        low, high = _interval(numbers, statistic)
         return Line(
-            name, figure, statistic, expected.expected, obtained, status, why, expected.source
+            id=name,
+            figure=figure,
+            statistic=statistic,
+            expected=expected.expected,
+            obtained=obtained,
+            status=status,
+            why="; ".join(each for each in why if each),
+            low=low,
+            high=high,
+            tolerance=expected.why,
+            meaning=recipe.statistics.get(statistic or ""),
+            source=expected.source,
         )
 
     if figure is None:
-        return line(None, "not run", "is no statistic of results")
-    numbers = found.numbers.get(figure)
+        if statistic is None:
+            return line(None, "not compared", "a claim that no figure speaks of")
+        if (taken := found.statistics.get(statistic)) is None:
+            return line(None, "not run", "this call computed nothing")
+        return line(taken, "not compared", "what this call took, on another machine")
     if numbers is None:
         return line(None, "not run", found.reasons.get(figure, "was not run"))
     if statistic is None:
         return line(None, "not compared", f"a claim in words: read {figure}")
-    obtained = numbers.statistics.get(statistic)
+    missing = {
+        model: why
+        for model, why in numbers.missing.items()
+        if not expected.models or model in expected.models
+    }
+    obtained = _obtained(numbers, expected, statistic)
     if obtained is None:
-        why = _without(numbers) or f"{figure} gives no {statistic}"
-        return line(None, "not run", why)
+        why = numbers.lacking.get(statistic) or _absent(missing)
+        return line(None, "not run", why or f"{figure} gives no {statistic}")
     if not recipe.compares:
         return line(obtained, "not compared", "a miniature: not the paper's data or models")
     if isinstance(obtained, str):
         return line(obtained, "not compared", "is no number")
-    if numbers.missing:
-        return line(obtained, "partial", _without(numbers))
+    near = expected.met_by(obtained)
+    differences = [each.text for each in found.differences if each.concerns(recipe.figures[figure])]
+    only = ""
     if found.only_subjects and not recipe.figures[figure].subjects:
-        return line(obtained, "partial", f"only {', '.join(found.only_subjects)}")
-    if differs := "; ".join(note for note in found.notes if note.startswith("data:")):
-        return line(obtained, "partial", differs)
-    return line(obtained, "match" if expected.met_by(obtained) else "mismatch", "")
+        only = f"only {', '.join(found.only_subjects)}"
+    if missing or only or differences:
+        agrees = "within tolerance" if near else "outside tolerance"
+        data = f"data: {'; '.join(differences)}" if differences else ""
+        return line(obtained, "partial", agrees, _without(missing), only, data)
+    return line(obtained, "match" if near else "mismatch")
 
 
-def _without(numbers: Numbers) -> str:
-    if not numbers.missing:
-        return ""
-    return "without " + "; ".join(f"{name} ({why})" for name, why in numbers.missing.items())
+def _obtained(numbers: Numbers, expected: Expectation, statistic: str) -> float | str | None:
+    if not expected.is_gain:
+        return numbers.statistics.get(statistic)
+    score = "mean_signed_r2" if statistic.endswith("_signed_r2") else "mean_r"
+    scores = {row["model"]: row[score] for row in numbers.rows}
+    before, after = (scores.get(model) for model in expected.models)
+    return None if before is None or after is None else gain_percent(before, after)
+
+
+def _interval(numbers: Numbers | None, statistic: str | None) -> tuple[float | None, float | None]:
+    """Bounds of a statistic, where its figure has them."""
+    if numbers is None or statistic is None:
+        return None, None
+    low, high = (numbers.statistics.get(f"{statistic}_{end}") for end in ("low", "high"))
+    if isinstance(low, float) and isinstance(high, float):
+        return low, high
+    return None, None
+
+
+def _without(missing: Mapping[str, str]) -> str:
+    """Models that a number is made without."""
+    return f"without {_by_reason(missing)}" if missing else ""
+
+
+def _absent(missing: Mapping[str, str]) -> str:
+    return f"{_by_reason(missing)} absent" if missing else ""
+
+
+def _by_reason(missing: Mapping[str, str]) -> str:
+    """Each model with its reason, those alike together."""
+    alike: dict[str, list[str]] = {}
+    for model, why in missing.items():
+        alike.setdefault(why.partition(":")[0], []).append(model)
+    return "; ".join(
+        f"{', '.join(models)} ({missing[models[0]] if len(models) == 1 else what})"
+        for what, models in alike.items()
+    )
 
 
 # ----------------------------------------------------------------------------------------- output

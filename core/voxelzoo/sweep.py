@@ -192,7 +192,7 @@ def obstacle(
 ) -> str | None:
     """Why a model of a recipe cannot run on this machine; ``None`` where it can."""
     if only and name not in only:
-        return f"{name} was not asked for"
+        return "was not asked for"
     try:
         entry = find_model(installed.host, installed.catalogue, name)
         installed.host.extractor(entry.plugin, entry.extractor)

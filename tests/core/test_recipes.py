@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from voxelzoo.api import NotFoundError, PluginError
 from voxelzoo.recipes import Recipe, find_recipe, load_recipe
@@ -29,6 +31,7 @@ expect:
     statistic: mean_r
     value: 0.2
     tolerance: 0.1
+    why: a guess
     source: nowhere
 """
 
@@ -42,7 +45,9 @@ def load(tmp_path: Path, text: str) -> Recipe:
 def test_the_papers_numbers_are_the_papers() -> None:
     recipe = load_recipe(find_recipe("antonello2023"))
     numbers = {
-        name: (e.figure, e.statistic, e.value) for name, e in recipe.expect.items() if e.value
+        name: (e.figure, e.readings.get("r", e.statistic), e.value)
+        for name, e in recipe.expect.items()
+        if e.value
     }
     assert numbers == {
         "opt-gain": ("fig1a", "gain_percent", 15),
@@ -54,10 +59,15 @@ def test_the_papers_numbers_are_the_papers() -> None:
         "whisper-fit": ("fig1d", "fit_r", 0.991),
         "whisper-data-slope": ("fig1e", "percent_per_decade", 144),
         "whisper-data-fit": ("fig1e", "fit_r", 0.988),
+        "opt-125m-layer": ("fig1c", "opt-125m.best_layer", 9),
+        "opt-30b-layer": ("fig1c", "opt-30b.best_layer", 33),
+        "llama-33b-layer": ("fig1c", "llama-33b.best_layer", 18),
+        "whisper-large-layer": ("fig1f", "whisper-large.best_layer", 30),
         "best-voxel": ("fig2", "best_voxel_r", 0.82),
         "mean-r": ("fig2", "mean_r", 0.17162),
         "opt-signed-r2": ("fig1c", "opt.best_mean_signed_r2", 0.03),
     }
+    assert recipe.expect["opt-gain"].models == ("opt-125m", "opt-30b")
     assert recipe.expect["long-context"].at_most == 20
     assert recipe.data.train_stories == {"UTS01": 93, "UTS02": 98, "UTS03": 98}
     assert recipe.data.repeats["wheretheressmoke"] == 10
@@ -67,6 +77,44 @@ def test_the_papers_numbers_are_the_papers() -> None:
     assert len(recipe.fit.alphas.values) == 15
     layers = {m: n for f in recipe.figures.values() for m, n in f.layers.items()}
     assert layers == {"opt-30b": 33, "opt-125m": 9, "llama-33b": 18, "whisper-large": 30}
+
+
+@pytest.mark.parametrize(
+    ("slope", "fit", "n_sizes"),
+    [
+        ("opt-slope", "opt-fit", 6),
+        ("whisper-slope", "whisper-fit", 5),
+        ("opt-data-slope", "opt-data-fit", 5),
+        ("whisper-data-slope", "whisper-data-fit", 5),
+    ],
+)
+def test_tolerances_of_fits_follow_from_what_the_paper_prints(
+    slope: str, fit: str, n_sizes: int
+) -> None:
+    """A slope's standard error needs but the slope, r and the number of points."""
+    expected = load_recipe(find_recipe("antonello2023")).expect
+    r, printed = expected[fit].value, expected[slope].value
+    tolerance, interval = expected[slope].tolerance, expected[fit].interval
+    assert r is not None
+    assert printed is not None
+    assert tolerance is not None
+    error = printed * np.sqrt((1 / r**2 - 1) / (n_sizes - 2))
+    assert 0 <= tolerance - error * stats.t.ppf(0.975, n_sizes - 2) < 0.02 * printed
+    z = np.arctanh(r) + np.array([-1, 1]) * stats.norm.ppf(0.975) / np.sqrt(n_sizes - 3)
+    assert interval == pytest.approx(np.tanh(z), abs=0.0015)
+
+
+def test_tolerances_of_layers_are_the_papers_own_spread() -> None:
+    expected = load_recipe(find_recipe("antonello2023")).expect
+    spread = 9 / 12 - 33 / 48
+    depths = {"opt-125m": 12, "opt-30b": 48, "llama-33b": 60, "whisper-large": 32}
+    tolerances = {model: expected[f"{model}-layer"].tolerance for model in depths}
+    assert tolerances == {model: np.ceil(spread * depth) for model, depth in depths.items()}
+
+
+def test_every_tolerance_says_where_it_comes_from() -> None:
+    expected = load_recipe(find_recipe("antonello2023")).expect
+    assert all(e.why for e in expected.values() if e.value is not None)
 
 
 def test_the_miniature_has_every_figure_of_the_paper() -> None:
@@ -85,7 +133,16 @@ def test_the_miniature_has_every_figure_of_the_paper() -> None:
     [
         ("title: Mine", "titel: Mine", 3, "unknown field 'titel'"),
         ("title: Mine\n", "", 1, "'title' is missing"),
-        ("    tolerance: 0.1\n", "", 14, "value and tolerance go together"),
+        ("    tolerance: 0.1\n", "", 14, "value goes with tolerance or with interval"),
+        ("    tolerance: 0.1\n", "    interval: [0.3, 0.4]\n", 14, "does not hold the value"),
+        ("    why: a guess\n", "", 14, "say where its tolerance comes from"),
+        ("statistic: mean_r", "statistic: gain_percent", 14, "models: [from, to]"),
+        (
+            "    statistic: mean_r\n",
+            "    models: [position]\n    statistic: mean_r\n",
+            16,
+            "'position' is not of one",
+        ),
         ("    value: 0.2\n    tolerance: 0.1\n", "", 14, "say one of value"),
         ("figure: one", "figure: two", 15, "no figure 'two'"),
         ("[word-rate]", "[word-rat]", 12, "model 'word-rat' is not one of models"),
@@ -135,4 +192,44 @@ def test_on_other_data_than_the_recipes_nothing_matches(zoo: Zoo, tmp_path: Path
     ended = zoo("reproduce", path, "--json", "--quiet", "--store", tmp_path / "store")
     (line,) = ended.json["reproduction"]["lines"]
     assert line["status"] == "partial"
-    assert line["why"] == "data: 3 training stories here, 5 in the recipe for sub-02"
+    assert line["why"] == (
+        "within tolerance; data: 3 training stories here, 5 in the recipe for sub-02"
+    )
+
+
+@pytest.mark.parametrize(
+    ("heard", "declared", "status"), [("4", 4, "match"), ("4", 10, "partial"), ("1", 5, "match")]
+)
+def test_repeats_are_held_against_the_recipes(
+    zoo: Zoo, tmp_path: Path, heard: str, declared: int, status: str
+) -> None:
+    """One array may be a mean over repeats: it contradicts nothing."""
+    path = tmp_path / "mine.yaml"
+    data = (
+        f'dataset: simulated\n  options: {{repeats: "{heard}"}}\n  test_stories: [test01]\n'
+        f"  repeats: {{test01: {declared}}}"
+    )
+    path.write_text(GOOD.replace("dataset: simulated", data))
+    ended = zoo("reproduce", path, "--json", "--quiet", "--store", tmp_path / "store")
+    (line,) = ended.json["reproduction"]["lines"]
+    assert line["status"] == status
+    said = "test01: 4 repeats here, 10 in the recipe for sub-01, sub-02"
+    assert (said in line["why"]) == (status == "partial")
+
+
+def test_data_that_a_figure_does_not_use_leave_its_line_alone(zoo: Zoo, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    data = (
+        'dataset: simulated\n  options: {test_stories: "2"}\n  train_stories: {sub-01: 9}\n'
+        "  test_stories: [test01, test02]\n  repeats: {test02: 9}"
+    )
+    text = GOOD.replace("dataset: simulated", data)
+    path.write_text(text.replace("models: [word-rate]", "models: [word-rate]\n    story: test01"))
+    run = ("--json", "--quiet", "--store", tmp_path / "store")
+    (line,) = zoo("reproduce", path, *run).json["reproduction"]["lines"]
+    assert line["why"].endswith("data: 3 training stories here, 9 in the recipe for sub-01")
+    path.write_text(
+        path.read_text().replace("story: test01", "story: test01\n    subjects: [sub-02]")
+    )
+    (line,) = zoo("reproduce", path, *run).json["reproduction"]["lines"]
+    assert line["status"] == "match"

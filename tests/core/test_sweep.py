@@ -12,6 +12,7 @@ import pytest
 
 from shared_data import SHARED, needs_shared
 from voxelzoo.figures import fit_decades
+from voxelzoo.recipes import find_recipe
 from zoo_cli import Zoo
 
 RECIPE = """\
@@ -59,14 +60,40 @@ figures:
     single: word-rate
   between: {kind: inter-subject, summary: subjects, models: [word-rate], story: story01}
 expect:
-  right: {figure: everywhere, statistic: n_voxels, value: 32, tolerance: 0, source: here}
-  wrong: {figure: everywhere, statistic: mean_r, value: 0.9, tolerance: 0.05, source: here}
+  right:
+    figure: everywhere
+    statistic: n_voxels
+    value: 32
+    tolerance: 0
+    why: exact
+    source: here
+  wrong:
+    figure: everywhere
+    statistic: mean_r
+    value: 0.9
+    tolerance: 0.05
+    why: guess
+    source: here
   high: {figure: one-region, statistic: mean_r, above: 0.5, source: here}
   nowhere: {figure: no-region, statistic: mean_r, above: 0, source: here}
-  partly: {figure: depth, statistic: word-rate.best_layer, value: 0, tolerance: 0, source: here}
+  partly: {figure: depth, statistic: baselines.best_mean_signed_r2, above: -1, source: here}
+  one-layer:
+    figure: depth
+    statistic: word-rate.best_layer
+    value: 0
+    tolerance: 0
+    why: exact
+    source: here
+  other-model:
+    figure: depth
+    statistic: baselines.best_mean_signed_r2
+    models: [word-rate]
+    above: -1
+    source: here
   weights: {figure: big, statistic: mean_r, above: 0, source: here}
   words: {figure: bound, claim: "room is left", source: here}
-  effort: {claim: "a lot of work", source: here}
+  effort: {claim: "a lot of work", statistic: cpu_hours, source: here}
+  belief: {claim: "it was fun", source: here}
 """
 
 
@@ -94,9 +121,12 @@ def test_own_recipe_is_run_compared_written_and_resumed(zoo: Zoo, mine: Path) ->
         "high": "match",
         "nowhere": "not run",
         "partly": "partial",
+        "one-layer": "not run",
+        "other-model": "match",
         "weights": "not run",
         "words": "not compared",
-        "effort": "not run",
+        "effort": "not compared",
+        "belief": "not compared",
         "stories": "not compared",
         "start": "not compared",
         "against": "not compared",
@@ -106,7 +136,10 @@ def test_own_recipe_is_run_compared_written_and_resumed(zoo: Zoo, mine: Path) ->
     }
     assert "needs region labels" in lines["nowhere"]["why"]
     assert "needs weights: opt-125m (facebook/opt-125m)" in lines["weights"]["why"]
-    assert "without opt-125m" in lines["partly"]["why"]
+    assert lines["partly"]["why"].startswith("within tolerance; without opt-125m (needs weights")
+    assert lines["one-layer"]["why"] == "only layer 0 of word-rate was run"
+    assert lines["effort"]["obtained"] > 0
+    assert lines["wrong"]["tolerance"] == "guess"
     assert "word-length adds nothing beyond word-rate" in lines["against"]["obtained"]
 
     # Scores are those of the results themselves.
@@ -129,6 +162,72 @@ def test_own_recipe_is_run_compared_written_and_resumed(zoo: Zoo, mine: Path) ->
     assert again["computed"] == 0
     assert again["from_store"] == found["computed"] + found["from_store"] > 0
     assert again["figures"] == found["figures"]
+
+
+NETWORKS = """\
+schema_version: 1
+name: networks
+title: Two sizes of three
+registry: {registry}
+data:
+  dataset: simulated
+  options: {{subjects: "2", stories: "2", voxels: "16", seconds: "60"}}
+fit: {{untrained: true}}
+models:
+  mini-opt-8: {{layers: all}}
+  mini-opt-16: {{layers: all}}
+  mini-opt-32: {{layers: "1,2"}}
+  opt-125m: {{layers: all}}
+figures:
+  sizes: {{kind: size-scaling, summary: sizes, models: [mini-opt-8, mini-opt-16, mini-opt-32]}}
+  depth: {{kind: layers, summary: layers, models: [mini-opt-8, mini-opt-16]}}
+expect:
+  gain:
+    figure: sizes
+    models: [mini-opt-8, mini-opt-16]
+    readings: {{r: gain_percent, r2: gain_percent_signed_r2}}
+    value: 0
+    tolerance: 1000000
+    why: any number will do
+    source: here
+  other-gain:
+    figure: sizes
+    models: [mini-opt-8, mini-opt-32]
+    statistic: gain_percent
+    above: 0
+    source: here
+  layer:
+    figure: depth
+    models: [mini-opt-8]
+    statistic: mini-opt-8.best_layer
+    value: 1
+    tolerance: 1
+    why: there are three
+    source: here
+"""
+
+
+def test_a_gain_is_between_its_two_ends_whatever_else_was_run(zoo: Zoo, tmp_path: Path) -> None:
+    registry = find_recipe("antonello2023").with_name("antonello2023-miniature-models.yaml")
+    path = tmp_path / "networks.yaml"
+    path.write_text(NETWORKS.format(registry=registry))
+    run = ("--json", "-q", "--models", "mini-opt-8", "--models", "mini-opt-16")
+    found = zoo("reproduce", path, *run).json["reproduction"]
+    lines = by_id(found["lines"])
+    rows = {row["model"]: row for row in found["figures"]["sizes"]["rows"]}
+    for reading, score in (("r", "mean_r"), ("r2", "mean_signed_r2")):
+        small, large = rows["mini-opt-8"][score], rows["mini-opt-16"][score]
+        line = lines[f"gain.{reading}"]
+        if small > 0:
+            assert line["obtained"] == pytest.approx(100 * (large - small) / small)
+            assert line["status"] == "match"
+        assert "(mini-opt-8 to mini-opt-16)" in line["expected"]
+    assert lines["other-gain"]["status"] == "not run"
+    assert lines["other-gain"]["why"] == "mini-opt-32 (was not asked for) absent"
+    depth = [row for row in found["figures"]["depth"]["rows"] if row["model"] == "mini-opt-8"]
+    best = max(depth, key=lambda row: row["mean_signed_r2"])["layer"]
+    assert lines["layer"]["obtained"] == best
+    assert lines["layer"]["status"] == "match"
 
 
 def test_only_what_was_asked_for_runs(zoo: Zoo, mine: Path) -> None:
@@ -161,8 +260,8 @@ def test_the_paper_without_its_data_says_what_it_needs(
     ended = zoo("reproduce", "antonello2023", "--json")
     lines = by_id(ended.json["reproduction"]["lines"])
     assert {line["status"] for line in lines.values()} == {"not run"}
-    assert "needs data: --dataset lebel2023:PATH" in lines["opt-slope"]["why"]
-    assert "needs weights: opt-125m, opt-1.3b" in lines["opt-slope"]["why"]
+    assert "needs data: --dataset lebel2023:PATH" in lines["opt-slope.r"]["why"]
+    assert "needs weights: opt-125m, opt-1.3b" in lines["opt-slope.r"]["why"]
     assert not list(tmp_path.glob("reproduction-*"))
 
 

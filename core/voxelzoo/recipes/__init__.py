@@ -139,12 +139,23 @@ class Figure(_Strict):
 
 
 class Expectation(_Strict):
-    """What a paper says came out: a value with its tolerance, a bound, or a claim in words."""
+    """What a paper says came out: a value and how far off is near, a bound, or a claim in words."""
 
     figure: str | None = None
     statistic: str | None = None
+    readings: Mapping[str, str] = {}
+    """Instead of one statistic, several by name: what a number may mean where a paper does not say
+    (``{r: ..., r2: ...}``). Each is compared, in a line of its own."""
+    models: tuple[str, ...] = ()
+    """Models that the number is of, where they are not all of the figure; of ``gain_percent``, the
+    two ends: from, to. The number does not depend on whether others could be run."""
     value: float | None = None
     tolerance: float | None = Field(default=None, ge=0)
+    """A number so far from the value, or nearer, is a match."""
+    interval: tuple[float, float] | None = None
+    """Instead of a tolerance: least and greatest number that is a match, the value between them."""
+    why: str | None = None
+    """Where tolerance or interval come from, in words."""
     at_most: float | None = None
     above: float | None = None
     claim: str | None = None
@@ -156,25 +167,51 @@ class Expectation(_Strict):
         kinds = [self.value, self.at_most, self.above]
         if self.claim is None and sum(kind is not None for kind in kinds) != 1:
             raise ValueError("say one of value (with tolerance), at_most, above or claim")
-        if (self.value is None) != (self.tolerance is None):
-            raise ValueError("value and tolerance go together")
-        if self.claim is None and (self.figure is None or self.statistic is None):
+        given = [self.tolerance, self.interval]
+        if sum(each is not None for each in given) != (self.value is not None):
+            raise ValueError("value goes with tolerance or with interval")
+        if self.value is not None and not self.why:
+            raise ValueError("value goes with why: say where its tolerance comes from")
+        if self.interval is not None and self.value is not None:
+            low, high = self.interval
+            if not low <= self.value <= high:
+                raise ValueError(f"interval {low:g} to {high:g} does not hold the value")
+        if self.statistic is not None and self.readings:
+            raise ValueError("say statistic or readings, not both")
+        if self.claim is None and (self.figure is None or not (self.statistic or self.readings)):
             raise ValueError("say the figure and the statistic it is compared with")
+        if self.is_gain and len(self.models) != 2:
+            raise ValueError("gain_percent goes with models: [from, to]")
         return self
 
     @property
     def expected(self) -> str:
         """What is expected, for people."""
+        between = f" ({self.models[0]} to {self.models[1]})" if self.is_gain else ""
+        if self.value is not None and self.interval is not None:
+            low, high = self.interval
+            return f"{self.value:g} ({low:g} to {high:g}){between}"
         if self.value is not None:
-            return f"{self.value:g} ± {self.tolerance:g}"
+            return f"{self.value:g} ± {self.tolerance:g}{between}"
         if self.at_most is not None:
-            return f"at most {self.at_most:g}"
+            return f"at most {self.at_most:g}{between}"
         if self.above is not None:
-            return f"above {self.above:g}"
+            return f"above {self.above:g}{between}"
         return self.claim or ""
+
+    @property
+    def is_gain(self) -> bool:
+        """Whether the number compares two models."""
+        return any(
+            name.startswith("gain_percent")
+            for name in (self.statistic or "", *self.readings.values())
+        )
 
     def met_by(self, obtained: float) -> bool:
         """Whether a number is what was expected."""
+        if self.value is not None and self.interval is not None:
+            low, high = self.interval
+            return low <= obtained <= high
         if self.value is not None and self.tolerance is not None:
             return abs(obtained - self.value) <= self.tolerance
         if self.at_most is not None:
@@ -300,6 +337,11 @@ def _contradictions(document: Document, recipe: Recipe) -> list[tuple[int, str]]
         if figure.kind == "baseline" and figure.baseline is None:
             complain("names no baseline", "figures", name)
     for name, expected in recipe.expect.items():
-        if expected.figure is not None and expected.figure not in recipe.figures:
+        if expected.figure is None:
+            continue
+        if expected.figure not in recipe.figures:
             complain(f"no figure {expected.figure!r}", "expect", name, "figure")
+            continue
+        for model in sorted(set(expected.models) - set(recipe.figures[expected.figure].models)):
+            complain(f"model {model!r} is not of {expected.figure}", "expect", name, "models")
     return found
