@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from voxelzoo.api import Dataset, ExtractorRequest, ModelEntry, NotFoundError, ZooError
+from voxelzoo.api import Dataset, ExtractorRequest, MissingError, NotFoundError, ZooError
 from voxelzoo.datasets import choose_subjects, plan_evaluation, train_on_fewer
 from voxelzoo.extraction import Alignment, Model, choose_layers
 from voxelzoo.host import Host
@@ -19,6 +19,7 @@ from voxelzoo.pipeline import (
     run_model,
     with_layers,
 )
+from voxelzoo.planning import estimate_extraction, human_bytes
 from voxelzoo.progress import Progress
 from voxelzoo.protocols import find_protocol
 from voxelzoo.recipes import Recipe
@@ -121,6 +122,7 @@ class Sweep:
         for name, layers in run.models:
             model = self._model(name)
             models.append((model, _layers(model, layers)))
+            _check_size(plan, *models[-1])
         if run.joint:
             return run_joint(plan, models, self.progress)
         ((model, layers_of_it),) = models
@@ -190,7 +192,7 @@ def obstacle(
     name: str,
     only: frozenset[str] = frozenset(),
 ) -> str | None:
-    """Why a model of a recipe cannot run on this machine; ``None`` where it can."""
+    """Why a model of a recipe cannot run, so far as it can be told without data; or ``None``."""
     if only and name not in only:
         return "was not asked for"
     try:
@@ -203,17 +205,28 @@ def obstacle(
     if not request.untrained and weights_location(entry) is None:
         where = entry.repo or "not published"
         return f"needs weights: {name} ({where}) is not on this machine"
-    need, there = _need(entry, request.dtype), _memory(request.device)
-    if need and there and need > there:
-        return (
-            f"too big: {name} needs {need / 2**30:.0f} GB for its weights, {request.device} has "
-            f"{there / 2**30:.0f} GB"
-        )
     return None
 
 
-def _need(entry: ModelEntry, dtype: str) -> int:
-    return (entry.n_parameters or 0) * (4 if dtype == "float32" else 2)
+def _check_size(plan: Plan, model: Model, layers: Sequence[int]) -> None:
+    """Raises :class:`MissingError` where states that are to be made take more memory than there is.
+
+    By the extractor's own estimate; of one that gives none, by the size of its weights.
+    """
+    extraction = estimate_extraction(plan, model, layers)
+    if not extraction.n_stories:
+        return
+    entry, request = model.request.model, model.request
+    what, need = "", extraction.peak_bytes
+    if need is None:
+        what = " for its weights alone"
+        need = (entry.n_parameters or 0) * (4 if request.dtype == "float32" else 2)
+    there = _memory(request.device)
+    if there and need > there:
+        raise MissingError(
+            f"too big: {entry.name} takes {human_bytes(need)}{what} in {request.dtype}, "
+            f"{request.device} has {human_bytes(there)}"
+        )
 
 
 def _memory(device: str) -> int:

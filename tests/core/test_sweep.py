@@ -230,6 +230,26 @@ def test_a_gain_is_between_its_two_ends_whatever_else_was_run(zoo: Zoo, tmp_path
     assert lines["layer"]["status"] == "match"
 
 
+def test_what_is_too_big_is_weighed_by_its_extractor(
+    zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by its parameters alone; and states that are in the store weigh nothing."""
+    registry = find_recipe("antonello2023").with_name("antonello2023-miniature-models.yaml")
+    path = tmp_path / "networks.yaml"
+    path.write_text(NETWORKS.format(registry=registry))
+    run = ("reproduce", path, "--json", "-q", "--models", "mini-opt-8", "-f", "depth")
+    weights = 4 * 20176
+    monkeypatch.setattr("voxelzoo.sweep._memory", lambda device: weights)
+    line = by_id(zoo(*run).json["reproduction"]["lines"])["layer"]
+    assert line["status"] == "not run"
+    assert line["why"].startswith("too big: mini-opt-8 takes 1.")
+    assert "in float32, cpu has 80.7 kB" in line["why"]
+    monkeypatch.setattr("voxelzoo.sweep._memory", lambda device: 2**30)
+    assert by_id(zoo(*run).json["reproduction"]["lines"])["layer"]["status"] == "match"
+    monkeypatch.setattr("voxelzoo.sweep._memory", lambda device: weights)
+    assert by_id(zoo(*run).json["reproduction"]["lines"])["layer"]["status"] == "match"
+
+
 def test_only_what_was_asked_for_runs(zoo: Zoo, mine: Path) -> None:
     ended = zoo("reproduce", mine, "--json", "-q", "--models", "word-length", "-f", "stories")
     found = ended.json["reproduction"]
