@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from voxelzoo.api import DataError, Regressor
 from voxelzoo.datasets import ContiguousFolds, Evaluation, HeldOutStories
 from voxelzoo.design import delayed, zscore
 from voxelzoo.protocols import Protocol
-from voxelzoo.responses import Columns, Responses, joined, select, voxel_blocks
+from voxelzoo.responses import Columns, Responses, block_width, joined, select, voxel_blocks
 from voxelzoo.scores import correlation, explained_variance, signed_square
 
 Floats = NDArray[np.floating[Any]]
@@ -52,6 +52,8 @@ class Fitting:
     """FIR delays in TRs."""
     self_delaying: bool = False
     """The regressor forms the delays, from states as they are and the story of each row."""
+    keeps_weights: bool = False
+    """Weights of the design's columns are to be had of what was fitted."""
     streams: bool = False
     """The regressor reads responses a block of voxels at a time; others are given arrays."""
     spaces: Mapping[str, int] | None = None
@@ -95,6 +97,9 @@ class Scores:
     n_test: int
     ceiling: Floats | None = None
     """Noise ceiling, where it is known."""
+    coefficients: Mapping[str, Callable[[], Floats]] = field(default_factory=dict)
+    """Weights (delay, unit, voxel) of the design's columns, where asked for: ``coef_FIRST`` are
+    those of some voxels from ``FIRST`` on, made when it is their turn."""
 
     @property
     def signed_r2(self) -> Floats:
@@ -229,6 +234,7 @@ def _evaluate_stories(
         parts=parts,
         n_train=len(train.X),
         n_test=len(test.X),
+        coefficients=fitted.coefficients,
     )
 
 
@@ -306,6 +312,8 @@ class _Fit:
     """(voxel, space): what each space contributes, where spaces were stacked."""
     split_r: Floats | None
     """(space, voxel): what each space adds to r, where the regressor says."""
+    coefficients: Mapping[str, Callable[[], Floats]]
+    """(delay, unit, voxel) of some voxels each, where weights are kept."""
 
 
 def _fit_predict(fitting: Fitting, train: Rows, Y: Columns, test: Rows, Y_test: Columns) -> _Fit:
@@ -356,7 +364,31 @@ def _fit_predict(fitting: Fitting, train: Rows, Y: Columns, test: Rows, Y_test: 
         of_voxels(getattr(regressor, "cv_score_", None)),
         None if weights is None else weights.T,
         split,
+        _coefficients(regressor, fitting, train, fitted, n_voxels) if fitting.keeps_weights else {},
     )
+
+
+def _coefficients(
+    regressor: Any, fitting: Fitting, train: Rows, fitted: NDArray[np.intp], n_voxels: int
+) -> dict[str, Callable[[], Floats]]:
+    """Weights of all voxels, some at a time, NaN of those that were not ``fitted``."""
+    n_delays = len(fitting.delays)
+    n_units = train.X.shape[1] // (1 if train.stretches is not None else n_delays)
+
+    def made(block: slice) -> Floats:
+        first, stop = np.searchsorted(fitted, [block.start, block.stop])
+        found = np.full((n_delays * n_units, block.stop - block.start), np.nan, dtype=np.float32)
+        if first < stop:
+            some = regressor.coef_block(slice(int(first), int(stop)))
+            found[:, fitted[first:stop] - block.start] = some.T
+        return found.reshape(n_delays, n_units, -1)
+
+    width = block_width((n_delays * n_units,), np.dtype(np.float32))
+    starts = range(0, n_voxels, width)
+    return {
+        f"coef_{start:06}": partial(made, slice(start, min(n_voxels, start + width)))
+        for start in starts
+    }
 
 
 def _has(regressor: Any, name: str) -> bool:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from importlib import metadata
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ class Plan:
     regressor_options: Mapping[str, Any]
     store: Store
     keep: frozenset[str] = frozenset()
-    """What is kept beside results and TR-rate states: ``states``, ``predictions``,
+    """What is kept beside results and TR-rate states: ``states``, ``predictions``, ``weights``,
     ``decompositions``."""
     shift: float = 0.0
     """Seconds by which the stimulus is pretended to come later: the misalignment control."""
@@ -112,14 +113,28 @@ class Plan:
         find_method(self.ceiling or DEFAULT)
         if any(delay < 0 for delay in self.delays) or not self.delays:
             raise UsageError("--delays are whole TRs, 0 or more, such as 1,2,3,4")
-        self.make_regressor()  # a wrong option is said before anything is computed
+        regressor = self.make_regressor()  # a wrong option is said before anything is computed
+        if "weights" in self.keep and not hasattr(regressor, "coef_block"):
+            raise UsageError(
+                f"--keep weights: {self.regressor.spec.name} has none of a design's columns to "
+                "give; ridge and bootstrap-ridge have"
+            )
+        if "weights" in self.keep and not isinstance(self.evaluation, HeldOutStories):
+            raise UsageError(
+                "--keep weights: each fold of a story has a fit of its own; hold a story out"
+            )
 
     def make_regressor(self, **more: Any) -> Regressor:
         """A fresh regressor."""
         regressor: Regressor = build(self.regressor, {**self.regressor_options, **more})
         return regressor
 
-    def fitting(self, cache: Path | None, spaces: Mapping[str, int] | None = None) -> Fitting:
+    def fitting(
+        self,
+        cache: Path | None,
+        spaces: Mapping[str, int] | None = None,
+        keeps_weights: bool = False,
+    ) -> Fitting:
         """How a design is made and fitted.
 
         ``cache``: where fits on one design share what they can. ``spaces``: the units of each
@@ -131,6 +146,7 @@ class Plan:
             partial(self.make_regressor, **more),
             self.delays,
             alone,
+            keeps_weights,
             self.regressor.spec.streams,
             spaces,
         )
@@ -344,9 +360,22 @@ class Plan:
     def find(self, provenance: Mapping[str, Any]) -> Artefact | None:
         """The result already in the store, if it has what is to be kept."""
         found = self.store.find("results", provenance)
-        if found is None or "predictions" not in self.keep:
-            return found
-        return found if any(name.startswith("prediction_") for name in found.arrays) else None
+        if found is None or self.keep & KEPT.keys() - kept_with(found):
+            return None
+        return found
+
+
+KEPT = {"predictions": "prediction_", "weights": "coef_"}
+"""What results may have beside scores, with how the names of its arrays begin."""
+
+
+def kept_with(artefact: Artefact) -> set[str]:
+    """What of :data:`KEPT` a result has."""
+    return {
+        what
+        for what, begin in KEPT.items()
+        if any(name.startswith(begin) for name in artefact.arrays)
+    }
 
 
 @dataclass(frozen=True)
@@ -470,7 +499,10 @@ def _run_with(
                 if (kept := found[subject, i]) is not None:
                     yield Result(kept, computed=False)
                     continue
-                scores = _fit(plan, fit, cache, states, responses)
+                keep = plan.keep
+                if (before := store.find("results", keys[subject, i])) is not None:
+                    keep |= kept_with(before)  # which the new one replaces
+                scores = _fit(plan, fit, cache, states, responses, "weights" in keep)
                 scores = replace(scores, ceiling=plan.noise_ceiling(subject))
                 labels = dataset.voxel_labels(subject)
                 artefact = store.put(
@@ -479,7 +511,8 @@ def _run_with(
                     {
                         **scores.arrays(),
                         **({"label": _text(labels)} if labels else {}),
-                        **(scores.predictions() if "predictions" in plan.keep else {}),
+                        **(scores.predictions() if "predictions" in keep else {}),
+                        **scores.coefficients,
                     },
                     summarise(plan, fit, subject, scores, labels, leaks),
                     replace=True,
@@ -524,6 +557,7 @@ def _fit(
     cache: Path | None,
     states: States,
     responses: Mapping[str, Responses],
+    keeps_weights: bool,
 ) -> Scores:
     """Scores of one fit; its states are read now, and forgotten after."""
     design: dict[str, NDArray[Any]] = {}
@@ -535,7 +569,7 @@ def _fit(
         }
         widths = {name: space.shape[1] for name, space in spaces.items()}
         design[story] = np.concatenate(list(spaces.values()), axis=1)
-    fitting = plan.fitting(cache, widths if fit.joint else None)
+    fitting = plan.fitting(cache, widths if fit.joint else None, keeps_weights)
     return evaluate(plan.evaluation, plan.protocol, fitting, design, responses)
 
 
@@ -668,6 +702,28 @@ def read_labels(artefact: Artefact) -> list[str] | None:
     if "label" not in artefact.arrays:
         return None
     return artefact.read("label").tobytes().decode().split("\n")
+
+
+def read_weights(artefact: Artefact, voxels: slice = slice(None)) -> NDArray[np.float32]:
+    """Weights (delay, unit, voxel) of some voxels of a result made with ``--keep weights``.
+
+    Units are z-scored within each story, as they were fitted; an undefined voxel is NaN. Raises
+    :class:`UsageError` for a result that kept none.
+    """
+    blocks = sorted(name for name in artefact.arrays if name.startswith("coef_"))
+    if not blocks:
+        raise UsageError(
+            f"result {artefact.key[:12]} kept no weights: make it again with zoo run --keep weights"
+        )
+    n_voxels = len(artefact.read("r"))
+    first, stop, _ = voxels.indices(n_voxels)
+    edges = [*(int(name.removeprefix("coef_")) for name in blocks), n_voxels]
+    found = [
+        artefact.read(name)[..., max(0, first - start) : stop - start]
+        for name, (start, end) in zip(blocks, pairwise(edges), strict=True)
+        if start < stop and first < end
+    ]
+    return np.concatenate(found, axis=-1)
 
 
 def _plain(value: Any) -> Any:

@@ -62,14 +62,14 @@ class Responses:
 
 def voxel_blocks(columns: Columns) -> Iterator[slice]:
     """Voxels in order, as many at a time as are read at once."""
-    n, width = columns.shape[-1], _width(columns.shape, columns.dtype)
+    n, width = columns.shape[-1], block_width(columns.shape[:-1], columns.dtype)
     for first in range(0, n, width):
         yield slice(first, min(n, first + width))
 
 
-def _width(shape: Sequence[int], dtype: np.dtype[Any]) -> int:
-    """Voxels of a block."""
-    return max(1, BLOCK_BYTES // max(1, int(np.prod(shape[:-1])) * dtype.itemsize))
+def block_width(rows: Sequence[int], dtype: np.dtype[Any]) -> int:
+    """Voxels of a block, of which each has an array ``rows``."""
+    return max(1, BLOCK_BYTES // max(1, int(np.prod(rows)) * dtype.itemsize))
 
 
 # ------------------------------------------------------------------------------------- reading
@@ -121,7 +121,7 @@ def _laid(values: Floats, standardise: bool, folder: Path) -> Responses:
 
     several = values.ndim == 3 and len(values) > 1
     dtype = values.dtype if values.dtype.kind == "f" else np.dtype(float)
-    width = min(values.shape[-1], _width(values.shape, dtype))
+    width = min(values.shape[-1], block_width(values.shape[:-1], dtype))
 
     def create(name: str, shape: tuple[int, ...]) -> Any:
         chunks = (*shape[:-1], width)
@@ -232,7 +232,7 @@ class Joined:
     @property
     def chunks(self) -> tuple[int, ...]:
         """What is best read at once: every row of some voxels."""
-        return (*self.shape[:-1], min(len(self.voxels), _width(self.shape, self.dtype)))
+        return (*self.shape[:-1], min(len(self.voxels), block_width(self.shape[:-1], self.dtype)))
 
     def __len__(self) -> int:
         return self.shape[0]

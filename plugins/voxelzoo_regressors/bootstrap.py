@@ -180,8 +180,10 @@ class BootstrapRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.alpha_ = alphas[best] ** 2
         self.cv_score_ = scores[-1][best, np.arange(Y.shape[1])]
         self._decomposition, self._chosen = Decomposition.of(X), alphas[best]
-        self._lazy_responses = Y if is_lazy(Y) else None
-        self._kept = None if is_lazy(Y) else [part for _, part in self._coordinates(Y)]
+        self._lazy_responses, self._weights = Y, None
+        if not is_lazy(Y):
+            self._weights = np.concatenate(list(self._parts()), axis=1)
+            self._lazy_responses = None
         return self
 
     def predict(self, X: Any) -> Any:
@@ -192,11 +194,16 @@ class BootstrapRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         prediction = np.concatenate([rows @ part for part in self._parts()], axis=1)
         return prediction[:, 0] if self._one_target else prediction
 
+    def coef_block(self, targets: slice) -> NDArray[Any]:
+        """Weights (target, feature) of some targets."""
+        check_is_fitted(self)
+        Vt = self._decomposition.Vt
+        return np.concatenate([(Vt.T @ part).T for part in self._parts(targets)])
+
     @property
     def coef_(self) -> NDArray[Any]:
-        """Weights (target, feature), or (feature,) for one target; as many as both together."""
-        Vt = self._decomposition.Vt
-        weights = np.concatenate([(Vt.T @ part).T for part in self._parts()])
+        """Weights (target, feature), or (feature,) for one target."""
+        weights = self.coef_block(slice(None))
         return weights[0] if self._one_target else weights
 
     def _checked(self, X: Any, Y: Any) -> tuple[Floats, Any, bool]:
@@ -210,17 +217,14 @@ class BootstrapRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         )
         return X, Y.reshape(len(X), -1), Y.ndim == 1
 
-    def _parts(self) -> Iterator[Floats]:
-        """Weights (rank, target) of blocks of targets, in order."""
-        if self._kept is not None:
-            yield from self._kept
+    def _parts(self, targets: slice = slice(None)) -> Iterator[Floats]:
+        """Weights (rank, target) of blocks of some targets, in order."""
+        if self._weights is not None:
+            yield self._weights[:, targets]
             return
-        for _, part in self._coordinates(self._lazy_responses):
-            yield part
-
-    def _coordinates(self, Y: Any) -> Iterator[tuple[slice, Floats]]:
-        for block, y in _blocks(Y, self._decomposition.U.dtype):
-            yield block, self._decomposition.coordinates(y, self._chosen[block])
+        Y, dtype = self._lazy_responses, self._decomposition.U.dtype
+        for block, y in _blocks(Y, dtype, targets):
+            yield self._decomposition.coordinates(y, self._chosen[block])
 
     def _boots(self, n: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
         """(kept rows, held-out rows) of each boot."""
@@ -245,9 +249,12 @@ class BootstrapRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return boots
 
 
-def _blocks(Y: Any, dtype: np.dtype[Any]) -> Iterator[tuple[slice, Floats]]:
-    """Targets of (row, target) that fit in memory together."""
+def _blocks(
+    Y: Any, dtype: np.dtype[Any], targets: slice = slice(None)
+) -> Iterator[tuple[slice, Floats]]:
+    """Some targets of (row, target), as many at a time as fit in memory together."""
     width = max(1, _READ_BYTES // (Y.shape[0] * dtype.itemsize))
-    for start in range(0, Y.shape[1], width):
-        block = slice(start, min(Y.shape[1], start + width))
+    first, stop, _ = targets.indices(Y.shape[1])
+    for start in range(first, stop, width):
+        block = slice(start, min(stop, start + width))
         yield block, np.asarray(Y[:, block], dtype=dtype)

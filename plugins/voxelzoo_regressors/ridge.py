@@ -335,11 +335,12 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         return self._sweep.folds
 
-    def _scaled_blocks(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """Weights in the eigenbasis and constants of each block of voxels, in order."""
-        n_voxels, device = len(self.alpha_), self._sweep.device
-        for start in range(0, n_voxels, self._block):
-            block = slice(start, min(n_voxels, start + self._block))
+    def _scaled_blocks(self, voxels: slice = slice(None)) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Weights in the eigenbasis and constants of each block of some voxels, in order."""
+        first, stop, _ = voxels.indices(len(self.alpha_))
+        device = self._sweep.device
+        for start in range(first, stop, self._block):
+            block = slice(start, min(stop, start + self._block))
             if self._scaled is not None:
                 yield (
                     block,
@@ -357,7 +358,7 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         found = [
             self._sweep.decomposition.weights(scaled).T.cpu().numpy()
-            for scaled, _ in self._chosen(voxels)
+            for _, scaled, _ in self._scaled_blocks(voxels)
         ]
         weights: NDArray[Any] = np.concatenate(found).astype(self._np_dtype())
         if self._basis is not None:
@@ -365,14 +366,6 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             weights = (by_delay @ self._basis.T).reshape(len(weights), -1)
         weights[~self._usable[voxels]] = np.nan
         return weights
-
-    def _chosen(self, voxels: slice) -> Iterator[tuple[Tensor, Tensor]]:
-        start, stop, _ = voxels.indices(len(self.alpha_))
-        for block, scaled, mean in self._scaled_blocks():
-            first, last = max(start, block.start), min(stop, block.stop)
-            if first < last:
-                inside = slice(first - block.start, last - block.start)
-                yield scaled[:, inside], mean[inside]
 
     @property
     def coef_(self) -> NDArray[Any]:
@@ -388,7 +381,7 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         constants = np.concatenate(
             [
                 (mean - decomposition.mean @ decomposition.weights(scaled)).cpu().numpy()
-                for scaled, mean in self._chosen(slice(None))
+                for _, scaled, mean in self._scaled_blocks()
             ]
         ).astype(self._np_dtype())
         constants[~self._usable] = np.nan

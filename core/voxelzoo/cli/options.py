@@ -65,7 +65,7 @@ AllowPickleOption = Annotated[
     bool, typer.Option("--allow-pickle", help="Load weights, or data, that exist as pickles only.")
 ]
 DTYPES = ("float32", "bfloat16", "float16")
-KEEP = ("aligned", "states", "predictions", "decompositions")
+KEEP = ("aligned", "states", "predictions", "weights", "decompositions")
 
 
 # ------------------------------------------------------------------------------- reading options

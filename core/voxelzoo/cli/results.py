@@ -127,7 +127,10 @@ def export(
 
 
 def _write_npz(path: Path, artefacts: list[Artefact]) -> None:
-    """``KEY/ARRAY`` per result, labels as text, and ``KEY/summary`` as JSON."""
+    """``KEY/ARRAY`` per result, labels as text, and ``KEY/summary`` as JSON.
+
+    Weights of a design's columns, which may be larger than memory, stay in the store.
+    """
     import json
 
     import numpy as np
@@ -137,6 +140,8 @@ def _write_npz(path: Path, artefacts: list[Artefact]) -> None:
     arrays: dict[str, Any] = {}
     for artefact in artefacts:
         for name in artefact.arrays:
+            if name.startswith("coef_"):
+                continue
             value = read_labels(artefact) if name == "label" else artefact.read(name)
             arrays[f"{artefact.key}/{name}"] = np.asarray(value)
         arrays[f"{artefact.key}/summary"] = np.asarray(json.dumps(artefact.summary))

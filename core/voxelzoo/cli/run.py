@@ -114,8 +114,8 @@ def run(
         str,
         typer.Option(
             help="aligned: TR-rate states and scores. More, divided by commas: states at the "
-            "model's own rate; predictions of what was held out, for zoo test; decompositions of "
-            "designs, for other subjects and alphas."
+            "model's own rate; predictions of what was held out, for zoo test; weights of each "
+            "delay, unit and voxel; decompositions of designs, for other subjects and alphas."
         ),
     ] = "aligned",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
