@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelzoo.api import DataError, Dataset, ExtractorRequest, ModelEntry, UsageError, ZooError
-from voxelzoo.datasets import open_dataset, opened_responses
+from voxelzoo.datasets import open_dataset, opened_responses, unusable_subjects
 from voxelzoo.figures import KINDS, Axes, Canvas, FigureError, Numbers, gain_percent, runs_of
 from voxelzoo.progress import Progress
 from voxelzoo.protocols import find_protocol
@@ -224,7 +224,7 @@ def _run_figures(
         request,
         progress,
         frozenset(asked.models),
-        asked.subjects,
+        asked.subjects or _subjects_there(recipe, dataset),
     )
     found.differences = _differences(recipe, dataset, sweep.chosen)
     found.notes.extend(f"data: {each.text}" for each in found.differences)
@@ -270,10 +270,20 @@ def _canvas(sweep: Sweep, figure: Figure, outcomes: Outcomes) -> Canvas:
     return Canvas(sweep.recipe, figure, outcomes, n_stories, lead, responses, repeats)
 
 
+def _subjects_there(recipe: Recipe, dataset: Dataset) -> tuple[str, ...]:
+    """The recipe's subjects without those that the data lack; all, where they lack every one."""
+    there = dataset.subjects()
+    return tuple(s for s in recipe.data.subjects if s in there) or recipe.data.subjects
+
+
 def _differences(recipe: Recipe, dataset: Dataset, subjects: Sequence[str]) -> list[Difference]:
-    """Training stories, test stories and repeats that are not as many as the recipe's."""
+    """Subjects, training stories, test stories and repeats that are not the recipe's."""
     data = recipe.data
     found = []
+    for subject in data.subjects:
+        if subject not in dataset.subjects():
+            why = unusable_subjects(dataset).get(subject, "not in the data")
+            found.append(Difference(f"without subject {subject} ({why})", frozenset({subject})))
     there = len(dataset.train_stories())
     by_number: dict[int, list[str]] = {}
     for subject, number in data.train_stories.items():
@@ -300,7 +310,8 @@ def _repeat_differences(
         if there not in (None, expected):
             by_number.setdefault(int(there or 0), []).append(subject)
     for number, of in by_number.items():
-        text = f"{story}: {number} repeats here, {expected} in the recipe for {', '.join(of)}"
+        many = "repeat" if number == 1 else "repeats"
+        text = f"{story}: {number} {many} here, {expected} in the recipe for {', '.join(of)}"
         yield Difference(text, frozenset(of), story)
 
 

@@ -233,3 +233,19 @@ def test_data_that_a_figure_does_not_use_leave_its_line_alone(zoo: Zoo, tmp_path
     )
     (line,) = zoo("reproduce", path, *run).json["reproduction"]["lines"]
     assert line["status"] == "match"
+
+
+def test_subjects_that_the_data_lack_do_not_stop_the_others(zoo: Zoo, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    data = "dataset: simulated\n  subjects: [sub-01, sub-02, sub-03]"
+    path.write_text(GOOD.replace("dataset: simulated", data))
+    run = ("reproduce", path, "--json", "--quiet", "--store", tmp_path / "store")
+    found = zoo(*run).json["reproduction"]
+    assert {row["subject"] for row in found["figures"]["one"]["rows"]} == {"sub-01", "sub-02"}
+    (line,) = found["lines"]
+    said = "within tolerance; data: without subject sub-03 (not in the data)"
+    assert (line["status"], line["why"]) == ("partial", said)
+    path.write_text(path.read_text().replace("[sub-01, sub-02, sub-03]", "[S1, S2]"))
+    ended = zoo(*run)
+    assert ended.code == 3
+    assert "no subject 'S1'" in ended.err
