@@ -55,10 +55,11 @@ def reproduce(
 ) -> None:
     """Run a paper's recipe and compare: expected, obtained, match, mismatch, or not run and why.
 
-    A match is a number within the tolerance that the recipe states with its reason: how far off a
-    true repeat may land, by what the paper prints (zoo reproduce RECIPE --json says which). On
-    other data or fewer models than the recipe's a line is partial. What the paper concludes in
-    words, and all of a miniature, is not compared.
+    A match is a number within the tolerance that the recipe states, with
+    its reason: how far off a true repeat may land, by what the paper prints
+    (--json has both). On other data or fewer models than the recipe's a line
+    is partial. What the paper says in words is not compared, nor is a
+    miniature.
 
     Examples:  zoo reproduce antonello2023 --miniature
       zoo reproduce antonello2023 --dataset lebel2023:PATH --models opt-125m
