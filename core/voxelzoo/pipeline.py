@@ -83,6 +83,12 @@ class Features:
         return self.parts[0][0].label
 
 
+def new_shelf(store: Store) -> Shelf:
+    """For responses that one plan or several of a dataset read, in the store's drafts."""
+    remove_abandoned_drafts(store.root)
+    return Shelf(draft_path(store.root))
+
+
 @dataclass(frozen=True)
 class Plan:
     """What one run does with every model: data, protocol and tools, all resolved."""
@@ -107,6 +113,8 @@ class Plan:
     """Guards of :mod:`voxelzoo.leaks` that do not stop this run."""
     ceiling: str | None = None
     """The noise ceiling asked for; else ``schoppe``, where held-out stories were repeated."""
+    shelf: Shelf | None = None
+    """Responses that another plan on this dataset has read."""
 
     def __post_init__(self) -> None:
         check_guards(self.allowed_leaks)
@@ -217,8 +225,7 @@ class Plan:
 
     @cached_property
     def _shelf(self) -> Shelf:
-        remove_abandoned_drafts(self.store.root)
-        return Shelf(draft_path(self.store.root))
+        return self.shelf or new_shelf(self.store)
 
     def responses(self, subject: str) -> Mapping[str, Responses]:
         """A subject's responses by story, read once for all models."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -147,7 +149,7 @@ def _laid(values: Floats, standardise: bool, folder: Path) -> Responses:
 
 
 class Shelf:
-    """Subjects' responses, read once for all that is fitted to them.
+    """Responses of one dataset, read once for all that is fitted to them.
 
     A subject's responses of up to ``HELD_BYTES`` are held, as many subjects as fit in twice that.
     Larger ones lie in ``folder``, which goes when the shelf is no longer used.
@@ -155,47 +157,63 @@ class Shelf:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._held: OrderedDict[str, dict[str, Responses]] = OrderedDict()
-        self._on_disk: dict[str, dict[str, Responses]] = {}
-        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self._numbers = count()
+        self._boards: OrderedDict[tuple[str, bool], _Board] = OrderedDict()
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
 
     def take(
         self, dataset: Dataset, subject: str, n_trs: Mapping[str, int], standardise: bool
     ) -> Mapping[str, Responses]:
         """The subject's responses to every story of ``n_trs``, whose rows they must have."""
-        for shelf in (self._held, self._on_disk):
-            if subject in shelf:
-                return shelf[subject]
-        found: dict[str, Responses] = {}
-        folder: Path | None = None
+        known = subject, standardise
+        if known not in self._boards:
+            self._boards[known] = _Board(self._folder / str(next(self._numbers)))
+        board = self._boards[known]
+        self._boards.move_to_end(known)
         try:
             for i, (story, n) in enumerate(n_trs.items()):
-                found[story] = read_responses(
-                    dataset, subject, story, n, standardise, folder and folder / str(i)
-                )
-                if folder is None and _size(found) * sum(n_trs.values()) > HELD_BYTES * sum(
-                    n_trs[name] for name in found
-                ):
-                    folder = self._folder / str(len(self._on_disk))
+                if story not in board.stories:
+                    board.add(
+                        story, partial(read_responses, dataset, subject, story, n, standardise)
+                    )
+                if i == 0:
+                    board.expect(story, n, sum(n_trs.values()))
         except OSError as error:
             raise ZooError(
                 f"{self._folder.parent}: cannot keep responses there while they are fitted "
                 f"({error.strerror or error}); choose another with --store"
             ) from error
-        if folder is None:
-            self._hold(subject, found)
-        else:
-            self._on_disk[subject] = found
-        return found
+        self._make_room()
+        return {story: board.stories[story] for story in n_trs}
 
-    def _hold(self, subject: str, found: dict[str, Responses]) -> None:
-        self._held[subject] = found
-        while len(self._held) > 1 and sum(map(_size, self._held.values())) > 2 * HELD_BYTES:
-            self._held.popitem(last=False)
+    def _make_room(self) -> None:
+        """Forgets what has not been used for longest, of what is held."""
+        held = [known for known, board in self._boards.items() if not board.on_disk]
+        sizes = [self._boards[known].n_bytes for known in held]
+        while len(held) > 1 and sum(sizes) > 2 * HELD_BYTES:
+            del self._boards[held.pop(0)], sizes[0]
 
 
-def _size(found: Mapping[str, Responses]) -> int:
-    return sum(each.n_bytes for each in found.values())
+@dataclass
+class _Board:
+    """One subject's stories."""
+
+    folder: Path
+    stories: dict[str, Responses] = field(default_factory=dict)
+    on_disk: bool = False
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(each.n_bytes for each in self.stories.values())
+
+    def expect(self, story: str, n_trs: int, all_trs: int) -> None:
+        """From here on to disk, where so many rows like the story's would be too many."""
+        self.on_disk |= self.stories[story].n_bytes * all_trs > HELD_BYTES * n_trs
+
+    def add(self, story: str, read: Callable[..., Responses]) -> None:
+        self.stories[story] = read(
+            folder=self.folder / str(len(self.stories)) if self.on_disk else None
+        )
 
 
 # ------------------------------------------------------------------------------------- joining

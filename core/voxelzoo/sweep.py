@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from voxelzoo.api import Dataset, ExtractorRequest, MissingError, NotFoundError, ZooError
-from voxelzoo.datasets import choose_subjects, plan_evaluation, train_on_fewer
+from voxelzoo.datasets import HeldOutStories, choose_subjects, plan_evaluation, train_on_fewer
 from voxelzoo.extraction import Alignment, Model, choose_layers
 from voxelzoo.host import Host
 from voxelzoo.pipeline import (
     Plan,
     Result,
     find_model,
+    new_shelf,
     open_model,
     run_joint,
     run_model,
@@ -93,8 +94,17 @@ class Sweep:
         asked = self.subjects or self.recipe.data.subjects
         self.chosen = choose_subjects(self.dataset, asked)
         fit = self.recipe.fit
-        self.evaluation = plan_evaluation(self.dataset, fit.folds, fit.gap)
+        own_for = self.chosen if self.recipe.data.own_stories else ()
+        self.evaluation = plan_evaluation(self.dataset, fit.folds, fit.gap, own_for)
         self._models: dict[str, Model] = {}
+        self._shelf = new_shelf(self.store)
+
+    def n_train(self, subject: str) -> int:
+        """Training stories of a subject."""
+        evaluation = self.evaluation
+        if not isinstance(evaluation, HeldOutStories):
+            return len(evaluation.stories)
+        return len(evaluation.of(subject).train)
 
     def execute(self, runs: Iterable[Run]) -> Outcomes:
         """Every run in turn; one that fails, or cannot be, does not stop the others."""
@@ -167,6 +177,7 @@ class Sweep:
             store=self.store,
             keep=frozenset({"predictions"} if run.predictions else ()),
             allowed_leaks=fit.allow_leaks,
+            shelf=self._shelf,
         )
 
     def _single(self, run: Run) -> str:

@@ -177,9 +177,10 @@ def test_a_subject_is_read_once(
     dataset = Told(told)
     n_trs = {name: len(each) for name, each in states.items()}
     shelf = Shelf(tmp_path / "shelf")
-    for _ in range(3):
+    some = {name: n for name, n in n_trs.items() if name != "b"}
+    for stories in (some, n_trs, some):  # another plan may train on other stories
         for subject in ("S1", "S2"):
-            assert list(shelf.take(dataset, subject, n_trs, True)) == list(n_trs)
+            assert list(shelf.take(dataset, subject, stories, True)) == list(stories)
     assert set(dataset.reads.values()) == {1}
     assert len(dataset.reads) == 8
     assert bool(list(tmp_path.iterdir())) == (held_bytes == 0)
