@@ -210,9 +210,11 @@ class Dataset(Protocol):
     Row ``i`` of every response belongs to ``clock(story).times[i]``.
 
     A dataset may also have ``unusable_subjects()``, a mapping of subjects that are there and cannot
-    be fitted to the reason; ``disagreements()``, a line for each number that is not the published
-    one; and ``open_responses(subject, story)``, a context of an array on disk
-    that is sliced by voxel (``opened[..., first:stop]``), for those too large to be read whole.
+    be fitted to the reason; ``own_stories(subject)``, training stories that this subject heard and
+    not every other did, none of them among :meth:`train_stories`; ``disagreements()``, a line for
+    each number that is not the published one; and ``open_responses(subject, story)``, a context of
+    an array on disk that is sliced by voxel (``opened[..., first:stop]``), for those too large to
+    be read whole.
     """
 
     def info(self) -> DatasetInfo:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,15 @@ def unusable_subjects(dataset: Dataset) -> dict[str, str]:
     return dict(said)
 
 
+def own_stories(dataset: Dataset, subject: str) -> tuple[str, ...]:
+    """Training stories that a subject heard and not every other did.
+
+    A dataset may have a method ``own_stories(subject)``; it need not.
+    """
+    own = getattr(dataset, "own_stories", None)
+    return () if own is None else tuple(own(subject))
+
+
 @contextmanager
 def opened_responses(dataset: Dataset, subject: str, story: str) -> Iterator[Any]:
     """Responses to be sliced by voxel, ``opened[..., first:stop]``, with ``shape`` and ``dtype``.
@@ -128,7 +137,10 @@ class HeldOutStories:
     """Test stories are predicted whole by a fit on all training stories."""
 
     train: tuple[str, ...]
+    """Of every subject."""
     test: tuple[str, ...]
+    own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Training stories that a subject has beside those; of all subjects, where any has some."""
 
     def __str__(self) -> str:
         return f"held-out stories ({', '.join(self.test)})"
@@ -136,7 +148,12 @@ class HeldOutStories:
     @property
     def stories(self) -> tuple[str, ...]:
         """Every story that is read."""
-        return (*self.train, *self.test)
+        own = dict.fromkeys(story for stories in self.own.values() for story in stories)
+        return (*self.train, *own, *self.test)
+
+    def of(self, subject: str) -> HeldOutStories:
+        """What one subject is fitted on and tested on."""
+        return HeldOutStories((*self.train, *self.own.get(subject, ())), self.test)
 
 
 @dataclass(frozen=True)
@@ -184,11 +201,18 @@ class ContiguousFolds:
 Evaluation = HeldOutStories | ContiguousFolds
 
 
-def plan_evaluation(dataset: Dataset, n_folds: int = 6, gap: int = 5) -> Evaluation:
-    """Whole test stories where there are some; contiguous folds of the only story otherwise."""
+def plan_evaluation(
+    dataset: Dataset, n_folds: int = 6, gap: int = 5, own_for: Sequence[str] = ()
+) -> Evaluation:
+    """Whole test stories where there are some; contiguous folds of the only story otherwise.
+
+    Training stories are those that every subject heard; the subjects of ``own_for`` train on those
+    as well that others did not hear.
+    """
     train, test = tuple(dataset.train_stories()), tuple(dataset.test_stories())
     if test:
-        return HeldOutStories(train, test)
+        own = {subject: own_stories(dataset, subject) for subject in own_for}
+        return HeldOutStories(train, test, own if any(own.values()) else {})
     if len(train) == 1:
         if n_folds < 2 or gap < 0:
             raise UsageError(
@@ -204,13 +228,31 @@ def plan_evaluation(dataset: Dataset, n_folds: int = 6, gap: int = 5) -> Evaluat
 def train_on_fewer(evaluation: Evaluation, n_stories: int, seed: int) -> HeldOutStories:
     """The same test stories, and ``n_stories`` of the training stories, drawn from ``seed``.
 
-    A smaller subset of one seed is part of every larger one.
+    A smaller subset of one seed is part of every larger one. Where subjects have stories of their
+    own, each takes the first it heard of the same draw.
     """
     if not isinstance(evaluation, HeldOutStories):
         raise UsageError("--train-stories is for datasets whose test stories are held out whole")
-    if not 1 <= n_stories <= len(evaluation.train):
-        raise UsageError(
-            f"--train-stories {n_stories}: there are {len(evaluation.train)} training stories"
-        )
-    order = np.random.default_rng(seed).permutation(len(evaluation.train))[:n_stories]
-    return HeldOutStories(tuple(evaluation.train[i] for i in sorted(order)), evaluation.test)
+    heard = {subject: evaluation.of(subject).train for subject in evaluation.own}
+    for subject, stories in (heard or {"": evaluation.train}).items():
+        if not 1 <= n_stories <= len(stories):
+            there = f"subject {subject} has" if subject else "there are"
+            raise UsageError(
+                f"--train-stories {n_stories}: {there} {len(stories)} training stories"
+            )
+    every = [story for story in evaluation.stories if story not in evaluation.test]
+    order = [every[i] for i in np.random.default_rng(seed).permutation(len(every))]
+
+    def drawn(stories: Sequence[str]) -> tuple[str, ...]:
+        chosen = [story for story in order if story in stories][:n_stories]
+        return tuple(story for story in stories if story in chosen)
+
+    if not heard:
+        return HeldOutStories(drawn(evaluation.train), evaluation.test)
+    draws = {subject: drawn(stories) for subject, stories in heard.items()}
+    shared = set.intersection(*(set(draw) for draw in draws.values()))
+    return HeldOutStories(
+        tuple(story for story in evaluation.train if story in shared),
+        evaluation.test,
+        {s: tuple(story for story in draw if story not in shared) for s, draw in draws.items()},
+    )

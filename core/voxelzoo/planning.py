@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from voxelzoo.api import Cost
-from voxelzoo.datasets import HeldOutStories
+from voxelzoo.datasets import Evaluation, HeldOutStories
 from voxelzoo.extraction import Model, lacking
 from voxelzoo.pipeline import Plan
+from voxelzoo.responses import HELD_BYTES
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Estimate:
     """Of the subject with the most, where that is known without reading responses."""
     n_fits: int
     fit_bytes: float | None
-    """Memory of design and responses."""
+    """Memory of design, decomposition and what is held of the responses."""
     peak_bytes: float | None
     """Memory of the process: what it has now, and the larger of extraction and fit."""
     store_bytes: float | None
@@ -67,15 +68,15 @@ def estimate(plan: Plan, model: Model, layers: Sequence[int]) -> Estimate:
     """What running ``model`` would take. Nothing is loaded; stimuli and clocks are read."""
     extraction = estimate_extraction(plan, model, layers)
     evaluation = plan.evaluation
-    train = evaluation.train if isinstance(evaluation, HeldOutStories) else evaluation.stories
     rows = {name: clock.n_trs for name, (_, clock) in plan.stimuli.items()}
-    n_rows, n_all = sum(rows[name] for name in train), sum(rows.values())
+    n_rows = max(sum(rows[name] for name in _train(evaluation, s)) for s in plan.subjects)
+    n_all = sum(rows.values())
     n_voxels = max(_n_voxels(plan, subject) for subject in plan.subjects)
     units = model.request.model.embed_dim
     n_features = None if units is None else units * len(plan.delays)
     fit = store = None
     if n_features is not None and units is not None:
-        fit = 4.0 * n_all * (units + 2 * n_features) + 4.0 * n_all * n_voxels * 3
+        fit = _fit_bytes(plan, n_rows, n_all, n_features, n_voxels)
         store = 4.0 * len(layers) * n_all * units
         if "states" in plan.keep:
             store += 4.0 * len(layers) * extraction.n_states * units
@@ -152,6 +153,24 @@ def peak_memory() -> int:
     """Most memory that this process has had, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _train(evaluation: Evaluation, subject: str) -> Sequence[str]:
+    if isinstance(evaluation, HeldOutStories):
+        return evaluation.of(subject).train
+    return evaluation.stories
+
+
+def _fit_bytes(plan: Plan, n_rows: int, n_all: int, n_features: int, n_voxels: int) -> float:
+    """Memory of one fit: designs, float32; a decomposition, float64, with its eigenvectors and
+    what finding them takes; responses, three times, unless they are read from disk by voxel."""
+    delays = 1 if plan.regressor.spec.delays == "self" else len(plan.delays)
+    designs = 3 * 4.0 * n_all * n_features * delays / len(plan.delays)
+    decomposition = 4 * 8.0 * min(n_rows, n_features) ** 2
+    responses = 4.0 * n_all * n_voxels
+    if responses > HELD_BYTES and plan.regressor.spec.streams:
+        responses = HELD_BYTES + 4.0 * (n_all - n_rows or n_all) * n_voxels
+    return designs + decomposition + 3 * responses
 
 
 def _n_voxels(plan: Plan, subject: str) -> int:

@@ -59,7 +59,7 @@ _SILENT = {"", "sp", "sil", "{sl}", "{sp}", "{ns}", "{br}", "{lg}", "{cg}", "{ls
 _OPTIONS = {
     "allow_pickle": "true: read the folder's pickles, arrays and known classes only",
     "subjects": "comma-separated, such as UTS03 (default: all there are)",
-    "stories": "comma-separated training stories (default: all that every subject heard)",
+    "stories": "comma-separated training stories, which every subject heard (default: all)",
     "openneuro": "a folder of ds003020, with whose arrays these are compared as they are read",
     "features": "a folder in which the published features are put, for --plugin features/<name>",
 }
@@ -102,7 +102,12 @@ class AntonelloBox:
         for subject in asked:
             known("subject", subject, self._files, NAME)
         self._subjects = asked or tuple(self._files)
-        self._stories = self._choose_stories(listed(options.get("stories", "")))
+        asked_stories = listed(options.get("stories", ""))
+        self._stories = self._choose_stories(asked_stories)
+        self._own = {
+            subject: () if asked_stories else self._not_heard_by_all(subject)
+            for subject in self._subjects
+        }
         self._compared = cache(self._compare)
 
     def info(self) -> DatasetInfo:
@@ -124,13 +129,21 @@ class AntonelloBox:
         """Stories for fitting: heard by every chosen listener, and none of the paper's tests."""
         return tuple(story for story in self._stories if story not in PAPER_TESTS)
 
+    def own_stories(self, subject: str) -> tuple[str, ...]:
+        """More stories for fitting, which this listener heard and not every other chosen one.
+
+        None where training stories were listed: those are heard by all.
+        """
+        known("subject", subject, self._subjects, NAME)
+        return self._own[subject]
+
     def test_stories(self) -> tuple[str, ...]:
         """The paper's three test stories, those that are there."""
         return tuple(story for story in PAPER_TESTS if story in self._stories)
 
     def story(self, name: str) -> Story:
         """Words, sound where ``story_audio`` has it, and the published features where asked for."""
-        known("story", name, self._stories, NAME)
+        known("story", name, self._every_story, NAME)
         sounds = [self._audio / f"{name}{suffix}" for suffix in (".wav", ".flac", ".mp3")]
         sound = next((file for file in sounds if file.is_symlink() or file.exists()), None)
         return Story(
@@ -142,7 +155,7 @@ class AntonelloBox:
 
     def clock(self, story: str) -> ScanClock:
         """When the kept volumes began, by the story's TRFile."""
-        known("story", story, self._stories, NAME)
+        known("story", story, self._every_story, NAME)
         begins = self._begins(story)[FIRST:-LAST]
         tr, start = np.polyfit(np.arange(len(begins)), begins, 1)
         late = np.abs(start + tr * np.arange(len(begins)) - begins).max()
@@ -195,9 +208,18 @@ class AntonelloBox:
     def _logs(self) -> Mapping[str, Any]:
         return self._by_story(self._logs_file)
 
+    @property
+    def _every_story(self) -> tuple[str, ...]:
+        own = (story for stories in self._own.values() for story in stories)
+        return tuple(dict.fromkeys((*self._stories, *own)))
+
     @cached_property
     def _heard(self) -> set[str]:
         return set.intersection(*(set(self._responses(subject)) for subject in self._subjects))
+
+    def _not_heard_by_all(self, subject: str) -> tuple[str, ...]:
+        own = set(self._responses(subject)) - self._heard - set(PAPER_TESTS)
+        return tuple(sorted(own & set(self._grids) & set(self._logs)))
 
     def _choose_stories(self, asked: tuple[str, ...]) -> tuple[str, ...]:
         there = sorted(self._heard & set(self._grids) & set(self._logs))
@@ -238,7 +260,7 @@ class AntonelloBox:
 
     def _checked(self, subject: str, story: str) -> NDArray[Any]:
         known("subject", subject, self._subjects, NAME)
-        known("story", story, self._stories, NAME)
+        known("story", story, (*self._stories, *self._own[subject]), NAME)
         mean = self._responses(subject)[story]
         rows, where = len(self._begins(story)) - FIRST - LAST, self._files[subject]
         if mean.shape[0] != rows:

@@ -58,7 +58,7 @@ PAPER_TESTS = ("wheretheressmoke", "fromboyhoodtofatherhood", "onapproachtopluto
 
 _OPTIONS = {
     "subjects": "comma-separated, such as UTS03 (default: the paper's three, or all there are)",
-    "stories": "comma-separated training stories (default: all that every subject heard)",
+    "stories": "comma-separated training stories, which every subject heard (default: all)",
     "sess_to_story": "the released code's list of sessions, whose stories train",
     "sessions": "comma-separated sessions of that list (default: all)",
 }
@@ -88,7 +88,13 @@ class LebelDataset:
         self._subjects = self._choose_subjects(options.get("subjects"), list(heard))
         common = set.intersection(*(heard[subject] for subject in self._subjects))
         self._test = tuple(story for story in PAPER_TESTS if story in common)
-        self._train = self._choose_stories(self._asked(options), common)
+        asked = self._asked(options)
+        self._train = self._choose_stories(asked, common)
+        self._own = {
+            subject: tuple(sorted(heard[subject] - common - set(PAPER_TESTS)))
+            for subject in self._subjects
+            if asked is None
+        }
         self._volumes = _read_volumes(self._derivative / "respdict.json")
         self._shape = cache(self._read_shape)
 
@@ -114,6 +120,14 @@ class LebelDataset:
     def train_stories(self) -> tuple[str, ...]:
         """Stories for fitting: heard by every chosen listener, and none of the paper's tests."""
         return self._train
+
+    def own_stories(self, subject: str) -> tuple[str, ...]:
+        """More stories for fitting, which this listener heard and not every other chosen one.
+
+        None where training stories were listed: those are heard by all.
+        """
+        self._known_subject(subject)
+        return self._own.get(subject, ())
 
     def test_stories(self) -> tuple[str, ...]:
         """The paper's test stories, those that are there."""
@@ -257,7 +271,8 @@ class LebelDataset:
         return chosen
 
     def _known_story(self, name: str) -> None:
-        if name not in (*self._train, *self._test):
+        own = (story for stories in self._own.values() for story in stories)
+        if name not in (*self._train, *self._test, *own):
             raise NotFoundError(
                 f"lebel2023: no story {name!r}; it has {len(self._train)} for training and "
                 f"{', '.join(self._test) or 'none'} for testing"
@@ -279,7 +294,8 @@ class LebelDataset:
 
     def _same_voxels(self, subject: str) -> int:
         """How many voxels most of the subject's fetched stories have."""
-        files = [self._file(subject, story) for story in (*self._train, *self._test)]
+        stories = (*self._train, *self.own_stories(subject), *self._test)
+        files = [self._file(subject, story) for story in stories]
         counts = [self._shape(file)[-1] for file in files if file.exists()]
         if not counts:
             need_fetched(files[0])

@@ -47,6 +47,8 @@ class Data(_Strict):
     """All, where none is named."""
     train_stories: Mapping[str, Count] = {}
     """How many training stories each subject is expected to have."""
+    own_stories: bool = False
+    """Whether subjects train on stories as well that not every other heard."""
     test_stories: tuple[str, ...] = ()
     repeats: Mapping[str, Count] = {}
     trims: Trims | None = None

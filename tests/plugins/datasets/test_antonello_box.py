@@ -282,6 +282,20 @@ def test_content_that_was_not_fetched_is_named(box: Path) -> None:
         opened(box)
 
 
+def test_a_listener_may_have_stories_of_their_own(box: Path) -> None:
+    """As in the paper, whose first listener lacks five of the others' stories."""
+    change(box, lambda r: r.pop("beta"))
+    dataset = opened(box)
+    assert dataset.train_stories() == ("alpha",)
+    assert dataset.own_stories("UTS02") == ("beta",)
+    assert dataset.own_stories("UTS03") == ()
+    assert dataset.responses("UTS02", "beta").shape[0] == dataset.clock("beta").n_trs
+    assert dataset.story("beta").need_words()
+    with pytest.raises(NotFoundError, match="no story 'beta'"):
+        dataset.responses("UTS03", "beta")
+    assert opened(box, stories="alpha").own_stories("UTS02") == ()
+
+
 def test_a_story_without_words_is_reported(box: Path) -> None:
     change(box, lambda r: r.update(gamma=np.zeros((40, 2))))
     dataset = opened(box, subjects="UTS03")

@@ -207,6 +207,20 @@ def test_listeners_share_the_stories_all_of_them_heard(lebel: Path) -> None:
         LebelDataset(lebel, subject="UTS01")
 
 
+def test_a_listener_may_have_stories_of_their_own(lebel: Path) -> None:
+    """As in the paper, whose first listener lacks five of the others' stories."""
+    response(lebel, "UTS01", "beta").unlink()
+    dataset = LebelDataset(lebel)
+    assert dataset.train_stories() == ("alpha",)
+    own = {subject: dataset.own_stories(subject) for subject in dataset.subjects()}
+    assert own == {"UTS01": (), "UTS02": ("beta",), "UTS03": ("beta",)}
+    assert dataset.responses("UTS03", "beta").shape == (30, 6)
+    assert dataset.clock("beta").n_trs == 30
+    with pytest.raises(DataError, match=r"UTS01/beta.hf5: missing"):
+        dataset.responses("UTS01", "beta")
+    assert LebelDataset(lebel, stories="alpha").own_stories("UTS03") == ()
+
+
 def unfetch(path: Path) -> None:
     """Makes of a file what a datalad clone has before ``datalad get``."""
     path.unlink()
