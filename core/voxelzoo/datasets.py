@@ -113,6 +113,19 @@ def own_stories(dataset: Dataset, subject: str) -> tuple[str, ...]:
     return () if own is None else tuple(own(subject))
 
 
+def own_stories_left(
+    dataset: Dataset, evaluation: Evaluation, subjects: Sequence[str]
+) -> str | None:
+    """A line about stories that some of the subjects heard and do not train on, or ``None``."""
+    if getattr(evaluation, "own", None):
+        return None
+    n_left = {subject: len(own_stories(dataset, subject)) for subject in subjects}
+    left = ", ".join(f"{subject} {n}" for subject, n in n_left.items() if n)
+    if not left:
+        return None
+    return f"training stories that not every subject heard are left out ({left}): --own-stories"
+
+
 @contextmanager
 def opened_responses(dataset: Dataset, subject: str, story: str) -> Iterator[Any]:
     """Responses to be sliced by voxel, ``opened[..., first:stop]``, with ``shape`` and ``dtype``.

@@ -70,7 +70,9 @@ class Canvas:
     figure: Figure
     outcomes: Outcomes
     n_stories: int
-    """Training stories of the dataset."""
+    """Training stories of the subject that has fewest."""
+    everything: bool
+    """Whether those are all of every subject's."""
     lead: int
     """Rows of a test story before the first moment that is scored, for ``long-context``."""
     responses: Callable[[str], Floats]
@@ -91,7 +93,7 @@ class Canvas:
 
     def subset(self, model: str, n: int, seed: int) -> Run:
         """The run of a model's one layer on ``n`` stories; that of all layers where n is all."""
-        if n >= self.n_stories:
+        if n >= self.n_stories and self.everything:
             return self.full(model)
         return Run(((model, str(self.figure.layers.get(model, "last"))),), n, seed)
 
@@ -101,7 +103,8 @@ class Canvas:
 
     def seeds(self, n: int) -> range:
         """Seeds of the subsets of one size; there is one subset of all stories."""
-        return range(1 if n >= self.n_stories else self.figure.n_subsets)
+        whole = n >= self.n_stories and self.everything
+        return range(1 if whole else self.figure.n_subsets)
 
     def stack(self) -> Run:
         """The joint run: the even layers of every model, but one layer of those that name one."""

@@ -224,6 +224,25 @@ class Plan:
         return found, self._guard({name: story for name, (story, _) in found.items()})
 
     @cached_property
+    def parts(self) -> list[Plan]:
+        """This plan for all subjects who heard the same stories, one for each set of them."""
+        evaluation = self.evaluation
+        if not isinstance(evaluation, HeldOutStories) or not evaluation.own:
+            return [self]
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for subject in self.subjects:
+            alike.setdefault(evaluation.of(subject).train, []).append(subject)
+        return [
+            replace(
+                self,
+                subjects=of,
+                evaluation=HeldOutStories(train, evaluation.test),
+                shelf=self._shelf,
+            )
+            for train, of in alike.items()
+        ]
+
+    @cached_property
     def _shelf(self) -> Shelf:
         return self.shelf or new_shelf(self.store)
 
@@ -483,8 +502,9 @@ def run_joint(
 
 
 def _run(plan: Plan, fits: Sequence[Features], progress: Progress) -> Iterator[Result]:
-    with plan.cache() as cache:
-        yield from _run_with(plan, fits, cache, progress)
+    for part in plan.parts:
+        with part.cache() as cache:
+            yield from _run_with(part, fits, cache, progress)
 
 
 def _run_with(
@@ -629,13 +649,26 @@ def summarise(
         "spaces": list(features.spaces()) if features.joint else None,
         "mean_weights": None if scores.weights is None else _means(scores.weights.T),
         "mean_split_r": None if scores.split_r is None else _means(scores.split_r),
+        "mean_partition": _partition(features, scores),
         "delays": list(plan.delays),
         "shift": plan.shift,
         "leaks": list(leaks),
+        "fitted": list(scores.paths),
         "options": dict(model.request.options),
         "dtype": model.request.dtype,
         "seed": model.request.seed,
         "software": _software(),
+    }
+
+
+def _partition(features: Features, scores: Scores) -> dict[str, float | None] | None:
+    """Mean R2 that exactly these spaces share, in the order of the array ``partition``."""
+    if not scores.partition:
+        return None
+    order = list(features.spaces())
+    return {
+        " & ".join(sorted(spaces, key=order.index)): _mean(values)
+        for spaces, values in scores.partition.items()
     }
 
 

@@ -174,7 +174,7 @@ def _fit_bytes(plan: Plan, n_rows: int, n_all: int, n_features: int, n_voxels: i
 
 
 def _n_voxels(plan: Plan, subject: str) -> int:
-    return int(plan.dataset.responses(subject, plan.evaluation.stories[0]).shape[-1])
+    return int(plan.dataset.responses(subject, _train(plan.evaluation, subject)[0]).shape[-1])
 
 
 def human_bytes(n: float | None) -> str:

@@ -226,7 +226,7 @@ def _run_figures(
         frozenset(asked.models),
         asked.subjects or _subjects_there(recipe, dataset),
     )
-    found.differences = _differences(recipe, dataset, sweep.chosen)
+    found.differences = _differences(sweep)
     found.notes.extend(f"data: {each.text}" for each in found.differences)
     canvases = {name: _canvas(sweep, figure, found.outcomes) for name, figure in figures.items()}
     done = sweep.execute(run for canvas in canvases.values() for run in runs_of(canvas))
@@ -266,8 +266,9 @@ def _canvas(sweep: Sweep, figure: Figure, outcomes: Outcomes) -> Canvas:
                 found.append(read.repeats[:, protocol.skip_test_trs :])
         return max(found, key=len) if found else None
 
-    n_stories = len(dataset.train_stories())
-    return Canvas(sweep.recipe, figure, outcomes, n_stories, lead, responses, repeats)
+    n_train = [sweep.n_train(subject) for subject in sweep.chosen]
+    n_stories, everything = min(n_train), len(set(n_train)) == 1
+    return Canvas(sweep.recipe, figure, outcomes, n_stories, everything, lead, responses, repeats)
 
 
 def _subjects_there(recipe: Recipe, dataset: Dataset) -> tuple[str, ...]:
@@ -276,27 +277,27 @@ def _subjects_there(recipe: Recipe, dataset: Dataset) -> tuple[str, ...]:
     return tuple(s for s in recipe.data.subjects if s in there) or recipe.data.subjects
 
 
-def _differences(recipe: Recipe, dataset: Dataset, subjects: Sequence[str]) -> list[Difference]:
+def _differences(sweep: Sweep) -> list[Difference]:
     """Subjects, training stories, test stories and repeats that are not the recipe's."""
-    data = recipe.data
+    data, dataset = sweep.recipe.data, sweep.dataset
     found = []
     for subject in data.subjects:
         if subject not in dataset.subjects():
             why = unusable_subjects(dataset).get(subject, "not in the data")
             found.append(Difference(f"without subject {subject} ({why})", frozenset({subject})))
-    there = len(dataset.train_stories())
-    by_number: dict[int, list[str]] = {}
+    there = {subject: sweep.n_train(subject) for subject in sweep.chosen}
+    alike: dict[tuple[int, int], list[str]] = {}
     for subject, number in data.train_stories.items():
-        if number != there:
-            by_number.setdefault(number, []).append(subject)
-    for number, of in by_number.items():
-        text = f"{there} training stories here, {number} in the recipe for {', '.join(of)}"
+        if subject in there and there[subject] != number:
+            alike.setdefault((there[subject], number), []).append(subject)
+    for (here, number), of in alike.items():
+        text = f"{here} training stories here, {number} in the recipe for {', '.join(of)}"
         found.append(Difference(text, frozenset(of)))
     for story in data.test_stories:
         if story not in dataset.test_stories():
             found.append(Difference(f"no test story {story} here", story=story))
         elif (expected := data.repeats.get(story)) is not None:
-            found.extend(_repeat_differences(dataset, subjects, story, expected))
+            found.extend(_repeat_differences(dataset, sweep.chosen, story, expected))
     return found
 
 

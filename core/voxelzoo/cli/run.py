@@ -75,6 +75,12 @@ def run(
             metavar="N", help="Train on so many of the stories, drawn from --subset-seed."
         ),
     ] = None,
+    own_stories: Annotated[
+        bool,
+        typer.Option(
+            "--own-stories", help="Train subjects on stories as well that not every other heard."
+        ),
+    ] = False,
     subset_seed: Annotated[int, typer.Option(help="Which training stories are drawn.")] = 0,
     folds: Annotated[int, typer.Option(help="Folds, where there is but one story.")] = 6,
     gap: Annotated[int, typer.Option(help="TRs left out around a held-out fold.")] = 5,
@@ -131,7 +137,11 @@ def run(
       zoo run --plugin opt-125m --dataset ./my-study --layer 9 --subject S1 --json
     """
     job = _open_job(locals())
+    from voxelzoo.datasets import own_stories_left
+
     with TerminalProgress(quiet) as progress:
+        if line := own_stories_left(job.plan.dataset, job.plan.evaluation, job.plan.subjects):
+            progress.say(line)
         report = _run_all(job, progress)
         kept = sum(not result.computed for result in report.results)
         if report.results and kept == len(report.results):
@@ -153,6 +163,7 @@ def run(
         )
     elif records:
         _print_results(report.results)
+        _print_spaces(records)
         _print_layer_choices(choices)
     for _, error in report.failures:
         fail(error, as_json=False)
@@ -234,14 +245,16 @@ def _open_job(typed: Mapping[str, Any]) -> _Job:
     regressor, regressor_options = read_tool(typed["regressor"] or protocol.regressor)
     options = read_pairs("--dataset-option", typed["dataset_option"] or ())
     data = open_dataset(session.host, typed["dataset"], options, typed["allow_pickle"])
-    evaluation = plan_evaluation(data, typed["folds"], typed["gap"])
+    subjects = choose_subjects(data, typed["subject"] or ())
+    own_for = subjects if typed["own_stories"] else ()
+    evaluation = plan_evaluation(data, typed["folds"], typed["gap"], own_for)
     fewer, subset_seed = typed["train_stories"], typed["subset_seed"]
     if fewer is not None:
         evaluation = train_on_fewer(evaluation, fewer, subset_seed)
     delays = typed["delays"]
     plan = Plan(
         dataset=data,
-        subjects=choose_subjects(data, typed["subject"] or ()),
+        subjects=subjects,
         evaluation=evaluation,
         subset_seed=None if fewer is None else subset_seed,
         protocol=protocol,
@@ -349,6 +362,32 @@ def _print_results(results: Sequence[Result]) -> None:
         f"{first['n_test']} test; {first['n_voxels']} voxels; mean r"
     )
     print_table(rows, [*columns, *shown], title=title)
+
+
+def _print_spaces(records: Sequence[Mapping[str, Any]]) -> None:
+    """On a terminal, what each feature space gives to the joint fits, a column a subject."""
+    kinds = {
+        "mean_weights": "mean weight of each feature space",
+        "mean_split_r": "mean share of r of each feature space",
+        "mean_partition": "mean R2 that these feature spaces, and no other, share",
+    }
+    joint = [record for record in records if record["spaces"]]
+    if not joint or not sys.stdout.isatty():
+        return
+    for kind, title in kinds.items():
+        rows: dict[str, dict[str, Any]] = {}
+        for record in joint:
+            found = record[kind] or {}
+            named = (
+                found
+                if isinstance(found, dict)
+                else dict(zip(record["spaces"], found, strict=True))
+            )
+            for name, value in named.items():
+                rows.setdefault(name, {"space": name})[record["subject"]] = value
+        if rows:
+            subjects = [record["subject"] for record in joint]
+            print_table(list(rows.values()), ["space", *subjects], title=title)
 
 
 def _print_layer_choices(choices: Sequence[Mapping[str, Any]]) -> None:

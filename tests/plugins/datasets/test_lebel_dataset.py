@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -219,6 +220,73 @@ def test_a_listener_may_have_stories_of_their_own(lebel: Path) -> None:
     with pytest.raises(DataError, match=r"UTS01/beta.hf5: missing"):
         dataset.responses("UTS01", "beta")
     assert LebelDataset(lebel, stories="alpha").own_stories("UTS03") == ()
+
+
+def test_run_trains_on_own_stories_where_asked(lebel: Path, zoo: Zoo) -> None:
+    response(lebel, "UTS01", "beta").unlink()
+    shutil.rmtree(lebel / "stimuli")  # where all stories sound alike
+    run = ("run", "-p", "word-rate", "--dataset", lebel, "--json")
+    ended = zoo(*run)
+    assert "left out (UTS02 1, UTS03 1): --own-stories" in ended.err
+    assert {tuple(each["train_stories"]) for each in ended.json["results"]} == {("alpha",)}
+    ended = zoo(*run, "--own-stories")
+    assert "left out" not in ended.err
+    results = {each["subject"]: each for each in ended.json["results"]}
+    assert {subject: each["train_stories"] for subject, each in results.items()} == {
+        "UTS01": ["alpha"],
+        "UTS02": ["alpha", "beta"],
+        "UTS03": ["alpha", "beta"],
+    }
+    assert {subject: each["computed"] for subject, each in results.items()} == {
+        "UTS01": False,  # as before
+        "UTS02": True,
+        "UTS03": True,
+    }
+    assert {s: each["n_train"] for s, each in results.items()} == {
+        "UTS01": 40,
+        "UTS02": 70,
+        "UTS03": 70,
+    }
+    told = zoo("explain", results["UTS03"]["key"]).out
+    assert "2 stories (70 TRs, 0.04 h: alpha and beta)" in told
+    ended = zoo(*run, "--own-stories", "--train-stories", 2)
+    assert "subject UTS01 has 1 training stories" in ended.err
+
+
+RECIPE = """\
+schema_version: 1
+name: own
+title: Own stories
+data:
+  dataset: lebel2023
+  own_stories: {own}
+  train_stories: {{UTS01: 1, UTS02: 2, UTS03: 2}}
+models:
+  word-rate: {{}}
+figures:
+  everywhere: {{kind: map, summary: r, models: [word-rate]}}
+  stories: {{kind: data-scaling, summary: r, models: [word-rate], n_stories: [1, 2], n_subsets: 2}}
+expect:
+  n: {{figure: everywhere, statistic: n_voxels, value: 15, tolerance: 0, why: count, source: here}}
+"""
+
+
+@pytest.mark.parametrize(("own", "status"), [("true", "match"), ("false", "partial")])
+def test_a_recipe_trains_subjects_on_what_each_heard(
+    lebel: Path, zoo: Zoo, own: str, status: str
+) -> None:
+    response(lebel, "UTS01", "beta").unlink()
+    shutil.rmtree(lebel / "stimuli")  # where all stories sound alike
+    (lebel / "own.yaml").write_text(RECIPE.format(own=own))
+    ended = zoo("reproduce", lebel / "own.yaml", "--dataset", lebel, "--json", "-q")
+    found = ended.json["reproduction"]
+    line = next(line for line in found["lines"] if line["id"] == "n")
+    assert line["status"] == status
+    said = "data: 1 training stories here, 2 in the recipe for UTS02, UTS03"
+    assert (said in line["why"]) == (own == "false")
+    # Never more stories than the subject with fewest has; UTS02 and UTS03 have two draws of one.
+    (row,) = found["figures"]["stories"]["rows"]
+    assert (row["n_stories"], row["n_subsets"]) == (1, 2 if own == "true" else 1)
 
 
 def unfetch(path: Path) -> None:
