@@ -91,6 +91,10 @@ class Scores:
     """(voxel, space): weights of stacked feature spaces."""
     split_r: Floats | None
     """(space, voxel): each space's share of r, where the regressor splits it."""
+    partition: Mapping[frozenset[str], Floats]
+    """R2 (voxel,) that exactly these spaces share, where the regressor partitions variance."""
+    paths: tuple[str, ...]
+    """How each fit was computed (device, precision, algorithm), where the regressor says."""
     parts: Mapping[str, Part]
     """What was held out: each story, or each fold."""
     n_train: int
@@ -120,6 +124,8 @@ class Scores:
             named["weights"] = self.weights
         if self.split_r is not None:
             named["split_r"] = self.split_r
+        if self.partition:
+            named["partition"] = np.stack(list(self.partition.values()))
         return named | {f"r_{name}": part.r for name, part in self.parts.items()}
 
     def predictions(self) -> dict[str, Callable[[], Floats]]:
@@ -231,6 +237,8 @@ def _evaluate_stories(
         cv_r=fitted.cv_r,
         weights=fitted.weights,
         split_r=fitted.split_r,
+        partition=fitted.partition,
+        paths=(fitted.path,) if fitted.path else (),
         parts=parts,
         n_train=len(train.X),
         n_test=len(test.X),
@@ -274,6 +282,11 @@ def _evaluate_folds(
         cv_r=np.mean(inner, axis=0) if inner else None,
         weights=np.mean(weights, axis=0) if weights else None,
         split_r=np.mean(splits, axis=0) if splits else None,
+        partition={
+            spaces: np.mean([fit.partition[spaces] for fit in fits], axis=0)
+            for spaces in fits[0].partition
+        },
+        paths=tuple(dict.fromkeys(fit.path for fit in fits if fit.path)),
         parts=parts,
         n_train=n_train,
         n_test=len(X),
@@ -312,6 +325,9 @@ class _Fit:
     """(voxel, space): what each space contributes, where spaces were stacked."""
     split_r: Floats | None
     """(space, voxel): what each space adds to r, where the regressor says."""
+    partition: Mapping[frozenset[str], Floats]
+    """R2 (voxel,) that exactly these spaces share, where the regressor says."""
+    path: str | None
     coefficients: Mapping[str, Callable[[], Floats]]
     """(delay, unit, voxel) of some voxels each, where weights are kept."""
 
@@ -343,29 +359,39 @@ def _fit_predict(fitting: Fitting, train: Rows, Y: Columns, test: Rows, Y_test: 
         prediction[:, fitted] = np.asarray(regressor.predict(test.X, **given))
 
     def of_voxels(values: Any) -> Floats | None:
-        """Values (..., usable voxel) as (..., voxel)."""
-        if values is None:
-            return None
-        values = np.asarray(values)
-        found = np.full((*values.shape[:-1], n_voxels), np.nan)
-        found[..., fitted] = values
-        return found
+        return None if values is None else _spread(values, fitted, n_voxels)
 
     weights = split = None
+    partition: dict[frozenset[str], Floats] = {}
     if fitting.spaces is not None:
         weights = (
             of_voxels(np.transpose(regressor.weights_)) if _has(regressor, "weights_") else None
         )
         if _has(regressor, "score_split"):
             split = of_voxels(regressor.score_split(test.X, select(Y_test, voxels=fitted)[...]))
+        if _has(regressor, "partition"):
+            found = regressor.partition(test.X, select(Y_test, voxels=fitted)[...])
+            partition = {
+                spaces: _spread(values, fitted, n_voxels) for spaces, values in found.items()
+            }
     return _Fit(
         prediction,
         of_voxels(getattr(regressor, "alpha_", None)),
         of_voxels(getattr(regressor, "cv_score_", None)),
         None if weights is None else weights.T,
         split,
+        partition,
+        getattr(regressor, "path_", None),
         _coefficients(regressor, fitting, train, fitted, n_voxels) if fitting.keeps_weights else {},
     )
+
+
+def _spread(values: Any, fitted: NDArray[np.intp], n_voxels: int) -> Floats:
+    """Values (..., fitted voxel) as (..., voxel), NaN where a voxel was not fitted."""
+    values = np.asarray(values)
+    found = np.full((*values.shape[:-1], n_voxels), np.nan)
+    found[..., fitted] = values
+    return found
 
 
 def _coefficients(

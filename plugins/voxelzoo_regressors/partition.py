@@ -59,7 +59,8 @@ class VariancePartition(MultiOutputMixin, RegressorMixin, BaseEstimator):
     spaces
         Columns of each space: name to slice (or indices), or widths in order of the columns.
     regressor
-        A :class:`voxelzoo_regressors.Ridge`, a copy of which is fitted on each subset.
+        A :class:`voxelzoo_regressors.Ridge`, a copy of which is fitted on each subset; by default
+        one that chooses penalties by R2, which is what is partitioned.
 
     Attributes
     ----------
@@ -91,7 +92,7 @@ class VariancePartition(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 f"{2 ** len(self._columns) - 1} fits and cannot be drawn apart; give two or three"
             )
         self.names_ = list(self._columns)
-        prototype = Ridge() if self.regressor is None else self.regressor
+        prototype = Ridge(scoring="r2") if self.regressor is None else self.regressor
         self.models_ = {
             subset: clone(prototype).fit(X[:, self._of(subset)], Y, groups=names)
             for subset in subsets(self.names_)

@@ -367,9 +367,9 @@ def _print_results(results: Sequence[Result]) -> None:
 def _print_spaces(records: Sequence[Mapping[str, Any]]) -> None:
     """On a terminal, what each feature space gives to the joint fits, a column a subject."""
     kinds = {
-        "mean_weights": "mean weight of each feature space",
-        "mean_split_r": "mean share of r of each feature space",
-        "mean_partition": "mean R2 that these feature spaces, and no other, share",
+        "mean_weights": "mean weight",
+        "mean_split_r": "mean share of r",
+        "mean_partition": "mean R2 shared by exactly these",
     }
     joint = [record for record in records if record["spaces"]]
     if not joint or not sys.stdout.isatty():

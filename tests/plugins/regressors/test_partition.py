@@ -50,7 +50,7 @@ def test_spaces_are_given_what_only_they_explain() -> None:
     assert parts[first][0] > 0.8
     assert abs(parts[second][0]) < 0.05
     assert parts[first | second][1] > 0.8
-    joint = Ridge().fit(X, Y, groups=groups)
+    joint = Ridge(scoring="r2").fit(X, Y, groups=groups)
     np.testing.assert_allclose(model.predict(X), joint.predict(X))
     np.testing.assert_array_equal(model.cv_score_, joint.cv_score_)
     total = r2_score(Y[:, :2], joint.predict(X)[:, :2], multioutput="raw_values")
@@ -64,7 +64,7 @@ def test_the_split_is_what_each_space_adds_to_the_others_correlation() -> None:
         X, Y, groups=groups
     )
     split = model.score_split(X, Y)
-    without = Ridge().fit(X[:, 3:], Y, groups=groups).predict(X[:, 3:])
+    without = Ridge(scoring="r2").fit(X[:, 3:], Y, groups=groups).predict(X[:, 3:])
     joint = np.corrcoef(model.predict(X)[:, 0], Y[:, 0])[0, 1]
     np.testing.assert_allclose(split[0, 0], joint - np.corrcoef(without[:, 0], Y[:, 0])[0, 1])
     assert split.shape == (3, 3)
