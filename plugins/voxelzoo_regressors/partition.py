@@ -35,7 +35,7 @@ def variance_partition(explained: Mapping[Spaces, Floats]) -> dict[Spaces, Float
     inclusion and exclusion; estimates can be below zero (de Heer et al. 2017).
     """
     names: Spaces = frozenset().union(*explained)
-    every = subsets(names)
+    every = subsets(dict.fromkeys(name for spaces in explained for name in sorted(spaces)))
     missing = [s for s in every if s not in explained]
     if missing:
         raise UsageError(
