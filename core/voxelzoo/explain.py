@@ -30,8 +30,16 @@ TOOLS = {
 }
 """Distribution -> what its authors ask to be cited."""
 
-DATASETS = {"alice": "brennan2016", "lebel2023": "lebel2023"}
+DATASETS = {
+    "alice": ("brennan2016",),
+    "antonello-box": ("antonello2023scaling", "lebel2023"),
+    "lebel2023": ("lebel2023",),
+    "narratives": ("nastase2021",),
+    "petit-prince": ("li2022",),
+    "podcast-ecog": ("zada2025",),
+}
 PROTOCOLS = {"antonello2023": "antonello2023scaling"}
+REGRESSORS = {"banded-ridge": "duprelatour2022banded", "stacking": "lin2024stacking"}
 CEILINGS = {
     "schoppe": (
         "estimated from repeated test responses by signal and noise power (CCmax)",
@@ -157,8 +165,7 @@ class _Writer:
             if registered.spec.name == name:
                 licence = licence or registered.spec.licence
                 citation = citation or registered.spec.citation
-        if name in DATASETS:
-            self.citations.append(DATASETS[name])
+        self.citations.extend(DATASETS.get(name, ()))
         if not licence:
             self.lacking.append(f"licence of dataset {name}")
         if not citation:
@@ -280,6 +287,8 @@ class _Writer:
             f"{f', with {others}' if others else ''}, under the protocol "
             f"{self.record['protocol']}."
         )
+        if (name := regressor["id"].partition("/")[2]) in REGRESSORS:
+            self.citations.append(REGRESSORS[name])
         if self.record["protocol"] in PROTOCOLS:
             self.citations.append(PROTOCOLS[self.record["protocol"]])
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from voxelzoo.explain import bibliography
+from voxelzoo.explain import CEILINGS, DATASETS, PROTOCOLS, REGRESSORS, TOOLS, bibliography
+from voxelzoo.host import load_host
 from voxelzoo.registry import default_registry_path
 from voxelzoo.strict_yaml import read_yaml
 from zoo_cli import Zoo
@@ -113,3 +115,32 @@ def test_every_citation_of_the_catalogue_that_is_known_has_one_entry() -> None:
     paper = {"zhang2022opt", "touvron2023llama", "radford2023whisper", "hsu2021hubert"}
     assert paper | {"chen2022wavlm"} <= cited & bibliography().keys()
     assert text.count("{antonello2023scaling,") == 1
+
+
+def test_every_key_that_is_cited_has_an_entry_that_can_be_looked_up() -> None:
+    known = bibliography()
+    keys = [
+        *TOOLS.values(),
+        *PROTOCOLS.values(),
+        *REGRESSORS.values(),
+        *(key for keys in DATASETS.values() for key in keys),
+        *(citation for _, citation in CEILINGS.values()),
+    ]
+    assert set(keys) <= known.keys()
+    # A machine-readable identifier, or pages or an institution where the work has none.
+    for key, entry in known.items():
+        fields = dict(re.findall(r"^  (\w+) = \{(.+)\},?$", entry, re.MULTILINE))
+        assert {"author", "title", "year"} <= fields.keys(), key
+        assert {"doi", "eprint", "pages", "institution"} & fields.keys(), key
+        assert entry.count("{") == entry.count("}"), key
+        if "pages" in fields:
+            first, _, last = fields["pages"].partition("--")
+            assert not last or int(first) < int(last), key
+        if entry.startswith("@article"):
+            assert "journal" in fields or "eprint" in fields, key
+
+
+def test_datasets_and_regressors_that_are_cited_are_there() -> None:
+    host = load_host()
+    assert DATASETS.keys() <= {registered.spec.name for registered in host.datasets}
+    assert REGRESSORS.keys() <= {registered.spec.name for registered in host.regressors}
