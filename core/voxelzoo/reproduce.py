@@ -6,6 +6,7 @@ import csv
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelzoo.api import DataError, Dataset, ExtractorRequest, ModelEntry, UsageError, ZooError
-from voxelzoo.datasets import open_dataset, opened_responses, unusable_subjects
+from voxelzoo.datasets import choose_subjects, open_dataset, opened_responses, unusable_subjects
 from voxelzoo.figures import KINDS, Axes, Canvas, FigureError, Numbers, gain_percent, runs_of
 from voxelzoo.progress import Progress
 from voxelzoo.protocols import find_protocol
@@ -195,7 +196,8 @@ def _open(installed: Installed, recipe: Recipe, asked: Asked) -> Dataset:
     name = recipe.data.dataset
     options = dict(recipe.data.options)
     if asked.dataset is None:
-        return open_dataset(installed.host, name, options)
+        with recipe.blame("data", "dataset"):
+            return open_dataset(installed.host, name, options)
     text = asked.dataset
     known = {registered.spec.name for registered in installed.host.datasets}
     if text.partition(":")[0] not in known and name in known and Path(text).is_dir():
@@ -216,6 +218,8 @@ def _run_figures(
     found: Reproduction,
 ) -> None:
     dataset = _open(installed, recipe, asked)
+    with nullcontext() if asked.subjects else recipe.blame("data", "subjects"):
+        subjects = choose_subjects(dataset, asked.subjects or _subjects_there(recipe, dataset))
     sweep = Sweep(
         installed,
         recipe,
@@ -224,8 +228,10 @@ def _run_figures(
         request,
         progress,
         frozenset(asked.models),
-        asked.subjects or _subjects_there(recipe, dataset),
+        subjects,
     )
+    with recipe.blame("fit"):
+        sweep.check()
     found.differences = _differences(sweep)
     found.notes.extend(f"data: {each.text}" for each in found.differences)
     canvases = {name: _canvas(sweep, figure, found.outcomes) for name, figure in figures.items()}
@@ -401,7 +407,8 @@ def _line(found: Reproduction, name: str, expected: Expectation, statistic: str 
     obtained = _obtained(numbers, expected, statistic)
     if obtained is None:
         why = numbers.lacking.get(statistic) or _absent(missing)
-        return line(None, "not run", why or f"{figure} gives no {statistic}")
+        given = ", ".join(name for name, value in numbers.statistics.items() if value is not None)
+        return line(None, "not run", why or f"{figure} gives no {statistic}; it gives {given}")
     if not recipe.compares:
         return line(obtained, "not compared", "a miniature: not the paper's data or models")
     if isinstance(obtained, str):

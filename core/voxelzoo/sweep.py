@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from voxelzoo.api import Dataset, ExtractorRequest, MissingError, NotFoundError, ZooError
-from voxelzoo.datasets import HeldOutStories, choose_subjects, plan_evaluation, train_on_fewer
+from voxelzoo.datasets import HeldOutStories, plan_evaluation, train_on_fewer
 from voxelzoo.extraction import Alignment, Model, choose_layers
 from voxelzoo.host import Host
 from voxelzoo.pipeline import (
@@ -86,18 +86,21 @@ class Sweep:
     store: Store
     request: ExtractorRequest
     progress: Progress
-    only: frozenset[str] = frozenset()
+    only: frozenset[str]
     """Models asked for; all if empty."""
-    subjects: tuple[str, ...] = ()
+    chosen: Sequence[str]
+    """Subjects, of those that the dataset has."""
 
     def __post_init__(self) -> None:
-        asked = self.subjects or self.recipe.data.subjects
-        self.chosen = choose_subjects(self.dataset, asked)
         fit = self.recipe.fit
         own_for = self.chosen if self.recipe.data.own_stories else ()
         self.evaluation = plan_evaluation(self.dataset, fit.folds, fit.gap, own_for)
         self._models: dict[str, Model] = {}
         self._shelf = new_shelf(self.store)
+
+    def check(self) -> None:
+        """Raises :class:`ZooError` for tools or options that make no sense of any run."""
+        self._plan(Run(()))
 
     def n_train(self, subject: str) -> int:
         """Training stories of a subject."""

@@ -249,3 +249,56 @@ def test_subjects_that_the_data_lack_do_not_stop_the_others(zoo: Zoo, tmp_path: 
     ended = zoo(*run)
     assert ended.code == 3
     assert "no subject 'S1'" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("simulated", "simulatd", 5, "data.dataset: no dataset 'simulatd'; did you mean simulated"),
+        (
+            "simulated\n",
+            'simulated\n  options: {storys: "3"}\n',
+            5,
+            "data.dataset: dataset 'simulated' has no option 'storys'",
+        ),
+        ("simulated\n", "simulated\n  subjects: [S9]\n", 6, "data.subjects: simulated: no subject"),
+        ("models:\n", "fit: {regressor: rigde}\nmodels:\n", 6, "fit: no regressor 'rigde'"),
+        ("models:\n", "fit: {aligner: lanzcos}\nmodels:\n", 6, "fit: no aligner 'lanzcos'"),
+        (
+            "models:\n",
+            "fit:\n  regressor_options: {foo: 1}\nmodels:\n",
+            6,
+            "fit: ridge has no option 'foo'",
+        ),
+        (
+            "models:\n",
+            "fit: {delays: []}\nmodels:\n",
+            6,
+            "fit.delays: tuple should have at least 1",
+        ),
+        ("title: Mine", "title: Mine\nregistry: none.yaml", 4, "registry: "),
+    ],
+)
+def test_what_nothing_installed_can_do_is_said_with_file_and_line(
+    zoo: Zoo, tmp_path: Path, old: str, new: str, line: int, said: str
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(GOOD.replace(old, new, 1))
+    ended = zoo("reproduce", path, "--quiet", "--store", tmp_path / "store")
+    assert ended.code != 0
+    assert ended.out == ""
+    (message,) = ended.err.strip().splitlines()
+    assert f"mine.yaml:{line}: {said}" in message
+
+
+def test_a_statistic_that_a_figure_lacks_is_named_with_those_it_has(
+    zoo: Zoo, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        GOOD.replace("statistic: mean_r", "statistic: mean_rr").replace("{}", "{layers: 0}")
+    )
+    ended = zoo("reproduce", path, "--json", "--quiet", "--store", tmp_path / "store")
+    (line,) = ended.json["reproduction"]["lines"]
+    assert line["status"] == "not run"
+    assert line["why"] == "one gives no mean_rr; it gives mean_r, best_voxel_r, n_voxels"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -80,7 +81,8 @@ def reproduce(
     overlays = list(registry or [])
     if chosen.registry is not None:
         overlays.insert(0, path.parent / chosen.registry)
-    session = open_session(overlays, None, False)
+    with chosen.blame("registry") if chosen.registry is not None else nullcontext():
+        session = open_session(overlays, None, False)
     asked = Asked(
         dataset=dataset,
         models=tuple(models or ()),

@@ -6,14 +6,23 @@ it that this machine and its data allow, and compares what came out with what is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from voxelzoo.api import NotFoundError, PluginError
+from voxelzoo.api import NotFoundError, PluginError, ZooError
 from voxelzoo.strict_yaml import Document, read_yaml
 
 SCHEMA_VERSION = 1
@@ -79,7 +88,7 @@ class Fit(_Strict):
     regressor: str | None = None
     regressor_options: Mapping[str, Any] = {}
     alphas: Alphas | None = None
-    delays: tuple[Annotated[int, Field(ge=0)], ...] | None = None
+    delays: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
     folds: int = Field(default=6, ge=2)
     gap: int = Field(default=5, ge=0)
     untrained: bool = False
@@ -94,6 +103,11 @@ class Model(_Strict):
     layers: str = "all"
     """As for ``zoo run --layer``."""
     options: Mapping[str, str] = {}
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _one_layer(cls, given: object) -> object:
+        return str(given) if type(given) is int else given
 
 
 class Figure(_Strict):
@@ -243,6 +257,18 @@ class Recipe(_Strict):
     """What each statistic that is used means, in words."""
     figures: Mapping[str, Figure]
     expect: Mapping[str, Expectation] = {}
+    _document: Document | None = PrivateAttr(None)
+
+    @contextmanager
+    def blame(self, *keys: str) -> Iterator[None]:
+        """An error within is what this part of the recipe says: names its file and line too."""
+        try:
+            yield
+        except ZooError as error:
+            if self._document is None:
+                raise
+            where = f"{self._document.path}:{self._document.line(*keys)}: {'.'.join(keys)}"
+            raise type(error)(f"{where}: {error}") from error
 
 
 def find_recipe(name: str) -> Path:
@@ -291,6 +317,7 @@ def load_recipe(path: Path) -> Recipe:
         line, problem = min(problems)
         more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
         raise PluginError(f"{path}:{line}: {problem}{more}")
+    recipe._document = document
     return recipe
 
 
