@@ -301,8 +301,10 @@ def estimate_ceiling(
 ) -> Ceiling:
     """The ceiling by any method, in blocks of voxels.
 
-    ``responses`` is (repeat, TR, voxel), or several stories of that kind, whose ceilings are
-    averaged; (subject, TR, voxel) for ``inter-subject``. Raises :class:`NotFoundError` for an
+    ``responses`` is (repeat, TR, voxel), or several stories of that kind; (subject, TR, voxel) for
+    ``inter-subject``. Stories are taken end to end, as r is: a ceiling of each would be too low,
+    the more so the shorter they are. Where they differ in the number of repeats, it is the root
+    mean square over those numbers, each weighed by its rows. Raises :class:`NotFoundError` for an
     unknown method, :class:`DataError` where there are fewer than two repeats or subjects.
     """
     chosen = find_method(method)
@@ -310,15 +312,18 @@ def estimate_ceiling(
     stories = [responses] if isinstance(responses, np.ndarray) else list(responses)
     if not stories:
         raise DataError(f"ceiling {method!r} needs {chosen.needs}, and no story has any")
-    found = []
+    alike: dict[int, list[Floats]] = {}
     for story in stories:
-        _need_repeats(story, chosen.needs)
-        parts = [
-            chosen.estimate(np.asarray(story[..., voxels]), least)
-            for voxels in blocks(story.shape[-1], BLOCK)
-        ]
-        found.append(np.concatenate(parts, axis=-1))
-    return Ceiling(chosen.name, least, np.mean(found, axis=0))
+        alike.setdefault(_need_repeats(story, chosen.needs), []).append(story)
+    squares: list[Floats] = []
+    for group in alike.values():
+        parts = []
+        for voxels in blocks(group[0].shape[-1], BLOCK):
+            rows = np.concatenate([story[..., voxels] for story in group], axis=1)
+            parts.append(chosen.estimate(rows, least))
+        squares.append(np.square(np.concatenate(parts, axis=-1)))
+    n_rows = [sum(story.shape[1] for story in group) for group in alike.values()]
+    return Ceiling(chosen.name, least, np.sqrt(np.average(squares, axis=0, weights=n_rows)))
 
 
 HeldOutResponses = Callable[[], Mapping[str, Floats]]

@@ -58,7 +58,7 @@ from voxelzoo.weights import is_local
 
 Floats = NDArray[np.floating[Any]]
 
-SCORES_VERSION = 2
+SCORES_VERSION = 3
 """Raised when scores change for the same states and responses, so that old results are not used."""
 
 
@@ -277,17 +277,12 @@ class Plan:
             return None
         method = find_method(self.ceiling or DEFAULT)
         floor = None if self.protocol.ceiling_floor is None else method.floor
-        stories = [
-            np.concatenate(
-                [
-                    estimate_ceiling(each[..., block], method.name, floor).values
-                    for block in voxel_blocks(each)
-                ]
-            )
-            for each in repeats.values()
-        ]
-        found: Floats = np.mean(stories, axis=0)
-        return found
+        stories = list(repeats.values())
+        found: list[Floats] = []
+        for block in voxel_blocks(stories[0]):
+            rows = [np.asarray(story[..., block]) for story in stories]
+            found.append(estimate_ceiling(rows, method.name, floor).values)
+        return np.concatenate(found)
 
     def _from_others(self, subject: str) -> Floats:
         if subject == GROUP:

@@ -122,13 +122,22 @@ def test_inter_subject_correlation_leaves_the_subject_out() -> None:
         np.testing.assert_allclose(against_others(responses[subject], others), found[subject])
 
 
-def test_blocks_of_voxels_and_several_stories_change_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    stories = [planted(3, 40, 0.5, 7, seed=s) for s in (9, 10)]
-    expected = np.mean([ceiling(story) for story in stories], axis=0)
+def test_stories_are_taken_end_to_end_in_blocks_of_voxels(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = (planted(3, n, 0.5, 7, seed=n) for n in (40, 30))
+    expected = ceiling(np.concatenate([one, other], axis=1))
     monkeypatch.setattr("voxelzoo.ceilings.BLOCK", 3)
-    np.testing.assert_allclose(estimate_ceiling(stories).values, expected)
+    np.testing.assert_allclose(estimate_ceiling([one, other]).values, expected)
+    more = planted(5, 50, 0.5, 7, seed=50)  # of which there are more repeats
+    both = np.sqrt((70 * expected**2 + 50 * ceiling(more) ** 2) / 120)
+    np.testing.assert_allclose(estimate_ceiling([one, more, other]).values, both)
+
+
+def test_short_stories_have_the_ceiling_of_a_long_one() -> None:
+    whole = planted(4, 2000, 0.5, 200, seed=3)
+    stories = np.split(whole, 100, axis=1)
+    truth = ceiling(whole).mean()
+    assert estimate_ceiling(stories).values.mean() == pytest.approx(truth, abs=0.005)
+    assert np.mean([ceiling(story) for story in stories]) < truth - 0.01
 
 
 def test_room_is_what_is_left_below_the_ceiling() -> None:

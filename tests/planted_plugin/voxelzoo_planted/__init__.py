@@ -1,0 +1,1 @@
+"""A voxelzoo plugin whose truth is known: a dataset, and models that show what drives it."""
