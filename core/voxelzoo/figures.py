@@ -212,7 +212,8 @@ class Canvas:
 
 def size_scaling(canvas: Canvas) -> Numbers:
     """Score of each model's best layer against its parameters; a fit for each family."""
-    numbers = Numbers(axes=Axes("n_parameters", "mean_r", "family", log=True))
+    axes = Axes("n_parameters", "mean_r", "family", log=True, error="se_over_subjects")
+    numbers = Numbers(axes=axes)
     chosen: dict[str, dict[str, Artefact]] = {}
     for model, results in canvas.available(numbers).items():
         layer = canvas.best_layer(model, results)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cache
@@ -138,6 +138,8 @@ def reproduce(
             )
     begun = time.process_time()
     found = Reproduction(recipe, only_subjects=asked.subjects)
+    if recipe.stands_for:
+        found.notes.append("a miniature has neither the paper's data nor its models: no comparison")
     if recipe.notes:
         found.notes.append(recipe.notes)
     figures = {n: f for n, f in recipe.figures.items() if n in asked.figures or not asked.figures}
@@ -385,7 +387,7 @@ def _line(found: Reproduction, name: str, expected: Expectation, statistic: str 
             low=low,
             high=high,
             tolerance=expected.why,
-            meaning=recipe.statistics.get(statistic or ""),
+            meaning=_meaning(recipe, statistic),
             source=expected.source,
         )
 
@@ -409,8 +411,10 @@ def _line(found: Reproduction, name: str, expected: Expectation, statistic: str 
         why = numbers.lacking.get(statistic) or _absent(missing)
         given = ", ".join(name for name, value in numbers.statistics.items() if value is not None)
         return line(None, "not run", why or f"{figure} gives no {statistic}; it gives {given}")
+    if expected.is_claim:
+        return line(obtained, "not compared", f"a claim in words: read {figure}")
     if not recipe.compares:
-        return line(obtained, "not compared", "a miniature: not the paper's data or models")
+        return line(obtained, "not compared", _why_not_compared(recipe))
     if isinstance(obtained, str):
         return line(obtained, "not compared", "is no number")
     near = expected.met_by(obtained)
@@ -432,6 +436,21 @@ def _obtained(numbers: Numbers, expected: Expectation, statistic: str) -> float 
     scores = {row["model"]: row[score] for row in numbers.rows}
     before, after = (scores.get(model) for model in expected.models)
     return None if before is None or after is None else gain_percent(before, after)
+
+
+def _why_not_compared(recipe: Recipe) -> str:
+    if recipe.stands_for:
+        return "a miniature"
+    return "random weights" if recipe.fit.untrained else "a recipe that compares nothing"
+
+
+def _meaning(recipe: Recipe, statistic: str | None) -> str | None:
+    """What the recipe says of a statistic, whichever model it is of."""
+    name = (statistic or "").rpartition(".")[2]
+    if (said := recipe.statistics.get(name)) is not None:
+        return said
+    said = recipe.statistics.get(name.removesuffix("_signed_r2"))
+    return f"{said}; the score is signed r squared" if said is not None else None
 
 
 def _interval(numbers: Numbers | None, statistic: str | None) -> tuple[float | None, float | None]:
@@ -530,18 +549,32 @@ def _draw(found: Reproduction, folder: Path) -> list[Path]:
         return []
     written = []
     for name, numbers in found.numbers.items():
-        sheet = Sheet(figsize=(6, 4), layout="constrained")
-        panel = sheet.add_subplot()
-        panel.set_title(f"{name}: {found.recipe.figures[name].summary}", fontsize=9)
-        if numbers.axes is not None:
-            _draw_lines(panel, numbers.rows, numbers.axes)
-        elif numbers.maps:
-            _draw_histograms(panel, numbers.maps)
-        else:
+        maps = _by_quantity(numbers)
+        if numbers.axes is None and not maps:
             continue
+        n_panels = 1 if numbers.axes is not None else len(maps)
+        sheet = Sheet(figsize=(6 if n_panels == 1 else 4 * n_panels, 4), layout="constrained")
+        sheet.suptitle(f"{name}: {found.recipe.figures[name].summary}", fontsize=9)
+        panels = sheet.subplots(1, n_panels, squeeze=False)[0]
+        if numbers.axes is not None:
+            _draw_lines(panels[0], numbers.rows, numbers.axes)
+        else:
+            for panel, (quantity, by_subject) in zip(panels, maps.items(), strict=True):
+                _draw_histograms(panel, quantity, by_subject)
         written.append(folder / f"{name}.png")
         sheet.savefig(written[-1], dpi=120)
     return written
+
+
+WORDS = {
+    "n_parameters": "parameters",
+    "n_stories": "training stories",
+    "mean_r": "mean r over voxels and subjects",
+    "mean_signed_r2": "mean signed r² over voxels and subjects",
+    "depth": "depth (0: embedding, 1: last layer)",
+    "inflation_percent": "added to mean r (percent)",
+}
+"""How axes are called, where not by the column's name."""
 
 
 def _draw_lines(panel: Any, rows: Sequence[Mapping[str, Any]], axes: Axes) -> None:
@@ -555,23 +588,60 @@ def _draw_lines(panel: Any, rows: Sequence[Mapping[str, Any]], axes: Axes) -> No
             continue
         x, y, error = zip(*sorted(points, key=lambda point: point[0]), strict=True)
         bars = [0.0 if e is None else e for e in error] if axes.error else None
-        panel.errorbar(x, y, yerr=bars, marker="o", label=str(series))
+        panel.errorbar(x, y, yerr=bars, marker="o", capsize=2, label=str(series))
     if axes.log:
-        panel.set_xscale("log")
-    panel.set_xlabel(axes.x.replace("_", " "))
-    panel.set_ylabel(axes.y.replace("_", " "))
+        _label_sizes(panel, {row[axes.x] for row in rows if row[axes.x] is not None})
+    if axes.y.startswith("mean"):
+        panel.axhline(0.0, color="grey", linewidth=0.5)
+    panel.set_xlabel(WORDS.get(axes.x, axes.x.replace("_", " ")))
+    bars_are = f"; bars: {axes.error.replace('_', ' ')}" if axes.error else ""
+    panel.set_ylabel(WORDS.get(axes.y, axes.y.replace("_", " ")) + bars_are, fontsize=8)
     panel.legend(fontsize=6)
 
 
-def _draw_histograms(panel: Any, maps: Mapping[str, NDArray[Any]]) -> None:
-    shown = {name: values for name, values in maps.items() if not name.startswith("weight_")}
-    for name, values in list(shown.items())[:6]:
-        finite = values[np.isfinite(values)]
-        if len(finite):
-            panel.hist(finite, bins=40, histtype="step", label=name)
-    panel.set_xlabel("value")
+def _label_sizes(panel: Any, sizes: Set[float]) -> None:
+    """A logarithmic axis whose ticks are the sizes that there are, or powers of ten."""
+    from matplotlib.ticker import FuncFormatter, NullLocator
+
+    panel.set_xscale("log")
+    if len(sizes) <= 8:
+        panel.set_xticks(sorted(sizes))
+        panel.xaxis.set_minor_locator(NullLocator())
+        panel.tick_params("x", labelsize=7, labelrotation=30)
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda size, _: _short_count(size)))
+
+
+def _short_count(n: float) -> str:
+    """``125M`` for 125e6."""
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if n >= size:
+            return f"{n / size:.3g}{letter}"
+    return f"{n:g}"
+
+
+def _by_quantity(numbers: Numbers) -> dict[str, dict[str, NDArray[Any]]]:
+    """Maps of each quantity by subject; weights of stacks left out, of which there are many."""
+    subjects = dict.fromkeys(str(row["subject"]) for row in numbers.rows if "subject" in row)
+    found: dict[str, dict[str, NDArray[Any]]] = {}
+    for name, values in numbers.maps.items():
+        subject = next((each for each in subjects if name.endswith(f"_{each}")), "")
+        quantity = name.removesuffix(f"_{subject}")
+        if not quantity.startswith("weight_"):
+            found.setdefault(quantity, {})[subject or "all subjects"] = values
+    return found
+
+
+def _draw_histograms(panel: Any, quantity: str, by_subject: Mapping[str, NDArray[Any]]) -> None:
+    finite = {subject: v[np.isfinite(v)] for subject, v in by_subject.items()}
+    every = np.concatenate(list(finite.values()))
+    if len(every):
+        n_bins = int(np.clip(np.sqrt(len(every) / len(finite)) * 2, 10, 60))
+        edges = np.histogram_bin_edges(every, bins=n_bins)
+        for subject, values in finite.items():
+            panel.hist(values, bins=edges, histtype="step", label=subject)
+        panel.legend(fontsize=6)
+    panel.set_xlabel(quantity.replace("_", " "), fontsize=8)
     panel.set_ylabel("voxels")
-    panel.legend(fontsize=6)
 
 
 def with_untrained(recipe: Recipe) -> Recipe:

@@ -128,6 +128,21 @@ def test_the_miniature_has_every_figure_of_the_paper() -> None:
     assert not miniature.compares
 
 
+def test_the_miniature_shows_what_the_paper_expects_of_the_models_it_stands_for() -> None:
+    path = find_recipe("antonello2023")
+    paper = load_recipe(path)
+    miniature = load_recipe(path.parent / str(paper.miniature)).expecting(paper)
+    assert miniature.expect.keys() == paper.expect.keys()
+    assert miniature.expect["opt-gain"].models == ("mini-opt-8", "mini-opt-32")
+    assert miniature.expect["opt-gain"].value == 15
+    assert miniature.expect["llama-33b-layer"].statistic == "mini-llama-32.best_layer"
+    assert miniature.expect["opt-slope"] == paper.expect["opt-slope"]
+    for name, expected in miniature.expect.items():
+        if expected.figure is not None:
+            assert set(expected.models) <= set(miniature.figures[expected.figure].models), name
+    assert not miniature.compares
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "said"),
     [

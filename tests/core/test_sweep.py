@@ -156,6 +156,7 @@ def test_own_recipe_is_run_compared_written_and_resumed(zoo: Zoo, mine: Path) ->
     assert json.loads((folder / "reproduction.json").read_text())["recipe"] == "mine"
     with (folder / "stories.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 6
+    assert {file.stem for file in folder.glob("*.png")} == set(found["figures"])
     assert np.load(folder / "everywhere.npz")["r_word-rate_sub-01"].shape == (16,)
 
     again = zoo("reproduce", mine, "--json", "-q", "--out", "out").json["reproduction"]
@@ -324,6 +325,11 @@ def test_the_miniature_makes_every_figure(zoo: Zoo) -> None:
     made = set(found["figures"])
     assert {f"fig1{letter}" for letter in "abcdef"} <= made
     assert {"fig2", "fig3", "fig4", "figA", "figB", "figD", "figE1", "figE2"} <= made
+    lines = by_id(found["lines"])
+    assert {line["status"] for line in lines.values()} == {"not compared"}
+    assert lines["opt-slope.r"]["expected"] == "4.4 ± 2.8"
+    assert lines["opt-slope.r"]["low"] < lines["opt-slope.r"]["obtained"]
+    assert lines["opt-30b-layer"]["statistic"] == "mini-opt-32.best_layer"
     for name, figure in found["figures"].items():
         assert figure["rows"], name
         assert not figure["missing"], name

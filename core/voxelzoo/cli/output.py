@@ -61,6 +61,7 @@ def print_table(rows: Sequence[Row], columns: Sequence[str], title: str | None =
             column.replace("_", " "),
             justify="right" if numeric else "left",
             no_wrap=numeric or column in ("model", "name", "subject", "key"),
+            overflow="fold",
         )
     for row in rows:
         table.add_row(*(_human(row[column]) for column in columns))

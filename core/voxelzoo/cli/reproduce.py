@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -75,7 +76,7 @@ def reproduce(
     chosen = load_recipe(path)
     if miniature:
         path = find_recipe(miniature_of(path, chosen))
-        chosen = load_recipe(path)
+        chosen = load_recipe(path).expecting(chosen)
     if untrained:
         chosen = with_untrained(chosen)
     overlays = list(registry or [])
@@ -104,10 +105,12 @@ def reproduce(
 
 
 def _print(found: Any) -> None:
-    rows = [line.record() for line in found.lines]
+    rows = [{**line.record(), "obtained": _obtained(line)} for line in found.lines]
     if sys.stdout.isatty():
-        title = found.recipe.title
-        print_table(rows, COLUMNS, title=title)
+        for before, row in reversed(list(pairwise(rows))):
+            if row["why"] and (row["why"], row["figure"]) == (before["why"], before["figure"]):
+                row["why"] = "as above"
+        print_table(rows, COLUMNS, title=found.recipe.title)
     else:
         print_table(rows, COLUMNS)
     for note in found.notes:
@@ -118,3 +121,11 @@ def _print(found: Any) -> None:
     said = ", ".join(f"{n} {status}" for status, n in counts.items())
     kept = f"{found.outcomes.n_computed} computed, {found.outcomes.n_kept} from the store"
     typer.echo(f"zoo: {said}; results: {kept}", err=True)
+
+
+def _obtained(line: Any) -> str | None:
+    """A number to four digits, with its interval where there is one."""
+    if not isinstance(line.obtained, float):
+        return None if line.obtained is None else str(line.obtained)
+    interval = "" if line.low is None else f" ({line.low:.4g} to {line.high:.4g})"
+    return f"{line.obtained:.4g}{interval}"

@@ -216,6 +216,11 @@ class Expectation(_Strict):
         return self.claim or ""
 
     @property
+    def is_claim(self) -> bool:
+        """Whether no number is expected."""
+        return self.value is None and self.at_most is None and self.above is None
+
+    @property
     def is_gain(self) -> bool:
         """Whether the number compares two models."""
         return any(
@@ -248,6 +253,8 @@ class Recipe(_Strict):
     """A catalogue overlay, relative to the recipe."""
     miniature: str | None = None
     """A recipe of the same figures at a size that any machine can run, relative to this one."""
+    stands_for: Mapping[str, str] = {}
+    """In a miniature, the paper's model or family that each of its own stands for."""
     compares: bool = True
     """False: numbers are not the paper's (a miniature), so none is called match or mismatch."""
     data: Data
@@ -258,6 +265,19 @@ class Recipe(_Strict):
     figures: Mapping[str, Figure]
     expect: Mapping[str, Expectation] = {}
     _document: Document | None = PrivateAttr(None)
+
+    def expecting(self, paper: Recipe) -> Recipe:
+        """A miniature with what the paper expects of the models that its own stand for."""
+        own = {theirs: ours for ours, theirs in self.stands_for.items()}
+        expect = {}
+        for name, expected in paper.expect.items():
+            models = tuple(own[model] for model in expected.models if model in own)
+            of, dot, what = (expected.statistic or "").rpartition(".")
+            if (expected.is_gain and len(models) < 2) or (of and of not in own):
+                continue
+            statistic = f"{own[of]}{dot}{what}" if of else expected.statistic
+            expect[name] = expected.model_copy(update={"models": models, "statistic": statistic})
+        return self.model_copy(update={"expect": expect, "statistics": paper.statistics})
 
     @contextmanager
     def blame(self, *keys: str) -> Iterator[None]:
