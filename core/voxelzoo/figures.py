@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from voxelzoo.api import DataError
 from voxelzoo.ceilings import estimate_ceiling, normalised, room
+from voxelzoo.ceilings import inter_subject as between_subjects
 from voxelzoo.held_out import EVERYWHERE, HeldOut, read_held_out
 from voxelzoo.pipeline import read_labels
 from voxelzoo.recipes import Figure, Recipe
@@ -467,8 +468,8 @@ def stacking(canvas: Canvas) -> Numbers:
         means.append(_mean(r))
     known = [gain for gain in gains if gain is not None]
     numbers.statistics |= {
-        "mean_r": float(np.mean([mean for mean in means if mean is not None])),
         "mean_gain": float(np.mean(known)) if known else None,
+        "mean_r": float(np.mean([mean for mean in means if mean is not None])),
         "n_spaces": len(next(iter(stacked.values())).summary["spaces"]),
     }
     return numbers
@@ -565,7 +566,7 @@ def inter_subject(canvas: Canvas) -> Numbers:
     story = canvas.figure.story
     if story is None:
         raise FigureError("inter-subject: the figure names no story")
-    found = estimate_ceiling(canvas.responses(story), "inter-subject").values
+    found = between_subjects(canvas.responses(story))
     labels = None
     if run is not None:
         labels = read_labels(next(iter(canvas.results(run).values())))
@@ -624,9 +625,10 @@ def baseline(canvas: Canvas) -> Numbers:
             if beating
             else (f"{model} adds nothing beyond")
         )
+        corrected = f" corrected for {len(compared)} layers" if len(compared) > 1 else ""
         verdicts.append(
             f"{said} {name} (best layer {best}: {gain:+.4f}, "
-            f"p = {min(1.0, p * len(compared)):.3g} corrected for {len(compared)} layers)"
+            f"p = {min(1.0, p * len(compared)):.3g}{corrected})"
         )
     numbers.statistics = {"verdict": "; ".join(verdicts), **statistics}
     return numbers

@@ -366,7 +366,8 @@ def _bare_line(found: Reproduction, name: str) -> Line:
         return Line(name, name, None, None, None, "not run", why)
     statistic, value = next(iter(numbers.statistics.items()), (None, None))
     status: Status = "partial" if numbers.missing else "not compared"
-    why = _without(numbers.missing) or found.recipe.figures[name].summary
+    summary = found.recipe.figures[name].summary
+    why = _without(numbers.missing) or f"nothing is expected of it ({summary})"
     return Line(name, name, statistic, None, value, status, why)
 
 
@@ -546,6 +547,7 @@ def _draw(found: Reproduction, folder: Path) -> list[Path]:
     try:
         from matplotlib.figure import Figure as Sheet
     except ImportError:
+        found.notes.append("no pictures without matplotlib: pip install 'voxelzoo[report]'")
         return []
     written = []
     for name, numbers in found.numbers.items():

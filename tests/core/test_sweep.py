@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,8 @@ def test_own_recipe_is_run_compared_written_and_resumed(zoo: Zoo, mine: Path) ->
     assert json.loads((folder / "reproduction.json").read_text())["recipe"] == "mine"
     with (folder / "stories.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 6
-    assert {file.stem for file in folder.glob("*.png")} == set(found["figures"])
+    if find_spec("matplotlib") is not None:
+        assert {file.stem for file in folder.glob("*.png")} == set(found["figures"])
     assert np.load(folder / "everywhere.npz")["r_word-rate_sub-01"].shape == (16,)
 
     again = zoo("reproduce", mine, "--json", "-q", "--out", "out").json["reproduction"]
@@ -305,7 +307,8 @@ def test_alice_is_reported_as_it_is(zoo: Zoo) -> None:
     regions = [row["region"] for row in figures["ceiling"]["rows"]]
     assert regions == ["LATL", "RATL", "LPTL", "LIPL", "LPreM", "LIFG"]
     assert figures["ceiling"]["statistics"]["n_subjects"] == 14
-    assert 0 < figures["ceiling"]["statistics"]["mean_ceiling"] < 1
+    assert figures["ceiling"]["statistics"]["mean_ceiling"] == pytest.approx(0.2384, abs=1e-3)
+    assert figures["ceiling"]["rows"][5]["least_ceiling"] < 0  # one listener's, and stays so
     group = figures["group"]
     tested = [row for row in group["rows"] if row["model"] == "stories260k"]
     assert [row["layer"] for row in tested] == [0, 1, 2, 3, 4, 5]
