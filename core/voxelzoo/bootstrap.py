@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelzoo.api import DataError, UsageError
+from voxelzoo.ceilings import estimate_ceiling, find_method
 from voxelzoo.held_out import HeldOut, RegionMeans, over_voxels, voxel_blocks
 
 Floats = NDArray[np.floating[Any]]
@@ -24,7 +25,11 @@ Over = Literal["time", "stories"]
 TRS_PER_BLOCK = 10
 """Rows of a block: at a TR of 2 s longer than the haemodynamic response."""
 
+FEW = 64
+"""Voxels whose covariances between repeats are drawn at a time."""
+
 N_DRAWS = 1000
+CEILING_DRAWS = 200
 LEVEL = 0.95
 
 
@@ -75,6 +80,121 @@ def difference_interval(
     """
     check_paired(one, other)
     return _interval([one, other], over, block, n_draws, level, seed)
+
+
+def region_draws(
+    held_out: HeldOut,
+    over: Over = "time",
+    *,
+    block: int = TRS_PER_BLOCK,
+    n_draws: int = N_DRAWS,
+    seed: int = 0,
+) -> dict[str, Floats]:
+    """Mean r of each region in each draw, (draw,).
+
+    Results on the same held-out rows have the same draws, so that their differences are paired.
+    """
+    weights = _weights(held_out, over, block, n_draws, seed)
+    means = RegionMeans(held_out.regions, held_out.r)
+
+    def sums(voxels: slice) -> Floats:
+        drawn = drawn_r(block_sums(held_out, voxels, block), weights, over, held_out.joined)
+        return means.sums(voxels, drawn)
+
+    for _, found in over_voxels(held_out.n_voxels, sums):
+        means.add(found)
+    return means.means()
+
+
+def ceiling_interval(
+    stories: Sequence[Floats],
+    method: str,
+    regions: Mapping[str, NDArray[np.bool_]],
+    *,
+    floor: float | Literal["default"] | None = "default",
+    block: int = TRS_PER_BLOCK,
+    n_draws: int = CEILING_DRAWS,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> Interval:
+    """Interval of each voxel's noise ceiling and of each region's mean, over blocks of time.
+
+    ``stories`` are (repeat, TR, voxel); all repeats of a block are drawn together. Covariances
+    between repeats, which every ceiling from repeats follows from, are sums over blocks, as for r.
+    Raises :class:`UsageError` for a method that is not from repeats.
+    """
+    chosen = find_method(method)
+    if (of := chosen.of_covariances) is None:
+        raise UsageError(f"ceiling {method!r} is not made from repeats, so it has no interval")
+    least = chosen.floor if floor == "default" else floor
+    top = estimate_ceiling(stories, method, least).values
+    rng = np.random.default_rng(seed)
+    alike: dict[int, list[Floats]] = {}
+    for story in stories:
+        alike.setdefault(len(story), []).append(story)
+    weights = []
+    for group in alike.values():
+        n_blocks = [n_whole_blocks(story.shape[1], block) for story in group]
+        weights.append(
+            np.concatenate(
+                [rng.multinomial(n, np.full(n, 1 / n), size=n_draws) for n in n_blocks], axis=1
+            ).astype(float)
+        )
+    n_rows = [sum(story.shape[1] for story in group) for group in alike.values()]
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    low, high = np.full((2, len(top)), np.nan)
+    means = RegionMeans(regions, top)
+
+    def drawn(voxels: slice) -> Floats:
+        """Ceilings (draw, voxel)."""
+        squares = []
+        for group, weight in zip(alike.values(), weights, strict=True):
+            rows = [np.asarray(story[..., voxels], dtype=np.float64) for story in group]
+            found = of(_drawn_covariances(rows, weight, block))
+            squares.append(np.square(found if least is None else np.fmax(found, least)))
+        return np.asarray(np.sqrt(np.average(squares, axis=0, weights=n_rows)))
+
+    def ends(voxels: slice) -> tuple[Floats, Floats]:
+        """Interval (2, voxel), and the sums over regions of each draw."""
+        # Covariances are many: of a few voxels at a time they stay in cache.
+        few = [
+            drawn(slice(start, min(start + FEW, voxels.stop)))
+            for start in range(voxels.start, voxels.stop, FEW)
+        ]
+        values = np.concatenate(few, axis=1)
+        return np.nanquantile(values, tails, axis=0), means.sums(voxels, np.nan_to_num(values))
+
+    for voxels, (found, sums) in over_voxels(len(top), ends):
+        low[voxels], high[voxels] = np.where(np.isfinite(top[voxels]), found, np.nan)
+        means.add(sums)
+    of_regions = {
+        name: (float(np.quantile(drawn, tails[0])), float(np.quantile(drawn, tails[1])))
+        for name, drawn in means.means().items()
+    }
+    return Interval(low, high, of_regions, "time", level, n_draws)
+
+
+def _drawn_covariances(
+    stories: Sequence[NDArray[np.float64]], weights: NDArray[np.float64], block: int
+) -> NDArray[np.float64]:
+    """Covariances (repeat, repeat, draw, voxel) of stories (repeat, TR, voxel) end to end."""
+    centre = np.concatenate(stories, axis=1).mean(axis=1, keepdims=True)
+    one, other = np.triu_indices(len(centre))
+    sums = []  # of each repeat, then of each pair's products: (repeat and pair, block, voxel)
+    n_rows: list[int] = []
+    for story in stories:
+        rows = story - centre
+        edges = np.linspace(0, rows.shape[1], n_whole_blocks(rows.shape[1], block) + 1)
+        edges = edges.round().astype(int)
+        every = np.concatenate([rows, rows[one] * rows[other]])
+        sums.append(np.add.reduceat(every, edges[:-1], axis=1))
+        n_rows += np.diff(edges).tolist()
+    by_block = np.concatenate(sums, axis=1)
+    drawn = weights @ by_block / (weights @ np.array(n_rows, dtype=np.float64))[:, None]
+    means, products = drawn[: len(centre)], drawn[len(centre) :]
+    found = np.empty((len(centre), len(centre), *drawn.shape[1:]))
+    found[one, other] = found[other, one] = products - means[one] * means[other]
+    return found
 
 
 def check_paired(one: HeldOut, other: HeldOut) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelzoo.api import DataError, NotFoundError
-from voxelzoo.scores import correlation
+from voxelzoo.scores import correlation, signed_square
 from voxelzoo.stimuli import blocks
 
 Floats = NDArray[np.floating[Any]]
@@ -36,17 +36,38 @@ MOST_SPLITS = 200
 # ------------------------------------------------------------------------------------ estimators
 
 
+def covariances(repeats: Floats) -> Floats:
+    """Covariance in time between repeats, (repeat, repeat, voxel), of (repeat, TR, voxel).
+
+    Every ceiling from repeats follows from them.
+    """
+    centred = repeats - repeats.mean(axis=1, keepdims=True, dtype=np.float64)
+    products: Floats = np.einsum("itv,jtv->ijv", centred, centred, optimize=True)
+    return np.asarray(products / repeats.shape[1])
+
+
 def powers(repeats: Floats) -> tuple[Floats, Floats]:
     """Total and signal power of each voxel from (repeat, TR, voxel): Schoppe et al. (2016).
 
     Total power is the mean over repeats of the variance in time; signal power is what repeats
     share. Signal power is negative where noise happens to be anticorrelated.
     """
-    n = len(repeats)
-    total: Floats = repeats.var(axis=1, ddof=1, dtype=np.float64).mean(axis=0)
-    mean = repeats.mean(axis=0, dtype=np.float64).var(axis=0, ddof=1)
-    signal: Floats = (n * mean - total) / (n - 1)
+    n_trs = repeats.shape[1]
+    return _powers(covariances(repeats) * (n_trs / (n_trs - 1)))
+
+
+def _powers(between: Floats) -> tuple[Floats, Floats]:
+    n = len(between)
+    total: Floats = np.einsum("ii...->...", between) / n
+    signal: Floats = (between.sum(axis=(0, 1)) / n - total) / (n - 1)
     return total, signal
+
+
+def _schoppe(between: Floats) -> Floats:
+    total, signal = _powers(between)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found: Floats = 1 / np.sqrt(1 + (total / signal - 1) / len(between))
+    return np.where(signal > 0, found, np.nan)
 
 
 def ceiling(repeats: Floats, floor: float | None = 0.25) -> Floats:
@@ -57,11 +78,7 @@ def ceiling(repeats: Floats, floor: float | None = 0.25) -> Floats:
     et al. 2016; Antonello et al. 2023, section 2.5). NaN where responses are not finite or vary
     in no repeat.
     """
-    n = _need_repeats(repeats)
-    total, signal = powers(repeats)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found: Floats = 1 / np.sqrt(1 + (total / signal - 1) / n)
-    return _floored(np.where(signal > 0, found, np.nan), _varies(repeats), floor)
+    return _from_repeats(repeats, _schoppe, floor)
 
 
 def split_half_r(repeats: Floats, seed: int = 0) -> Floats:
@@ -70,31 +87,36 @@ def split_half_r(repeats: Floats, seed: int = 0) -> Floats:
     Over every split of (repeat, TR, voxel) into halves, or a seeded sample of 200 where there are
     more. Covariances between repeats give all splits at once.
     """
-    n = _need_repeats(repeats)
-    first = _halves(n, seed)
+    _need_repeats(repeats)
+    return np.where(_varies(repeats), _split_half_r(covariances(repeats), seed), np.nan)
+
+
+def _split_half_r(between: Floats, seed: int = 0) -> Floats:
+    first = _halves(len(between), seed)
     second = 1 - first
-    centred = repeats - repeats.mean(axis=1, keepdims=True, dtype=np.float64)
-    between = np.einsum("itv,jtv->ijv", centred, centred, optimize=True)
-    sums = {
-        name: np.einsum("si,sj,ijv->sv", one, other, between, optimize=True)
-        for name, one, other in (("aa", first, first), ("bb", second, second))
-    }
-    across = np.einsum("si,sj,ijv->sv", first, second, between, optimize=True)
+    aa, bb, ab = (
+        np.einsum("si,sj,ij...->s...", one, other, between, optimize=True)
+        for one, other in ((first, first), (second, second), (first, second))
+    )
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean: Floats = (across / np.sqrt(sums["aa"] * sums["bb"])).mean(axis=0)
-    return np.where(_varies(repeats), mean, np.nan)
+        mean: Floats = (ab / np.sqrt(aa * bb)).mean(axis=0)
+    return mean
 
 
-def split_half(repeats: Floats, floor: float | None = 0.3, seed: int = 0) -> Floats:
+def _split_half(between: Floats) -> Floats:
+    half = _split_half_r(between)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.sqrt(2 * half / (1 + half))
+    return np.where(half > 0, found, np.nan)
+
+
+def split_half(repeats: Floats, floor: float | None = 0.3) -> Floats:
     """Ceiling from halves of the repeats, stepped up to all of them (Spearman-Brown), (voxel,).
 
     The square root of the reliability ``2 r / (1 + r)`` of the mean over repeats, with r from
     :func:`split_half_r` (Hsu, Borst & Theunissen 2004; the floor of LeBel et al. 2023).
     """
-    half = split_half_r(repeats, seed)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found = np.sqrt(2 * half / (1 + half))
-    return _floored(np.where(half > 0, found, np.nan), _varies(repeats), floor)
+    return _from_repeats(repeats, _split_half, floor)
 
 
 def explainable_variance(repeats: Floats, bias_correction: bool = True) -> Floats:
@@ -104,14 +126,24 @@ def explainable_variance(repeats: Floats, bias_correction: bool = True) -> Float
     averaging counts as signal: on noise alone 1/n; corrected it is 0 on average, and may be
     negative (Sahani & Linden 2003; Hsu et al. 2004).
     """
-    n = _need_repeats(repeats)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        standard = repeats - repeats.mean(axis=1, keepdims=True, dtype=np.float64)
-        standard = standard / standard.std(axis=1, keepdims=True)
-        shared: Floats = standard.mean(axis=0).var(axis=0)
-    if bias_correction:
-        shared = shared - (1 - shared) / (n - 1)
+    _need_repeats(repeats)
+    shared = _explainable_variance(covariances(repeats), bias_correction)
     return np.where(_varies(repeats), shared, np.nan)
+
+
+def _explainable_variance(between: Floats, bias_correction: bool = True) -> Floats:
+    n = len(between)
+    deviation = np.sqrt(np.einsum("ii...->i...", between))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shared: Floats = (between / (deviation[:, None] * deviation[None])).sum(axis=(0, 1)) / n**2
+    return shared - (1 - shared) / (n - 1) if bias_correction else shared
+
+
+def _explainable(between: Floats) -> Floats:
+    n, share = len(between), _explainable_variance(between)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.sqrt(n * share / (1 + (n - 1) * share))
+    return np.where(share > 0, found, np.nan)
 
 
 def explainable_ceiling(repeats: Floats, floor: float | None = 0.25) -> Floats:
@@ -119,11 +151,12 @@ def explainable_ceiling(repeats: Floats, floor: float | None = 0.25) -> Floats:
 
     The square root of the reliability of the mean over n repeats, ``n ev / (1 + (n - 1) ev)``.
     """
-    n = _need_repeats(repeats)
-    share = explainable_variance(repeats)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found = np.sqrt(n * share / (1 + (n - 1) * share))
-    return _floored(np.where(share > 0, found, np.nan), _varies(repeats), floor)
+    return _from_repeats(repeats, _explainable, floor)
+
+
+def _from_repeats(repeats: Floats, of: Callable[[Floats], Floats], floor: float | None) -> Floats:
+    _need_repeats(repeats)
+    return _floored(of(covariances(repeats)), _varies(repeats), floor)
 
 
 def inter_subject(responses: Floats) -> Floats:
@@ -227,6 +260,8 @@ class Method:
     """The floor used unless another is asked for."""
     estimate: Callable[[Floats, float | None], Floats]
     """Ceilings (voxel,), or (subject, voxel) where ``needs`` is subjects; NaN where undefined."""
+    of_covariances: Callable[[Floats], Floats] | None = None
+    """Ceilings (...) without a floor, from covariances between repeats (repeat, repeat, ...)."""
 
 
 def _inter_subject(responses: Floats, floor: float | None) -> Floats:
@@ -238,13 +273,21 @@ METHODS: Mapping[str, Method] = MappingProxyType(
     {
         method.name: method
         for method in (
-            Method(DEFAULT, "CCmax from signal and noise power", "repeats", 0.25, ceiling),
+            Method(
+                DEFAULT,
+                "CCmax from signal and noise power",
+                "repeats",
+                0.25,
+                ceiling,
+                _schoppe,
+            ),
             Method(
                 "split-half",
                 "r between halves of the repeats, Spearman-Brown",
                 "repeats",
                 0.3,
                 split_half,
+                _split_half,
             ),
             Method(
                 "explainable-variance",
@@ -252,6 +295,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 "repeats",
                 0.25,
                 explainable_ceiling,
+                _explainable,
             ),
             Method(
                 INTER_SUBJECT,
@@ -321,9 +365,11 @@ def estimate_ceiling(
         for voxels in blocks(group[0].shape[-1], BLOCK):
             rows = np.concatenate([story[..., voxels] for story in group], axis=1)
             parts.append(chosen.estimate(rows, least))
-        squares.append(np.square(np.concatenate(parts, axis=-1)))
+        squares.append(signed_square(np.concatenate(parts, axis=-1)))
     n_rows = [sum(story.shape[1] for story in group) for group in alike.values()]
-    return Ceiling(chosen.name, least, np.sqrt(np.average(squares, axis=0, weights=n_rows)))
+    mean = np.average(squares, axis=0, weights=n_rows)
+    # r with the other subjects may be negative, and stays so.
+    return Ceiling(chosen.name, least, np.sign(mean) * np.sqrt(np.abs(mean)))
 
 
 HeldOutResponses = Callable[[], Mapping[str, Floats]]

@@ -89,6 +89,8 @@ class Scores:
     may be chosen by."""
     weights: Floats | None
     """(voxel, space): weights of stacked feature spaces."""
+    weights_interval: tuple[Floats, Floats] | None
+    """(voxel, space): lower and upper ends of their interval, where the regressor gives one."""
     split_r: Floats | None
     """(space, voxel): each space's share of r, where the regressor splits it."""
     partition: Mapping[frozenset[str], Floats]
@@ -122,6 +124,8 @@ class Scores:
             named["cv_r"] = self.cv_r
         if self.weights is not None:
             named["weights"] = self.weights
+        if self.weights_interval is not None:
+            named["weights_low"], named["weights_high"] = self.weights_interval
         if self.split_r is not None:
             named["split_r"] = self.split_r
         if self.partition:
@@ -236,6 +240,7 @@ def _evaluate_stories(
         alpha=fitted.alpha,
         cv_r=fitted.cv_r,
         weights=fitted.weights,
+        weights_interval=fitted.weights_interval,
         split_r=fitted.split_r,
         partition=fitted.partition,
         paths=(fitted.path,) if fitted.path else (),
@@ -281,6 +286,7 @@ def _evaluate_folds(
         alpha=np.exp(np.mean(np.log(alphas), axis=0)) if alphas else None,
         cv_r=np.mean(inner, axis=0) if inner else None,
         weights=np.mean(weights, axis=0) if weights else None,
+        weights_interval=None,  # each fold has weights of its own
         split_r=np.mean(splits, axis=0) if splits else None,
         partition={
             spaces: np.mean([fit.partition[spaces] for fit in fits], axis=0)
@@ -323,6 +329,7 @@ class _Fit:
     cv_r: Floats | None
     weights: Floats | None
     """(voxel, space): what each space contributes, where spaces were stacked."""
+    weights_interval: tuple[Floats, Floats] | None
     split_r: Floats | None
     """(space, voxel): what each space adds to r, where the regressor says."""
     partition: Mapping[frozenset[str], Floats]
@@ -361,16 +368,21 @@ def _fit_predict(fitting: Fitting, train: Rows, Y: Columns, test: Rows, Y_test: 
     def of_voxels(values: Any) -> Floats | None:
         return None if values is None else _spread(values, fitted, n_voxels)
 
-    weights = split = None
+    def by_space(name: str) -> Floats | None:
+        """An attribute (usable voxel, space) as (voxel, space)."""
+        values = getattr(regressor, name, None)
+        return None if values is None else _spread(np.transpose(values), fitted, n_voxels).T
+
+    weights = interval = split = None
     partition: dict[frozenset[str], Floats] = {}
     if fitting.spaces is not None:
-        weights = (
-            of_voxels(np.transpose(regressor.weights_)) if _has(regressor, "weights_") else None
-        )
-        if _has(regressor, "score_split"):
-            split = of_voxels(regressor.score_split(test.X, select(Y_test, voxels=fitted)[...]))
-        if _has(regressor, "partition"):
-            found = regressor.partition(test.X, select(Y_test, voxels=fitted)[...])
+        weights, low, high = map(by_space, ("weights_", "weights_low_", "weights_high_"))
+        interval = None if low is None or high is None else (low, high)
+        held_out = select(Y_test, voxels=fitted)[...]
+        if hasattr(regressor, "score_split"):
+            split = of_voxels(regressor.score_split(test.X, held_out))
+        if hasattr(regressor, "partition"):
+            found = regressor.partition(test.X, held_out)
             partition = {
                 spaces: _spread(values, fitted, n_voxels) for spaces, values in found.items()
             }
@@ -378,7 +390,8 @@ def _fit_predict(fitting: Fitting, train: Rows, Y: Columns, test: Rows, Y_test: 
         prediction,
         of_voxels(getattr(regressor, "alpha_", None)),
         of_voxels(getattr(regressor, "cv_score_", None)),
-        None if weights is None else weights.T,
+        weights,
+        interval,
         split,
         partition,
         getattr(regressor, "path_", None),
@@ -415,10 +428,6 @@ def _coefficients(
         f"coef_{start:06}": partial(made, slice(start, min(n_voxels, start + width)))
         for start in starts
     }
-
-
-def _has(regressor: Any, name: str) -> bool:
-    return getattr(regressor, name, None) is not None
 
 
 def _usable(Y: Floats) -> NDArray[np.bool_]:

@@ -14,7 +14,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from voxelzoo.bootstrap import LEVEL, N_DRAWS, TRS_PER_BLOCK, region_draws
 from voxelzoo.errors import UsageError
+from voxelzoo.held_out import HeldOut, region_mean
 from voxelzoo.store import Artefact
 
 Floats = NDArray[np.floating[Any]]
@@ -90,3 +92,60 @@ def _choices(results: Mapping[int, Artefact]) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+# ------------------------------------------------------------------------- which may be the best
+
+
+@dataclass(frozen=True)
+class LayerSet:
+    """Layers of which none is shown to be worse than the best, in one region."""
+
+    best: int
+    """The layer with the highest mean r."""
+    layers: tuple[int, ...]
+    """All that may be the best, in order."""
+    level: float
+
+
+def layer_sets(
+    results: Mapping[int, Sequence[HeldOut]],
+    *,
+    level: float = LEVEL,
+    n_draws: int = N_DRAWS,
+    block: int = TRS_PER_BLOCK,
+    seed: int = 0,
+) -> dict[str, LayerSet]:
+    """By region, the layers that may be the best: the truly best one is among them with
+    probability ``level``, whichever it is.
+
+    ``results`` are held-out predictions by layer, one for each subject, in the same order; regions
+    are means over voxels, then over subjects. A layer is left out where the others' lead over it
+    is larger than what blocks of time, drawn with replacement, make of no lead at all: multiple
+    comparisons with the best (Hsu 1996), the layers' draws being paired.
+    """
+    layers = sorted(results)
+    r: dict[str, list[float]] = {}
+    drawn: dict[str, list[Floats]] = {}
+    for layer in layers:
+        draws = [
+            region_draws(each, block=block, n_draws=n_draws, seed=seed + subject)
+            for subject, each in enumerate(results[layer])
+        ]
+        for region in draws[0]:
+            of_subjects = [region_mean(each.r, each.regions[region]) for each in results[layer]]
+            r.setdefault(region, []).append(float(np.mean(of_subjects)))
+            drawn.setdefault(region, []).append(np.mean([each[region] for each in draws], axis=0))
+    found = {}
+    for region, means in r.items():
+        mean, draw = np.array(means), np.stack(drawn[region])
+        if not np.isfinite(draw).all():
+            continue
+        kept = []
+        for i, layer in enumerate(layers):
+            lead, of_draws = mean - mean[i], draw - draw[i]
+            noise = (of_draws - lead[:, None]).max(axis=0)
+            if lead.max() <= np.quantile(noise, level):
+                kept.append(layer)
+        found[region] = LayerSet(layers[int(mean.argmax())], tuple(kept), level)
+    return found

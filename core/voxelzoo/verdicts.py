@@ -14,12 +14,15 @@ from voxelzoo.bootstrap import (
     LEVEL,
     N_DRAWS,
     TRS_PER_BLOCK,
+    Interval,
     Over,
+    ceiling_interval,
     check_paired,
     difference_interval,
     r_interval,
 )
 from voxelzoo.ceilings import (
+    INTER_SUBJECT,
     Ceiling,
     Others,
     estimate_ceiling,
@@ -133,6 +136,7 @@ def judge(held_out: HeldOut, settings: Settings, others: Others = MappingProxyTy
     )
     ceiling = _ceiling(held_out, settings, others)
     top = np.full(held_out.n_voxels, np.nan) if ceiling is None else ceiling.values
+    ceilings = _ceiling_interval(held_out, settings)
     left = room(tested.r, top)
     region_q = _region_q(tested.regions)
     rows = []
@@ -151,6 +155,8 @@ def judge(held_out: HeldOut, settings: Settings, others: Others = MappingProxyTy
                 "share_significant": _share(tested.q, mask, settings.alpha),
                 "share_fwer": _share(tested.p_fwer, mask, settings.alpha),
                 "ceiling": _number(region_mean(np.where(np.isnan(left), np.nan, top), mask)),
+                "ceiling_low": ceilings and _number(ceilings.regions[name][0]),
+                "ceiling_high": ceilings and _number(ceilings.regions[name][1]),
                 "room": _number(region_mean(left, mask)),
                 "n_without_ceiling": int((mask & np.isnan(top)).sum()),
             }
@@ -175,6 +181,8 @@ def judge(held_out: HeldOut, settings: Settings, others: Others = MappingProxyTy
         "ceiling": top,
         "room": left,
     }
+    if ceilings:
+        maps |= {"ceiling_low": ceilings.low, "ceiling_high": ceilings.high}
     return Verdict(rows, maps, notes)
 
 
@@ -267,12 +275,26 @@ def long_context_artefact(held_out: HeldOut, n_trs: int) -> Verdict:
 
 def _ceiling(held_out: HeldOut, settings: Settings, others: Others) -> Ceiling | None:
     """From the parts that were repeated, ``None`` where none was; or from the other subjects."""
-    if settings.ceiling == "inter-subject":
+    if settings.ceiling == INTER_SUBJECT:
         own = {name: response for name, (_, response) in held_out.parts.items()}
         return inter_subject_ceiling(own, held_out.joined, others)
     if not held_out.repeats:
         return None
     return estimate_ceiling(list(held_out.repeats.values()), settings.ceiling)
+
+
+def _ceiling_interval(held_out: HeldOut, settings: Settings) -> Interval | None:
+    """Of ceilings from repeats, in each region and voxel; always over time."""
+    if not held_out.repeats or settings.ceiling == INTER_SUBJECT:
+        return None
+    return ceiling_interval(
+        list(held_out.repeats.values()),
+        settings.ceiling,
+        held_out.regions,
+        block=settings.block,
+        level=settings.level,
+        seed=settings.seed,
+    )
 
 
 def _region_q(p: Mapping[str, float]) -> dict[str, float]:

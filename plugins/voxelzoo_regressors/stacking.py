@@ -26,6 +26,9 @@ Floats = NDArray[np.floating[Any]]
 _BLOCK = 256
 """Voxels at once: their matrices stay in cache."""
 
+_DRAWN = 1 << 23
+"""Numbers in the matrices of all draws at once."""
+
 
 def residual_products(predictions: Sequence[Floats], Y: Floats) -> Floats:
     """R, (voxel, space, space): mean over rows of the products of two spaces' residuals.
@@ -158,11 +161,17 @@ class Stacking(MultiOutputMixin, RegressorMixin, BaseEstimator):
         space, at least one; rows at the end where there is one group.
     voxel_block
         Voxels stacked at once: all spaces' held-out predictions of so many are in memory.
+    draws
+        Draws of blocks of held-out rows for an interval of the weights; 0 for none.
+    seed
+        Of the draws.
 
     Attributes
     ----------
     weights_ : (voxel, space)
         Simplex weights; NaN where a voxel is undefined.
+    weights_low_, weights_high_ : (voxel, space)
+        Their 95 percent interval, each weight by itself, where ``draws`` are asked for.
     stacked_ : (voxel,)
         Where the stack is used; elsewhere, ``single`` is.
     cv_score_ : (voxel,)
@@ -181,12 +190,16 @@ class Stacking(MultiOutputMixin, RegressorMixin, BaseEstimator):
         single: str | int | None = None,
         validation: float = 0.2,
         voxel_block: int = 1024,
+        draws: int = 0,
+        seed: int = 0,
     ) -> None:
         self.spaces = spaces
         self.regressor = regressor
         self.single = single
         self.validation = validation
         self.voxel_block = voxel_block
+        self.draws = draws
+        self.seed = seed
 
     def fit(self, X: Any, Y: Any, groups: Any = None) -> Stacking:
         """Fits ``Y`` (row, voxel) from ``X`` (row, feature); ``groups`` (row,) names stories.
@@ -196,6 +209,8 @@ class Stacking(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         if self.voxel_block < 1:
             raise UsageError(f"stacking: voxel_block={self.voxel_block!r}; say 1 or more")
+        if isinstance(self.draws, bool) or not isinstance(self.draws, int) or self.draws < 0:
+            raise UsageError(f"stacking: draws={self.draws!r}; say a whole number, 0 or more")
         if not isinstance(self.regressor, Ridge | None):
             raise UsageError(f"stacking: regressor={self.regressor!r}; say a Ridge")
         X, Y, self._one_target = checked_fit(self, X, Y)
@@ -207,7 +222,9 @@ class Stacking(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if self._single is not None:
             self.stacked_ = self._stack_wins(X, Y, names, self._single)
         self.regressors_ = self._fitted(X, Y, names)
-        self.weights_, self.cv_score_ = self._weights(self.regressors_, Y)
+        if self.draws:
+            self.weights_low_, self.weights_high_ = np.empty((2, Y.shape[1], len(self.names_)))
+        self.weights_, self.cv_score_ = self._weights(self.regressors_, Y, self.draws)
         return self
 
     def predict(self, X: Any) -> Any:
@@ -229,7 +246,7 @@ class Stacking(MultiOutputMixin, RegressorMixin, BaseEstimator):
             for columns in self._columns.values()
         ]
 
-    def _weights(self, models: Sequence[Ridge], Y: Any) -> tuple[Floats, Floats]:
+    def _weights(self, models: Sequence[Ridge], Y: Any, draws: int = 0) -> tuple[Floats, Floats]:
         """Simplex weights (voxel, space), and the stack's held-out correlation (voxel,)."""
         n_voxels = Y.shape[1]
         weights, scores = np.empty((n_voxels, len(models))), np.empty(n_voxels)
@@ -237,7 +254,12 @@ class Stacking(MultiOutputMixin, RegressorMixin, BaseEstimator):
             block = slice(start, min(n_voxels, start + self.voxel_block))
             y = np.asarray(Y[:, block])
             parts = [model.cv_predictions_block(Y, block) for model in models]
-            weights[block], scores[block] = stack(parts, y, [f.scored for f in models[0].folds_])
+            folds = [fold.scored for fold in models[0].folds_]
+            weights[block], scores[block] = stack(parts, y, folds)
+            if draws:
+                self.weights_low_[block], self.weights_high_[block] = weights_interval(
+                    parts, y, folds, draws, seed=self.seed
+                )
         for model in models:
             model.forget_folds()
         return weights, scores
@@ -300,6 +322,41 @@ def stack(
         r = correlation(combine(weights, (p[rows] for p in predictions)), Y[rows])
         score += np.where(np.isnan(weights[:, 0]), np.nan, np.nan_to_num(r)) / len(folds)
     return simplex_weights(total), score
+
+
+def weights_interval(
+    predictions: Sequence[Floats],
+    Y: Floats,
+    folds: Sequence[NDArray[np.intp]],
+    n_draws: int = 200,
+    *,
+    block: int = 10,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[Floats, Floats]:
+    """Lower and upper ends (voxel, space) of each weight's percentile interval.
+
+    Blocks of ``block`` neighbouring held-out rows, within folds, are drawn with replacement, and
+    the weights found anew; the spaces' own fits stay as they are.
+    """
+    blocks = [
+        part for rows in folds for part in np.array_split(rows, max(1, round(len(rows) / block)))
+    ]
+    products = np.stack(
+        [residual_products([p[rows] for p in predictions], Y[rows]) * len(rows) for rows in blocks]
+    )
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(len(blocks), np.full(len(blocks), 1 / len(blocks)), size=n_draws)
+    n_voxels, m = Y.shape[1], len(predictions)
+    low, high = np.empty((2, n_voxels, m))
+    width = max(1, _DRAWN // (n_draws * m * m))
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    for start in range(0, n_voxels, width):
+        part = slice(start, min(n_voxels, start + width))
+        R = np.tensordot(drawn.astype(np.float64), products[:, part], axes=1)
+        weights = simplex_weights(R.reshape(-1, m, m)).reshape(n_draws, -1, m)
+        low[part], high[part] = np.quantile(weights, tails, axis=0)
+    return low, high
 
 
 def correlation(prediction: Floats, response: Floats) -> Floats:
