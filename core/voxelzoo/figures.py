@@ -247,6 +247,8 @@ def size_scaling(canvas: Canvas) -> Numbers:
                 if len({row["n_parameters"] for row in below}) > 1:
                     before = fit_decades(below, "n_parameters", score)
                     found["percent_per_decade_before_plateau"] = before["percent_per_decade"]
+            if found["fit_r"] is None:
+                numbers.lacking[f"{prefix}fit_r{suffix}"] = _too_few(rows, "n_parameters")
             if score == "mean_r":
                 found |= _best_form(rows, "n_parameters", score)
                 sizes = [row["n_parameters"] for row in rows]
@@ -274,6 +276,8 @@ def data_scaling(canvas: Canvas) -> Numbers:
         for score in ("mean_r", "mean_signed_r2"):
             suffix = "" if score == "mean_r" else f"_{score.removeprefix('mean_')}"
             found: dict[str, Any] = {**fit_decades(rows, "n_stories", score)}
+            if found["fit_r"] is None:
+                numbers.lacking[f"{prefix}fit_r{suffix}"] = _too_few(rows, "n_stories")
             if score == "mean_r":
                 found |= _best_form(rows, "n_stories", score)
                 sizes = [point.n for point in points]
@@ -712,6 +716,10 @@ def fit_decades(rows: Sequence[Row], x: str, y: str) -> dict[str, float | None]:
     line = fit_line(sizes, np.asarray([float(row[y]) for row in rows]))
     found = {"percent_per_decade": line.percent, "per_decade": line.slope, "fit_r": line.r}
     return {name: value if np.isfinite(value) else None for name, value in found.items()}
+
+
+def _too_few(rows: Sequence[Row], x: str) -> str:
+    return f"r of a fit needs three sizes, {len({row[x] for row in rows})} were run"
 
 
 def _best_form(rows: Sequence[Row], x: str, y: str) -> dict[str, float | str | None]:

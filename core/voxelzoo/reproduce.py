@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import nullcontext
@@ -23,7 +24,7 @@ from voxelzoo.protocols import find_protocol
 from voxelzoo.recipes import Expectation, Figure, Recipe
 from voxelzoo.responses import read_responses
 from voxelzoo.store import Store
-from voxelzoo.sweep import Installed, Outcomes, Sweep, obstacle
+from voxelzoo.sweep import NOT_ASKED_FOR, Installed, Outcomes, Sweep, obstacle
 
 Status = Literal["match", "mismatch", "partial", "not compared", "not run"]
 
@@ -152,7 +153,7 @@ def reproduce(
             )
     else:
         _run_figures(installed, recipe, asked, request, progress, figures, found)
-    skipped = dict.fromkeys(recipe.figures.keys() - figures.keys(), "was not asked for")
+    skipped = dict.fromkeys(recipe.figures.keys() - figures.keys(), NOT_ASKED_FOR)
     found.reasons |= skipped
     if found.outcomes.n_computed:
         found.statistics["cpu_hours"] = round((time.process_time() - begun) / 3600, 4)
@@ -410,8 +411,7 @@ def _line(found: Reproduction, name: str, expected: Expectation, statistic: str 
     obtained = _obtained(numbers, expected, statistic)
     if obtained is None:
         why = numbers.lacking.get(statistic) or _absent(missing)
-        given = ", ".join(name for name, value in numbers.statistics.items() if value is not None)
-        return line(None, "not run", why or f"{figure} gives no {statistic}; it gives {given}")
+        return line(None, "not run", why or _not_given(numbers, figure, statistic))
     if expected.is_claim:
         return line(obtained, "not compared", f"a claim in words: read {figure}")
     if not recipe.compares:
@@ -437,6 +437,17 @@ def _obtained(numbers: Numbers, expected: Expectation, statistic: str) -> float 
     scores = {row["model"]: row[score] for row in numbers.rows}
     before, after = (scores.get(model) for model in expected.models)
     return None if before is None or after is None else gain_percent(before, after)
+
+
+def _not_given(numbers: Numbers, figure: str, statistic: str) -> str:
+    if statistic in numbers.statistics:
+        return f"{statistic} is undefined for what was run"
+    given = [
+        name
+        for name, value in numbers.statistics.items()
+        if value is not None and not re.search("_low|_high|_error_", name)
+    ]
+    return f"{figure} gives no {statistic}; it gives {', '.join(given)}"
 
 
 def _why_not_compared(recipe: Recipe) -> str:

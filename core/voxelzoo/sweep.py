@@ -28,6 +28,8 @@ from voxelzoo.registry import Catalogue
 from voxelzoo.store import Artefact, Store
 from voxelzoo.weights import weights_location
 
+NOT_ASKED_FOR = "was not asked for"
+
 
 @dataclass(frozen=True)
 class Installed:
@@ -208,7 +210,7 @@ def obstacle(
 ) -> str | None:
     """Why a model of a recipe cannot run, so far as it can be told without data; or ``None``."""
     if only and name not in only:
-        return "was not asked for"
+        return NOT_ASKED_FOR
     try:
         entry = find_model(installed.host, installed.catalogue, name)
         installed.host.extractor(entry.plugin, entry.extractor)

@@ -122,6 +122,15 @@ def test_inter_subject_correlation_leaves_the_subject_out() -> None:
         np.testing.assert_allclose(against_others(responses[subject], others), found[subject])
 
 
+def test_a_negative_correlation_between_subjects_stays_negative() -> None:
+    rng = np.random.default_rng(3)
+    shared = rng.normal(size=(60, 1))
+    responses = np.stack([shared, shared, -shared]) + 0.3 * rng.normal(size=(3, 60, 1))
+    found = estimate_ceiling(responses, "inter-subject").values
+    np.testing.assert_allclose(found, inter_subject(responses))
+    assert found[2, 0] < -0.5
+
+
 def test_stories_are_taken_end_to_end_in_blocks_of_voxels(monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = (planted(3, n, 0.5, 7, seed=n) for n in (40, 30))
     expected = ceiling(np.concatenate([one, other], axis=1))

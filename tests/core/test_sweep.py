@@ -47,6 +47,7 @@ figures:
     models: [word-length]
     baseline: word-rate
     n_permutations: 99
+  two: {kind: data-scaling, summary: two, models: [word-rate], n_stories: [1, 2], n_subsets: 2}
   doubling:
     kind: voxel-scaling
     summary: gain by doubling the stories
@@ -91,6 +92,7 @@ expect:
     models: [word-rate]
     above: -1
     source: here
+  two-sizes: {figure: two, statistic: fit_r, above: 0, source: here}
   weights: {figure: big, statistic: mean_r, above: 0, source: here}
   words: {figure: bound, claim: "room is left", source: here}
   effort: {claim: "a lot of work", statistic: cpu_hours, source: here}
@@ -124,6 +126,7 @@ def test_own_recipe_is_run_compared_written_and_resumed(zoo: Zoo, mine: Path) ->
         "partly": "partial",
         "one-layer": "not run",
         "other-model": "match",
+        "two-sizes": "not run",
         "weights": "not run",
         "words": "not compared",
         "effort": "not compared",
@@ -139,6 +142,7 @@ def test_own_recipe_is_run_compared_written_and_resumed(zoo: Zoo, mine: Path) ->
     assert "needs weights: opt-125m (facebook/opt-125m)" in lines["weights"]["why"]
     assert lines["partly"]["why"].startswith("within tolerance; without opt-125m (needs weights")
     assert lines["one-layer"]["why"] == "only layer 0 of word-rate was run"
+    assert lines["two-sizes"]["why"] == "r of a fit needs three sizes, 2 were run"
     assert lines["effort"]["obtained"] > 0
     assert lines["wrong"]["tolerance"] == "guess"
     assert "word-length adds nothing beyond word-rate" in lines["against"]["obtained"]

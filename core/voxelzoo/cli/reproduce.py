@@ -107,6 +107,12 @@ def reproduce(
 def _print(found: Any) -> None:
     rows = [{**line.record(), "obtained": _obtained(line)} for line in found.lines]
     if sys.stdout.isatty():
+        from voxelzoo.sweep import NOT_ASKED_FOR
+
+        asked = [row for row in rows if row["why"] != NOT_ASKED_FOR]
+        if left := len(rows) - len(asked):
+            found.notes.append(f"{left} lines of figures that were not asked for are left out")
+        rows = asked
         for before, row in reversed(list(pairwise(rows))):
             if row["why"] and (row["why"], row["figure"]) == (before["why"], before["figure"]):
                 row["why"] = "as above"
