@@ -307,7 +307,19 @@ def _differences(sweep: Sweep) -> list[Difference]:
             found.append(Difference(f"no test story {story} here", story=story))
         elif (expected := data.repeats.get(story)) is not None:
             found.extend(_repeat_differences(dataset, sweep.chosen, story, expected))
-    return found
+    return [*found, *_trim_differences(sweep)]
+
+
+def _trim_differences(sweep: Sweep) -> Iterator[Difference]:
+    """Test stories whose scans lost another number of volumes at their start, where it is known."""
+    trims, dataset = sweep.recipe.data.trims, sweep.dataset
+    if trims is None:
+        return
+    for story in dataset.test_stories():
+        lost, expected = dataset.clock(story).n_dropped, trims.start_trs
+        if lost not in (None, expected):
+            text = f"{story}: {lost} volumes dropped at its start here, {expected} in the recipe"
+            yield Difference(text, story=story)
 
 
 def _repeat_differences(

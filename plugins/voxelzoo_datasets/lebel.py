@@ -149,7 +149,8 @@ class LebelDataset:
         n_trs = self._expected_rows(story)
         log = self._logs / f"{story}.report"
         if not (log.is_symlink() or log.exists()):
-            return ScanClock(tr=TR, start=TRIMMED * TR - SOUND_STARTS, n_trs=n_trs)
+            start = TRIMMED * TR - SOUND_STARTS
+            return ScanClock(tr=TR, start=start, n_trs=n_trs, n_dropped=TRIMMED)
         logged, volumes = read_report(log).times, self._volumes[story]
         if len(logged) < volumes:
             # Those within the scan were put back: what lacks is at an end, and nobody knows which.
@@ -165,7 +166,7 @@ class LebelDataset:
                 f"{log}: volume {TRIMMED + int(late.argmax()) + 1} is {late.max():.2f} s off an "
                 "even clock; its triggers are not one a volume"
             )
-        return ScanClock(tr=float(tr), start=float(start), n_trs=n_trs)
+        return ScanClock(tr=float(tr), start=float(start), n_trs=n_trs, n_dropped=TRIMMED)
 
     def responses(self, subject: str, story: str) -> NDArray[np.float32]:
         """(TR, voxel), or (repeat, TR, voxel) where single repeats are published."""

@@ -232,6 +232,23 @@ def test_repeats_are_held_against_the_recipes(
     assert (said in line["why"]) == (status == "partial")
 
 
+@pytest.mark.parametrize(("trim", "status"), [("5", "match"), ("2", "partial")])
+def test_volumes_dropped_are_held_against_the_recipes(
+    zoo: Zoo, tmp_path: Path, trim: str, status: str
+) -> None:
+    path = tmp_path / "mine.yaml"
+    data = (
+        f'dataset: simulated\n  options: {{trim: "{trim}"}}\n'
+        "  trims: {start_trs: 5, end_trs: 5, test_start_trs: 0}"
+    )
+    path.write_text(GOOD.replace("dataset: simulated", data))
+    ended = zoo("reproduce", path, "--json", "--quiet", "--store", tmp_path / "store")
+    (line,) = ended.json["reproduction"]["lines"]
+    assert line["status"] == status
+    said = "test01: 2 volumes dropped at its start here, 5 in the recipe"
+    assert (said in line["why"]) == (status == "partial")
+
+
 def test_data_that_a_figure_does_not_use_leave_its_line_alone(zoo: Zoo, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     data = (
