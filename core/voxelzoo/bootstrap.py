@@ -1,6 +1,9 @@
 """Confidence intervals of r by bootstrap over blocks of time, or over whole stories.
 
 Neighbouring TRs are no independent evidence, so what is drawn with replacement is blocks of them.
+Percentiles of the draws of n blocks are too narrow for small n, as a normal interval with an
+estimated variance is; theirs are expanded as Student's t expands that (Hesterberg 2015).
+
 r needs six sums of each block (rows, x, y, xx, yy, xy); a draw weighs the blocks' sums, so that
 all draws of all voxels are one matrix product. The same draws serve every voxel: intervals of a
 region keep the correlation between its voxels.
@@ -14,10 +17,11 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm, t
 
 from voxelzoo.api import DataError, UsageError
 from voxelzoo.ceilings import estimate_ceiling, find_method
-from voxelzoo.held_out import HeldOut, RegionMeans, over_voxels, voxel_blocks
+from voxelzoo.held_out import HeldOut, RegionMeans, over_voxels, region_mean, voxel_blocks
 
 Floats = NDArray[np.floating[Any]]
 Over = Literal["time", "stories"]
@@ -82,6 +86,18 @@ def difference_interval(
     return _interval([one, other], over, block, n_draws, level, seed)
 
 
+def tails(level: float, n: int) -> tuple[float, float]:
+    """Percentiles between which ``level`` of what ``n`` blocks could have been lies.
+
+    Expanded from ``(1 - level) / 2`` by Student's t and the bootstrap's own narrowness, a variance
+    smaller by ``(n - 1) / n`` (Hesterberg 2015, section 3.2).
+    """
+    if n < 2:
+        return 0.0, 1.0
+    low = float(norm.cdf(-np.sqrt(n / (n - 1)) * t.ppf((1 + level) / 2, n - 1)))
+    return low, 1 - low
+
+
 def region_draws(
     held_out: HeldOut,
     over: Over = "time",
@@ -121,7 +137,9 @@ def ceiling_interval(
 
     ``stories`` are (repeat, TR, voxel); all repeats of a block are drawn together. Covariances
     between repeats, which every ceiling from repeats follows from, are sums over blocks, as for r.
-    Raises :class:`UsageError` for a method that is not from repeats.
+    Ends are bias-corrected percentiles (Efron 1981): a ceiling is concave in the signal's power, so
+    that estimates lie low, and draws lower still. Raises :class:`UsageError` for a method that is
+    not from repeats.
     """
     chosen = find_method(method)
     if (of := chosen.of_covariances) is None:
@@ -141,7 +159,7 @@ def ceiling_interval(
             ).astype(float)
         )
     n_rows = [sum(story.shape[1] for story in group) for group in alike.values()]
-    tails = [(1 - level) / 2, (1 + level) / 2]
+    ends_at = tails(level, sum(each.shape[1] for each in weights))
     low, high = np.full((2, len(top)), np.nan)
     means = RegionMeans(regions, top)
 
@@ -162,16 +180,34 @@ def ceiling_interval(
             for start in range(voxels.start, voxels.stop, FEW)
         ]
         values = np.concatenate(few, axis=1)
-        return np.nanquantile(values, tails, axis=0), means.sums(voxels, np.nan_to_num(values))
+        return _corrected(values, top[voxels], ends_at), means.sums(voxels, np.nan_to_num(values))
 
     for voxels, (found, sums) in over_voxels(len(top), ends):
         low[voxels], high[voxels] = np.where(np.isfinite(top[voxels]), found, np.nan)
         means.add(sums)
-    of_regions = {
-        name: (float(np.quantile(drawn, tails[0])), float(np.quantile(drawn, tails[1])))
-        for name, drawn in means.means().items()
-    }
+    of_regions = {}
+    for name, draws in means.means().items():
+        ends_of = _corrected(draws[:, None], region_mean(top, regions[name]), ends_at)
+        of_regions[name] = (float(ends_of[0, 0]), float(ends_of[1, 0]))
     return Interval(low, high, of_regions, "time", level, n_draws)
+
+
+def _corrected(drawn: Floats, estimate: Any, ends_at: tuple[float, float]) -> Floats:
+    """Bias-corrected percentiles (2, column) of draws (draw, column) about their estimates."""
+    n = len(drawn)
+    below = (drawn < estimate).mean(axis=0) + (drawn == estimate).mean(axis=0) / 2
+    shift = 2 * norm.ppf(np.clip(below, 0.5 / n, 1 - 0.5 / n))
+    ordered = np.sort(drawn, axis=0)  # NaN last
+    found = []
+    for tail in ends_at:
+        at = norm.cdf(shift + norm.ppf(tail)) * (n - 1)
+        first = np.floor(at).astype(np.intp)
+        lower, upper = (
+            np.take_along_axis(ordered, np.minimum(i, n - 1)[None], axis=0)[0]
+            for i in (first, first + 1)
+        )
+        found.append(lower + (at - first) * (upper - lower))
+    return np.stack(found)
 
 
 def _drawn_covariances(
@@ -229,7 +265,8 @@ def _interval(
     r = first.r if len(compared) == 1 else first.r - compared[1].r
     low, high = np.full((2, first.n_voxels), np.nan)
     means = RegionMeans(first.regions, r)
-    tails = [(1 - level) / 2, (1 + level) / 2]
+    n = len(weights) if over == "stories" else sum(each.shape[1] for each in weights)
+    ends_at = tails(level, n)
 
     def ends(voxels: slice) -> tuple[Floats, Floats]:
         """Interval (2, voxel), and the sums over regions of each draw."""
@@ -241,13 +278,13 @@ def _interval(
         sums = means.sums(voxels, found)
         # Of rows in memory: a quantile down columns is half as fast.
         by_voxel = np.ascontiguousarray(found.T)
-        return np.quantile(by_voxel, tails, axis=1, overwrite_input=True), sums
+        return np.quantile(by_voxel, ends_at, axis=1, overwrite_input=True), sums
 
     for voxels, (found, sums) in over_voxels(first.n_voxels, ends):
         low[voxels], high[voxels] = np.where(np.isfinite(r[voxels]), found, np.nan)
         means.add(sums)
     regions = {
-        name: (float(np.quantile(drawn, tails[0])), float(np.quantile(drawn, tails[1])))
+        name: (float(np.quantile(drawn, ends_at[0])), float(np.quantile(drawn, ends_at[1])))
         for name, drawn in means.means().items()
     }
     return Interval(low, high, regions, over, level, n_draws)

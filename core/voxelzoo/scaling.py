@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelzoo.api import DataError
+from voxelzoo.bootstrap import tails
 
 Floats = NDArray[np.floating[Any]]
 Source = Literal["stories", "voxels", "subjects", "subsets", "all"]
@@ -263,12 +264,18 @@ def slope_intervals(
 ) -> dict[Source, SlopeInterval | None]:
     """Interval of the slope for each source of chance, and for all together.
 
-    ``None`` where a source has nothing to draw from.
+    ``None`` where a source has nothing to draw from. Percentiles are expanded for few stories,
+    voxels or subjects (:func:`voxelzoo.bootstrap.tails`).
     """
-    tails = [(1 - level) / 2, (1 + level) / 2]
 
-    def interval(values: Floats) -> tuple[float, float]:
-        low, high = np.nanquantile(values, tails)
+    def interval(values: Floats, source: Source) -> tuple[float, float]:
+        n = {
+            "stories": measured.parts[0].shape[1] if measured.parts else 0,
+            "voxels": min(each.shape[1] for each in measured.r),
+            "subjects": len(measured.r),
+        }.get(source)
+        ends_at = ((1 - level) / 2, (1 + level) / 2) if n is None else tails(level, n)
+        low, high = np.nanquantile(values, ends_at)
         return float(low), float(high)
 
     found: dict[Source, SlopeInterval | None] = {}
@@ -279,7 +286,7 @@ def slope_intervals(
             continue
         slopes = drawn @ _slopes(measured.x)
         percent = _percent(slopes, drawn @ _base(measured.x))
-        found[source] = SlopeInterval(interval(slopes), interval(percent))
+        found[source] = SlopeInterval(interval(slopes, source), interval(percent, source))
     return found
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hermetic import Site
+from rates import at_rate
 from voxelzoo.api import ExtractorRequest
 from voxelzoo.bootstrap import ceiling_interval
 from voxelzoo.ceilings import estimate_ceiling
@@ -128,8 +129,7 @@ def rate(hits: Any) -> float:
 
 @pytest.mark.slow
 def test_the_slope_lies_in_its_interval_at_its_rate() -> None:
-    """The 95 percent interval over stories covers what is planted in 90 percent or more: with
-    sixteen stories percentiles cover a little less than they say."""
+    """Of sixteen stories, as the plugin's models, the aligner and the regression leave them."""
     hits, errors = [], []
     for seed in SEEDS:
         data = Planted(seed=str(seed), test_stories="16", test_trs="24", voxels="8")
@@ -147,7 +147,7 @@ def test_the_slope_lies_in_its_interval_at_its_rate() -> None:
         hits.append(interval.slope[0] <= expected <= interval.slope[1])
         errors.append(slope - expected)
     assert abs(np.mean(errors)) < 0.1 * truth.SHOWN_PER_DECADE
-    assert rate(hits) >= 0.90, rate(hits)
+    assert at_rate(hits, 0.95), np.mean(hits)
 
 
 @pytest.mark.slow
@@ -166,6 +166,7 @@ def test_a_ceiling_lies_in_its_interval_at_its_rate(method: str) -> None:
         low, high = found.regions["all"]
         of_region.append(low <= data.ceiling.mean() <= high)
         errors.append(estimate_ceiling([heard], method).values.mean() - data.ceiling.mean())
+    # Thirty blocks of a concave estimate cover a little less than they say.
     assert abs(np.mean(errors)) < 0.005
     assert rate(of_voxel) >= 0.90, rate(of_voxel)
     assert rate(of_region) >= 0.90, rate(of_region)

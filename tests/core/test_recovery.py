@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import binom
 
-from voxelzoo.bootstrap import block_sums, drawn_r, r_interval
+from rates import at_rate
+from voxelzoo.bootstrap import block_sums, drawn_r, r_interval, tails
 from voxelzoo.ceilings import METHODS, estimate_ceiling
 from voxelzoo.held_out import HeldOut
 from voxelzoo.scaling import fit_line, slope_map
@@ -25,12 +25,6 @@ DECADES = np.array([0.0, 1.0, 2.0, 3.0])
 BASE, SLOPE = 0.2, 0.08
 
 Floats = Any
-
-
-def at_rate(hits: Floats, rate: float) -> bool:
-    """As many hits as the stated rate gives, within the central 99.9 %."""
-    low, high = binom.interval(0.999, len(hits), rate)
-    return bool(low <= hits.sum() <= high)
 
 
 def family(seed: int) -> list[HeldOut]:
@@ -54,8 +48,7 @@ def test_each_models_r_lies_in_its_interval() -> None:
     for decade, model in zip(DECADES, family(0), strict=True):
         found = r_interval(model, n_draws=500)
         truth = BASE + SLOPE * decade
-        # Percentiles of forty blocks cover a little less than they say.
-        assert at_rate((found.low <= truth) & (truth <= found.high), 0.94)
+        assert at_rate((found.low <= truth) & (truth <= found.high), 0.95)
 
 
 def test_the_slope_per_decade_lies_in_its_interval() -> None:
@@ -66,8 +59,8 @@ def test_the_slope_per_decade_lies_in_its_interval() -> None:
     weights = [np.random.default_rng(2).multinomial(40, np.full(40, 1 / 40), 500).astype(float)]
     draws = [drawn_r(block_sums(m, slice(None), 10), weights, "time", True) for m in models]
     drawn = np.stack([slope_map(DECADES, np.stack(each)) for each in zip(*draws, strict=True)])
-    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
-    assert at_rate((low <= SLOPE) & (high >= SLOPE), 0.94)
+    low, high = np.quantile(drawn, tails(0.95, 40), axis=0)
+    assert at_rate((low <= SLOPE) & (high >= SLOPE), 0.95)
     # All data sets together are one model's voxels: the family's slope, absolute and in percent.
     line = fit_line(DECADES, r.mean(axis=1))
     assert line.percent == pytest.approx(100 * SLOPE / BASE, rel=0.1)
