@@ -16,7 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelzoo.api import DataError, Dataset, ScanClock, Story, Words, ZooError
-from voxelzoo.datasets import Evaluation, plan_evaluation, unusable_subjects
+from voxelzoo.datasets import (
+    Evaluation,
+    HeldOutStories,
+    own_stories,
+    plan_evaluation,
+    unusable_subjects,
+)
 from voxelzoo.leaks import ResponseTrace, find_leaks, out_of_order
 from voxelzoo.progress import Progress, Silent
 from voxelzoo.stimuli import content_digest, need_fetched
@@ -170,11 +176,15 @@ def check_dataset(dataset: Dataset, progress: Progress | None = None) -> CheckRe
     report.subjects = tuple(dataset.subjects())
     report.unusable = unusable_subjects(dataset)
     evaluation = _try(report, "split", info.name, lambda: plan_evaluation(dataset))
+    own = _try(report, "split", info.name, lambda: _own_stories(dataset)) or {}
+    more = tuple(dict.fromkeys(story for stories in own.values() for story in stories))
+    if more and isinstance(evaluation, HeldOutStories):
+        evaluation = HeldOutStories((*evaluation.train, *more), evaluation.test)
     report.evaluation = str(evaluation) if evaluation is not None else None
     stories: dict[str, Story] = {}
     clocks: dict[str, ScanClock] = {}
     split: Mapping[Literal["train", "test"], Sequence[str]] = {
-        "train": dataset.train_stories(),
+        "train": (*dataset.train_stories(), *more),
         "test": dataset.test_stories(),
     }
     for part, names in split.items():
@@ -194,8 +204,16 @@ def check_dataset(dataset: Dataset, progress: Progress | None = None) -> CheckRe
         for leak in find_leaks(evaluation, stories):
             report.add("error", leak.guard, "train and test", leak.reason)
     _check_declared(report, dataset)
-    _check_responses(report, dataset, evaluation, clocks, progress or Silent())
+    heard = {
+        subject: [s.name for s in report.stories if s.name not in more or s.name in own[subject]]
+        for subject in report.subjects
+    }
+    _check_responses(report, dataset, evaluation, clocks, heard, progress or Silent())
     return report
+
+
+def _own_stories(dataset: Dataset) -> dict[str, tuple[str, ...]]:
+    return {subject: own_stories(dataset, subject) for subject in dataset.subjects()}
 
 
 def _check_declared(report: CheckReport, dataset: Dataset) -> None:
@@ -398,15 +416,15 @@ def _check_responses(
     dataset: Dataset,
     evaluation: Evaluation | None,
     clocks: Mapping[str, ScanClock],
+    heard: Mapping[str, Sequence[str]],
     progress: Progress,
 ) -> None:
-    names = [story.name for story in report.stories]
     digests: dict[str, tuple[str, str]] = {}
     by_story: dict[str, dict[str, ResponseTrace]] = {}
-    with progress.task("responses", len(report.subjects) * len(names)) as advance:
+    with progress.task("responses", sum(map(len, heard.values()))) as advance:
         for subject in report.subjects:
             traces: dict[str, ResponseTrace] = {}
-            for name in names:
+            for name in heard[subject]:
                 read = partial(dataset.responses, subject, name)
                 given = _try(report, "responses", f"{subject}, {name}", read)
                 advance(1)

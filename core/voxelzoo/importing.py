@@ -41,7 +41,7 @@ from voxelzoo.api import (
     ZooError,
     read_words_csv,
 )
-from voxelzoo.datasets import opened_responses
+from voxelzoo.datasets import opened_responses, own_stories
 from voxelzoo.progress import Progress, Silent
 from voxelzoo.stimuli import blocks
 
@@ -73,26 +73,29 @@ def import_dataset(
     """
     progress = progress or Silent()
     subjects = tuple(subjects) or tuple(dataset.subjects())
-    names = (*dataset.train_stories(), *dataset.test_stories())
+    common = (*dataset.train_stories(), *dataset.test_stories())
+    own = {subject: own_stories(dataset, subject) for subject in subjects}
+    more = tuple(dict.fromkeys(story for stories in own.values() for story in stories))
     _claim(root, dataset)
     written = kept = 0
     try:
-        with progress.task("import", len(names) * (len(subjects) + 1)) as advance:
+        n_pieces = len(common) * (len(subjects) + 1) + len(more) + sum(map(len, own.values()))
+        with progress.task("import", n_pieces) as advance:
             stories = []
-            for name in names:
+            for name in (*common, *more):
                 entry, new = _import_story(dataset, name, root)
                 stories.append(entry)
                 written, kept = written + new, kept + (not new)
                 advance(1)
             for subject in subjects:
                 n_voxels: dict[str, int] = {}
-                for name in names:
+                for name in (*common, *own[subject]):
                     new, n_voxels[name] = _import_responses(dataset, subject, name, root)
                     written, kept = written + new, kept + (not new)
                     advance(1)
                 _same_voxels(subject, n_voxels)
-                _import_labels(dataset, subject, n_voxels[names[0]], root)
-        _describe(dataset, root, subjects, stories)
+                _import_labels(dataset, subject, n_voxels[common[0]], root)
+        _describe(dataset, root, own, stories)
         _sweep(root)
     except OSError as error:
         raise ZooError(
@@ -127,7 +130,10 @@ def _claim(root: Path, dataset: Dataset) -> None:
 
 
 def _describe(
-    dataset: Dataset, root: Path, subjects: Sequence[str], stories: Sequence[Mapping[str, Any]]
+    dataset: Dataset,
+    root: Path,
+    own: Mapping[str, Sequence[str]],
+    stories: Sequence[Mapping[str, Any]],
 ) -> None:
     """The description, written last: with it the folder is a dataset."""
     info = dataset.info()
@@ -139,8 +145,9 @@ def _describe(
             "summary": info.summary,
             "licence": info.licence,
             "citation": info.citation,
-            "subjects": list(subjects),
+            "subjects": list(own),
             "train": list(dataset.train_stories()),
+            **({"own": {s: list(each) for s, each in own.items()}} if any(own.values()) else {}),
             "test": list(dataset.test_stories()),
             "stories": {
                 entry["name"]: {k: entry[k] for k in entry if k != "name"} for entry in stories

@@ -64,6 +64,7 @@ class _Description(BaseModel):
     subjects: list[str]
     train: list[str]
     test: list[str]
+    own: dict[str, list[str]] = {}
     stories: dict[str, _Story]
 
 
@@ -92,6 +93,11 @@ class ImportedDataset:
     def train_stories(self) -> tuple[str, ...]:
         """Stories for fitting."""
         return tuple(self._description.train)
+
+    def own_stories(self, subject: str) -> tuple[str, ...]:
+        """More stories for fitting, which this subject heard and not every other did."""
+        self._known_subject(subject)
+        return tuple(self._description.own.get(subject, ()))
 
     def test_stories(self) -> tuple[str, ...]:
         """Stories held out whole."""
@@ -163,6 +169,9 @@ class ImportedDataset:
     def _file(self, subject: str, story: str) -> Path:
         self._known_subject(subject)
         self._known_story(story)
+        common = (*self.train_stories(), *self.test_stories())
+        if story not in (*common, *self.own_stories(subject)):
+            raise NotFoundError(f"subject {subject!r} of {self.info().name!r} lacks {story!r}")
         return self._root / "responses" / subject / f"{story}.zarr"
 
     def _known_story(self, name: str) -> _Story:
@@ -207,10 +216,11 @@ def _read_description(root: Path) -> _Description:
         raise DataError(f"{path}: cannot be read ({_line(error)})") from error
     if said.format != FORMAT:
         raise DataError(f"{path}: format {said.format}; this version reads {FORMAT}")
-    for name in (*said.train, *said.test, *said.subjects):
+    own = tuple(name for names in said.own.values() for name in names)
+    for name in (*said.train, *said.test, *own, *said.subjects):
         if not name or name.startswith(".") or set(name) & set("/\\\0"):
             raise DataError(f"{path}: {name!r} cannot name a folder")
-    if unclocked := [name for name in (*said.train, *said.test) if name not in said.stories]:
+    if unclocked := [name for name in (*said.train, *said.test, *own) if name not in said.stories]:
         raise DataError(f"{path}: stories: nothing is said of {unclocked[0]!r}")
     for name, story in said.stories.items():
         if story.sound is not None and Path(story.sound).name != story.sound:

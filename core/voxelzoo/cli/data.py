@@ -73,7 +73,7 @@ def describe(
 
     Example:  zoo data describe ./my-study
     """
-    from voxelzoo.datasets import open_dataset, unusable_subjects
+    from voxelzoo.datasets import open_dataset, own_stories, unusable_subjects
 
     host = load_host(disabled=disable_plugin or (), first_party_only=no_plugins)
     if registered := _bare(host, dataset):
@@ -96,6 +96,7 @@ def describe(
             "subjects": list(data.subjects()),
             "unusable_subjects": unusable_subjects(data),
             "train_stories": list(data.train_stories()),
+            "own_stories": {s: list(own) for s in data.subjects() if (own := own_stories(data, s))},
             "test_stories": list(data.test_stories()),
         }
     if as_json:
@@ -116,7 +117,7 @@ def _bare(host: Host, text: str) -> Registered[DatasetSpec] | None:
 
 def _listed(value: Any) -> str:
     if isinstance(value, dict):
-        return "; ".join(f"{key} ({reason})" for key, reason in value.items())
+        return "; ".join(f"{key} ({_listed(each)})" for key, each in value.items())
     return ", ".join(value) if isinstance(value, list | tuple) else str(value)
 
 

@@ -14,6 +14,7 @@ import pytest
 import soundfile
 
 from voxelzoo.api import DataError, Dataset, NotFoundError, UsageError
+from voxelzoo_datasets.imported import ImportedDataset
 from voxelzoo_datasets.lebel import LebelDataset
 from voxelzoo_datasets.plugin import is_alice, is_folder, is_lebel
 from voxelzoo_datasets.triggers import read_report
@@ -287,6 +288,30 @@ def test_a_recipe_trains_subjects_on_what_each_heard(
     # Never more stories than the subject with fewest has; UTS02 and UTS03 have two draws of one.
     (row,) = found["figures"]["stories"]["rows"]
     assert (row["n_stories"], row["n_subsets"]) == (1, 2 if own == "true" else 1)
+
+
+def test_own_stories_are_described_checked_and_imported(
+    lebel: Path, tmp_path: Path, zoo: Zoo
+) -> None:
+    response(lebel, "UTS01", "beta").unlink()
+    shutil.rmtree(lebel / "stimuli")
+    described = zoo("data", "describe", lebel)
+    assert "own stories: UTS02 (beta); UTS03 (beta)" in described.out
+    report = zoo("data", "check", lebel, "--json").json
+    read = {(found["subject"], found["story"]) for found in report["responses"]}
+    assert ("UTS02", "beta") in read
+    assert ("UTS01", "beta") not in read
+    assert not [f for f in report["findings"] if f["kind"] == "responses"]
+    imported = tmp_path / "imported"
+    assert zoo("data", "import", lebel, imported, "-q").code == 0
+    run = ("run", "-p", "word-rate", "--own-stories", "--json", "-q")
+    results = [zoo(*run, "--dataset", root).json["results"] for root in (lebel, imported)]
+    assert [[r["train_stories"] for r in each] for each in results] == [
+        [["alpha"], ["alpha", "beta"], ["alpha", "beta"]]
+    ] * 2
+    assert [r["mean_r"] for r in results[0]] == [r["mean_r"] for r in results[1]]
+    with pytest.raises(NotFoundError, match="'UTS01' of 'lebel2023' lacks 'beta'"):
+        ImportedDataset(imported).responses("UTS01", "beta")
 
 
 def unfetch(path: Path) -> None:
