@@ -83,7 +83,7 @@ def extract(
     data = open_dataset(
         session.host, dataset, read_pairs("--dataset-option", dataset_option or ()), allow_pickle
     )
-    known = plan_evaluation(data).stories
+    known = plan_evaluation(data, own_for=data.subjects()).stories
     if unknown := [name for name in story or () if name not in known]:
         raise UsageError(f"no story {unknown[0]!r}; there are {', '.join(known)}")
     arrays: dict[str, Any] = {}
