@@ -42,16 +42,26 @@ class Line:
 def fit_line(x: Floats, y: Floats) -> Line:
     """Least squares of performance ``y`` (point,) on ``x`` (point,), ``log10`` of size.
 
+    Points of one size count as their mean: a size with more training subsets weighs no more.
     Raises :class:`DataError` for fewer than two sizes or a value that is not finite.
     """
     _check(x, y)
     slope = float(_slopes(x) @ y)
+    sizes, means = by_size(x, y)
     return Line(
         slope=slope,
-        intercept=float(y.mean() - slope * x.mean()),
-        r=float(np.corrcoef(x, y)[0, 1]) if len(np.unique(x)) > 2 and np.ptp(y) > 0 else np.nan,
+        intercept=float(means.mean() - slope * sizes.mean()),
+        r=float(np.corrcoef(sizes, means)[0, 1])
+        if len(sizes) > 2 and np.ptp(means) > 0
+        else np.nan,
         percent=float(_percent(slope, _base(x) @ y)),
     )
+
+
+def by_size(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Sizes, and the mean performance of each."""
+    sizes, where, counts = np.unique(x, return_inverse=True, return_counts=True)
+    return sizes, np.bincount(where, weights=y) / counts
 
 
 def _check(x: Floats, y: Floats) -> None:
@@ -63,8 +73,10 @@ def _check(x: Floats, y: Floats) -> None:
 
 def _slopes(x: Floats) -> Floats:
     """(point,): weights that turn performance into the slope of its line."""
-    centred: Floats = x - x.mean()
-    return np.asarray(centred / (centred @ centred))
+    sizes, where, counts = np.unique(x, return_inverse=True, return_counts=True)
+    centred = sizes - sizes.mean()
+    weights: Floats = (centred / (centred @ centred) / counts)[where]
+    return weights
 
 
 def _base(x: Floats) -> Floats:
@@ -189,6 +201,9 @@ class Measured:
     """For each subject: (point, voxel), of voxels that are defined at every point."""
     parts: Sequence[Floats] | None = None
     """For each subject: (point, part), mean over voxels in each held-out part."""
+    groups: NDArray[np.intp] | None = None
+    """(point,): points of a group differ in their training subset alone; ``None``: those of a
+    size."""
 
     @property
     def by_subject(self) -> Floats:
@@ -228,11 +243,12 @@ def draw_performance(
         weights = rng.multinomial(n, np.full(n, 1 / n), size=n_draws) / n
         mean = np.einsum("dps,ds->dp", values, weights)
         moved = True
-    sizes = [np.flatnonzero(measured.x == size) for size in np.unique(measured.x)]
-    if "subsets" in drawn and any(len(rows) > 1 for rows in sizes):
+    groups = measured.x if measured.groups is None else measured.groups
+    alike = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    if "subsets" in drawn and any(len(rows) > 1 for rows in alike):
         # Training subsets of one size stand for each other; a point is where it was.
         order = np.empty((n_draws, len(measured.x)), dtype=np.intp)
-        for rows in sizes:
+        for rows in alike:
             order[:, rows] = rng.choice(rows, size=(n_draws, len(rows)))
         mean = np.take_along_axis(mean, order, axis=1)
         moved = True
@@ -267,17 +283,6 @@ def slope_intervals(
     ``None`` where a source has nothing to draw from. Percentiles are expanded for few stories,
     voxels or subjects (:func:`voxelzoo.bootstrap.tails`).
     """
-
-    def interval(values: Floats, source: Source) -> tuple[float, float]:
-        n = {
-            "stories": measured.parts[0].shape[1] if measured.parts else 0,
-            "voxels": min(each.shape[1] for each in measured.r),
-            "subjects": len(measured.r),
-        }.get(source)
-        ends_at = ((1 - level) / 2, (1 + level) / 2) if n is None else tails(level, n)
-        low, high = np.nanquantile(values, ends_at)
-        return float(low), float(high)
-
     found: dict[Source, SlopeInterval | None] = {}
     for source in SOURCES:
         drawn = draw_performance(measured, source, n_draws, seed)
@@ -286,8 +291,23 @@ def slope_intervals(
             continue
         slopes = drawn @ _slopes(measured.x)
         percent = _percent(slopes, drawn @ _base(measured.x))
-        found[source] = SlopeInterval(interval(slopes, source), interval(percent, source))
+        ends_at = _ends_at(measured, source, level)
+        found[source] = SlopeInterval(_between(slopes, ends_at), _between(percent, ends_at))
     return found
+
+
+def _ends_at(measured: Measured, source: Source, level: float) -> tuple[float, float]:
+    n = {
+        "stories": measured.parts[0].shape[1] if measured.parts else 0,
+        "voxels": min(each.shape[1] for each in measured.r),
+        "subjects": len(measured.r),
+    }.get(source)
+    return ((1 - level) / 2, (1 + level) / 2) if n is None else tails(level, n)
+
+
+def _between(values: Floats, ends_at: tuple[float, float]) -> tuple[float, float]:
+    low, high = np.nanquantile(values, ends_at)
+    return float(low), float(high)
 
 
 # --------------------------------------------------------------------------------- data x size
@@ -310,13 +330,56 @@ class Interaction:
 def fit_interaction(size: Floats, data: Floats, y: Floats) -> Interaction:
     """Least squares over points (point,) of ``log10`` size, ``log10`` data and performance.
 
-    Raises :class:`DataError` unless two sizes each have two amounts of data.
+    Points of one size and amount count as their mean. Raises :class:`DataError` unless two sizes
+    each have two amounts of data.
     """
-    n, d = size - size.mean(), data - data.mean()
+    design, weights = _interaction(size, data)
+    found = weights @ y
+    _, where = np.unique(np.stack([size, data]), axis=1, return_inverse=True)
+    means, fitted = (
+        np.bincount(where.ravel(), weights=values) / np.bincount(where.ravel())
+        for values in (y, design @ found)
+    )
+    r = float(np.corrcoef(fitted, means)[0, 1]) if np.ptp(means) > 0 else np.nan
+    return Interaction(float(found[1]), float(found[2]), float(found[3]), r)
+
+
+def interaction_intervals(
+    measured: Measured,
+    size: Floats,
+    data: Floats,
+    n_draws: int = N_DRAWS,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> dict[Source, dict[str, tuple[float, float]] | None]:
+    """Intervals of the three gains of :func:`fit_interaction` for each source of chance.
+
+    ``measured.groups`` says which points differ in their training subset alone. ``None`` where a
+    source has nothing to draw from.
+    """
+    _, weights = _interaction(size, data)
+    found: dict[Source, dict[str, tuple[float, float]] | None] = {}
+    for source in SOURCES:
+        drawn = draw_performance(measured, source, n_draws, seed)
+        ends_at = _ends_at(measured, source, level)
+        found[source] = (
+            drawn
+            if drawn is None
+            else {
+                name: _between(drawn @ weights[i], ends_at)
+                for i, name in enumerate(("size", "data", "interaction"), start=1)
+            }
+        )
+    return found
+
+
+def _interaction(size: Floats, data: Floats) -> tuple[Floats, Floats]:
+    """Design (point, 4), and weights (4, point) that turn performance into its coefficients."""
+    cells, where = np.unique(np.stack([size, data]), axis=1, return_inverse=True)
+    where = where.ravel()
+    n, d = cells - cells.mean(axis=1, keepdims=True)
     design = np.stack([np.ones_like(n), n, d, n * d], axis=1)
     if np.linalg.matrix_rank(design) < 4:
         raise DataError("an interaction needs two sizes or more, each with two amounts of data")
-    weights = np.linalg.lstsq(design, y, rcond=None)[0]
-    fitted = design @ weights
-    r = float(np.corrcoef(fitted, y)[0, 1]) if np.ptp(y) > 0 else np.nan
-    return Interaction(float(weights[1]), float(weights[2]), float(weights[3]), r)
+    weights = np.linalg.pinv(design)[:, where] / np.bincount(where)[where]
+    return design[where], weights

@@ -15,6 +15,7 @@ from voxelzoo.scaling import (
     fit_interaction,
     fit_line,
     gain_per_doubling,
+    interaction_intervals,
     slope_intervals,
 )
 
@@ -29,6 +30,22 @@ def test_a_line_is_scipys_and_percent_is_of_the_smallest() -> None:
     assert found.intercept == pytest.approx(expected.intercept)
     assert found.r == pytest.approx(expected.rvalue)
     assert found.percent == pytest.approx(100 * expected.slope / y[0])
+
+
+def test_a_size_with_more_subsets_weighs_no_more() -> None:
+    x = np.log10([1, 3, 3, 3, 3, 10, 100])
+    y = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.3, 0.6])
+    line = fit_line(x, y)
+    sizes, means = np.log10([1, 3, 10, 100]), [0.1, 0.35, 0.3, 0.6]
+    expected = linregress(sizes, means)
+    assert line.slope == pytest.approx(expected.slope)
+    assert line.intercept == pytest.approx(expected.intercept)
+    assert line.r == pytest.approx(expected.rvalue)
+    # Neither does a cell of an interaction.
+    size = np.repeat([1.0, 1.0, 2.0, 2.0], [1, 3, 1, 1])
+    data = np.repeat([0.0, 1.0, 0.0, 1.0], [1, 3, 1, 1])
+    found = fit_interaction(size, data, np.array([0.1, 0.2, 0.3, 0.4, 0.2, 0.5]))
+    assert (found.size, found.data, found.interaction) == pytest.approx((0.15, 0.25, 0.1))
 
 
 def test_percent_of_a_performance_that_is_not_above_zero_is_undefined() -> None:
@@ -172,3 +189,26 @@ def test_the_interaction_is_the_planted_one() -> None:
     assert found.r == pytest.approx(1)
     with pytest.raises(DataError, match="two sizes"):
         fit_interaction(size[:4], data[:4], y[:4])
+
+
+def test_its_intervals_are_those_of_a_loop_over_subsets() -> None:
+    """Subsets are drawn within their model and amount; here, but one model has several."""
+    rng = np.random.default_rng(0)
+    size = np.repeat([8.0, 9.0], [7, 2])
+    data = np.array([0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0])
+    y = 0.1 + 0.02 * size + 0.05 * data + 0.01 * rng.standard_normal(9)
+    groups = np.array([0, 0, 0, 1, 1, 1, 1, 2, 3])
+    measured = Measured(data, [y[:, None]], groups=groups)
+    found = interaction_intervals(measured, size, data, n_draws=4000)
+    assert found["subjects"] is None
+    assert found["subsets"] is not None
+    drawn = []
+    for _ in range(4000):
+        again = y.copy()
+        for group in range(4):
+            rows = np.flatnonzero(groups == group)
+            again[rows] = y[rng.choice(rows, len(rows))]
+        drawn.append(fit_interaction(size, data, again))
+    for name in ("size", "data", "interaction"):
+        expected = np.quantile([getattr(each, name) for each in drawn], [0.025, 0.975])
+        np.testing.assert_allclose(found["subsets"][name], expected, atol=1e-3)
