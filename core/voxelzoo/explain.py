@@ -307,12 +307,10 @@ class _Writer:
             return
         how, citation = CEILINGS[record.get("ceiling_method", DEFAULT)]
         self.citations.append(citation)
-        bound = ""
         if (least := METHODS[record.get("ceiling_method", DEFAULT)].floor) is not None:
-            bound = " (without a floor)" if floor is None else f" (with a floor of {least})"
+            how += ", without a floor" if floor is None else f", with a floor of {least}"
         yield (
-            f"The noise ceiling of a voxel was {how}{bound}; its mean was "
-            f"{record['mean_ceiling']:.4f}."
+            f"The noise ceiling of a voxel was {how}; its mean was {record['mean_ceiling']:.4f}."
         )
 
     def _exceptions(self) -> Iterator[str]:
