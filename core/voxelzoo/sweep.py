@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
 from voxelzoo.api import Dataset, ExtractorRequest, MissingError, NotFoundError, ZooError
 from voxelzoo.datasets import HeldOutStories, plan_evaluation, train_on_fewer
@@ -78,6 +79,18 @@ class Outcomes:
         self.n_kept += not result.computed
 
 
+class _ReadOnce:
+    """A dataset whose stories are read, and their sound digested, once for all runs."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self.story = cache(dataset.story)
+        self.clock = cache(dataset.clock)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dataset, name)
+
+
 @dataclass
 class Sweep:
     """Runs of one recipe on one dataset."""
@@ -94,6 +107,7 @@ class Sweep:
     """Subjects, of those that the dataset has."""
 
     def __post_init__(self) -> None:
+        self.dataset = cast(Dataset, _ReadOnce(self.dataset))
         fit = self.recipe.fit
         own_for = self.chosen if self.recipe.data.own_stories else ()
         self.evaluation = plan_evaluation(self.dataset, fit.folds, fit.gap, own_for)

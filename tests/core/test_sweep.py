@@ -14,6 +14,7 @@ import pytest
 from shared_data import SHARED, needs_shared
 from voxelzoo.figures import fit_decades
 from voxelzoo.recipes import find_recipe
+from voxelzoo_datasets.simulated import SimulatedDataset
 from zoo_cli import Zoo
 
 RECIPE = """\
@@ -235,6 +236,19 @@ def test_a_gain_is_between_its_two_ends_whatever_else_was_run(zoo: Zoo, tmp_path
     best = max(depth, key=lambda row: row["mean_signed_r2"])["layer"]
     assert lines["layer"]["obtained"] == best
     assert lines["layer"]["status"] == "match"
+
+
+def test_stories_are_read_once_for_all_runs(
+    zoo: Zoo, mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real ones are hours of sound, whose digest is in every result's key."""
+    read: list[str] = []
+    story = SimulatedDataset.story
+    monkeypatch.setattr(
+        SimulatedDataset, "story", lambda self, name: read.append(name) or story(self, name)
+    )
+    assert zoo("reproduce", mine, "--json", "-q", "-f", "stories").code == 0
+    assert sorted(read) == ["story01", "story02", "story03", "test01"]
 
 
 def test_what_is_too_big_is_weighed_by_its_extractor(
