@@ -43,6 +43,17 @@ class Setting:
     subset_seed: int | None
     hours: float | None
 
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Setting:
+        """A result's."""
+        return cls(
+            record["model"],
+            record["n_parameters"],
+            record.get("n_train_stories"),
+            record.get("subset_seed"),
+            record.get("train_hours"),
+        )
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -128,14 +139,7 @@ def cells(artefacts: Sequence[Artefact]) -> tuple[list[Cell], list[str]]:
     replaced = 0
     for artefact in artefacts:
         record = artefact.summary
-        setting = Setting(
-            record["model"],
-            record["n_parameters"],
-            record.get("n_train_stories"),
-            record.get("subset_seed"),
-            record.get("train_hours"),
-        )
-        place = grouped.setdefault(setting, {}).setdefault(record["layer"], {})
+        place = grouped.setdefault(Setting.of(record), {}).setdefault(record["layer"], {})
         replaced += record["subject"] in place
         place[record["subject"]] = artefact
     every = {s for layers in grouped.values() for each in layers.values() for s in each}
@@ -281,7 +285,8 @@ class Curve:
 def make_curve(points: Sequence[Chosen], x: Sequence[float], metric: Metric = "r") -> Curve:
     """Reads scores of every point; only voxels that are defined at all points count.
 
-    ``x`` is ``log10`` of each point's size.
+    ``x`` is ``log10`` of each point's size. Points of one model and ``x`` differ in their training
+    subset alone.
     """
     from voxelzoo.pipeline import read_labels
 
@@ -321,7 +326,10 @@ def make_curve(points: Sequence[Chosen], x: Sequence[float], metric: Metric = "r
         ]
     regions = {name: masks for name, masks in regions.items() if any(m.any() for m in masks)}
     usable = len(parts) == len(subjects) and all(np.isfinite(each).all() for each in parts)
-    measured = Measured(np.asarray(x, float)[order], maps, parts if usable else None)
+    at = np.asarray(x, float)[order]
+    alike = [(point.setting.model, size) for point, size in zip(points, at, strict=True)]
+    groups = np.array([alike.index(each) for each in alike])
+    measured = Measured(at, maps, parts if usable else None, groups)
     return Curve(points, measured, regions, voxels, totals, subjects)
 
 

@@ -85,11 +85,11 @@ def store(family: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(family, tmp_path / "store"))
 
 
-def read(zoo: Zoo, *arguments: object) -> Any:
-    draws = ("--draws", "200") if arguments[0] in ("size", "data") else ()
+def read(zoo: Zoo, *arguments: object, code: int = 0) -> Any:
+    draws = () if arguments[0] == "layers" else ("--draws", "200")
     ended = zoo("scaling", *arguments, *draws, "--json")
-    assert ended.code == 0, ended.err
-    return ended.json
+    assert ended.code == code, ended.err
+    return ended.json if code == 0 else ended.err
 
 
 def test_the_planted_slope_is_found_at_the_best_layer(zoo: Zoo, store: Path) -> None:
@@ -154,6 +154,92 @@ def test_a_control_is_like_the_curve_or_absent(zoo: Zoo, store: Path) -> None:
     assert law["controls"][0]["layer_chosen_by"] == "best cv_r within training data"
 
 
+WIDTH = {"regressor_options": {"width": 64, "reduce": "random"}}
+
+
+def test_models_cut_to_one_width_have_a_curve_of_their_own(zoo: Zoo, store: Path) -> None:
+    before = read(zoo, "size", "--family", "opt", "--store", store)
+    for i, model in enumerate(N):
+        put(store, model, 0.15 + 0.01 * i, **WIDTH)
+        put(store, model, 0.1, untrained=True)
+    law = read(zoo, "size", "--family", "opt", "--store", store)
+    assert law["points"] == before["points"]
+    assert law["slope"] == before["slope"]
+    slopes = {row["control"]: row for row in law["control_slopes"]}
+    assert set(slopes) == {"random to 64", "untrained"}
+    assert slopes["random to 64"]["per_decade"] == pytest.approx(0.01, abs=1e-4)
+    assert slopes["random to 64"]["low"] <= 0.0101
+    assert slopes["untrained"]["per_decade"] == pytest.approx(0, abs=1e-4)
+    rows = {row["control"]: row for row in law["controls"]}
+    assert rows["opt-l, random to 64"]["r"] == pytest.approx(0.17, abs=0.01)
+    assert rows["opt-l, random to 64"]["parameters"] == 10**10
+    # Alone in a store they are the curve, and say what they are by what they lack.
+    alone = store.parent / "alone"
+    for i, model in enumerate(N):
+        put(alone, model, 0.15 + 0.01 * i, **WIDTH)
+    found = read(zoo, "size", "--family", "opt", "--store", alone)
+    assert found["slope"]["per_decade"] == pytest.approx(0.01, abs=1e-4)
+
+
+def test_an_absent_control_is_named_with_the_command_that_makes_it(zoo: Zoo, store: Path) -> None:
+    put(store, "position", 0.05, family="baselines", layers=(0,), best=0)
+    put(store, "opt-m", 0.1, untrained=True)
+    law = read(zoo, "size", "--family", "opt", "--store", store)
+    absent = {row["control"]: row["command"] for row in law["absent_controls"]}
+    assert set(absent) == {"untrained", "width", "word-rate", "autocorrelation"}
+    data = "--dataset planted --subject S1 --subject S2 --subject S3 --delays 1,2"
+    assert absent["word-rate"] == f"zoo run --plugin word-rate {data}"
+    others = "--plugin opt-s --plugin opt-l --plugin opt-xl"
+    assert absent["untrained"] == f"zoo run {others} --untrained --layer 1 {data}"
+    assert "--regressor ridge:width=W,reduce=pca" in absent["width"]
+    said = zoo("scaling", "size", "--family", "opt", "--store", store).err
+    assert f"zoo: no control 'word-rate': {absent['word-rate']}" in said
+
+
+def test_controls_of_data_are_trained_on_the_same_stories(zoo: Zoo, store: Path) -> None:
+    baseline: dict[str, Any] = {"family": "baselines", "layers": (0,), "best": 0}
+    for n in (1, 3):
+        for seed in range(2):
+            put(store, "opt-s", 0.1 + 0.1 * np.log10(n), n_stories=n, subset_seed=seed)
+            put(store, "word-rate", 0.1 + 0.02 * np.log10(n), n_stories=n, subset_seed=seed,
+                **baseline)  # fmt: skip
+            put(store, "opt-s", 0.05, n_stories=n, subset_seed=seed, **WIDTH)
+    put(store, "word-rate", 0.1 + 0.02, **baseline)
+    put(store, "position", 0.02, n_stories=7, subset_seed=0, **baseline)  # of no point
+    law = read(zoo, "data", "--model", "opt-s", "--store", store)
+    slopes = {row["control"]: row for row in law["control_slopes"]}
+    assert set(slopes) == {"word-rate", "opt-s, random to 64"}
+    assert slopes["word-rate"]["per_decade"] == pytest.approx(0.02, abs=1e-4)
+    assert slopes["word-rate"]["n_points"] == 5
+    assert [row["n_subsets"] for row in law["amounts"]] == [2, 2, 1]
+    assert {row["control"] for row in law["absent_controls"]} == {
+        "untrained", "position", "autocorrelation",
+    }  # fmt: skip
+    command = law["absent_controls"][0]["command"]
+    assert command.startswith("zoo run --plugin opt-s --untrained --layer 1")
+    found = read(zoo, "grid", "--model", "opt-s", "--model", "opt-m", "--store", store, code=6)
+    assert "two amounts of data" in found
+
+
+def test_controls_stand_beneath_grids_and_layers(zoo: Zoo, tmp_path: Path) -> None:
+    store = tmp_path / "grid"
+    for i, model in enumerate(N):
+        for n in (1, 10):
+            put(store, model, 0.2 + 0.05 * np.log10(n) + 0.01 * i, n_stories=n)
+            put(store, model, 0.1 + 0.01 * np.log10(n), n_stories=n, untrained=True)
+    found = read(zoo, "grid", "--family", "opt", "--store", store)
+    slopes = {row["control"]: row["per_decade"] for row in found["control_slopes"]}
+    assert slopes == pytest.approx({f"{model}, untrained": 0.01 for model in N}, abs=1e-4)
+    layers = tmp_path / "layers"
+    put(layers, "opt-s", 0.2)
+    put(layers, "opt-s", 0.1, untrained=True, best=2)
+    put(layers, "word-rate", 0.05, family="baselines", layers=(0,), best=0)
+    found = read(zoo, "layers", "--model", "opt-s", "--store", layers)
+    rows = [(row["control"], row["layer"]) for row in found["controls"]]
+    assert rows == [*(("opt-s, untrained", n) for n in (0, 1, 2)), ("word-rate", 0)]
+    assert max(found["controls"], key=lambda row: row["r"])["layer"] == 2
+
+
 def test_a_layer_without_a_score_does_not_hide_the_best(zoo: Zoo, store: Path) -> None:
     put(store, "opt-s", 0.9, layers=(0,), best=0, mean_r=None)
     rows = zoo("scaling", "layers", "--model", "opt-s", "--store", store, "--json").json["layers"]
@@ -182,9 +268,15 @@ def test_data_by_size_finds_the_planted_interaction(zoo: Zoo, tmp_path: Path) ->
             base = 0.3 + 0.02 * size + 0.05 * data + 0.01 * size * data
             put(store, model, base, layers=(1,), n_stories=n_stories)
     found = read(zoo, "grid", "--store", store)
-    assert found["interaction"] == pytest.approx(
-        {"size": 0.02, "data": 0.05, "interaction": 0.01, "r": 1}, abs=1e-4
-    )
+    planted = {"size": 0.02, "data": 0.05, "interaction": 0.01}
+    joint = found["interaction"]
+    assert {name: joint[name] for name in planted} == pytest.approx(planted, abs=1e-4)
+    assert joint["r"] == pytest.approx(1)
+    for source in ("stories", "voxels", "subjects", "all"):
+        for name, truth in planted.items():
+            low, high = joint["intervals"][source][name]
+            assert low - 1e-4 <= truth <= high + 1e-4
+    assert joint["intervals"]["subsets"] is None
     slopes = [row["slope"] for row in found["models"]]
     assert slopes == pytest.approx([0.035, 0.045, 0.055, 0.065], abs=1e-4)
 
@@ -237,9 +329,9 @@ def test_each_region_has_its_own_best_layer(tmp_path: Path) -> None:
         ({}, ("size", "--family", "bert"), "no such result"),
         ({}, ("size", "--layer", "9"), "no result of layer 9"),
         (
-            {"regressor_options": {"width": 64}},
+            {"regressor_options": {"scoring": "r2"}},
             ("size", "--family", "opt"),
-            "differ in regressor_options (none, width=64)",
+            "differ in regressor_options (none, scoring=r2)",
         ),
         ({}, ("data", "--model", "opt-s"), "two sizes or more"),
         ({}, ("grid",), "two amounts of data"),

@@ -164,3 +164,10 @@ class TerminalProgress:
 
 def _no_progress() -> bool:
     return bool(os.environ.get("ZOO_NO_PROGRESS"))
+
+
+def number(value: Any) -> float | None:
+    """A figure for JSON, to six digits; what is not finite is ``None``."""
+    if value is None or value != value or value in (float("inf"), float("-inf")):
+        return None
+    return float(f"{float(value):.6g}")

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from voxelzoo.api import DataError, UsageError
-from voxelzoo.cli.output import human_count, print_json, print_table
+from voxelzoo.cli.curve_controls import (
+    by_kind,
+    by_model,
+    control_records,
+    control_slopes,
+    print_controls,
+)
+from voxelzoo.cli.output import human_count, number, print_json, print_table
 from voxelzoo.cli.results import StoreOption, open_store
 from voxelzoo.cli.session import JsonOption
 
 if TYPE_CHECKING:
-    from voxelzoo.curves import Cell, Chosen, Curve
+    from voxelzoo.curves import Cell, Chosen, Curve, Setting
     from voxelzoo.store import Artefact
 
 app = typer.Typer(
@@ -76,6 +84,8 @@ def size(
 
     Example:  zoo scaling size --family opt
     """
+    from voxelzoo.controls import controls
+
     _check_options(by, metric, draws, out)
     every = list(open_store(store).all("results"))
     chosen = _select(every, family, model, dataset, subject, protocol, untrained)
@@ -85,7 +95,9 @@ def size(
     points = _choose([cell for cell in found if cell.setting.n_parameters], layer, by)
     sizes = [float(point.setting.n_parameters or 0) for point in points]
     law = _law(points, sizes, "parameters", metric, draws, seed, out)
-    law["controls"] = _controls(every, points, metric, by)
+    beside = controls(every, points, partial(_choose, layer=layer, by=by))
+    law |= control_records(beside, points, "parameters", metric, _n_parameters)
+    law["control_slopes"] = control_slopes(by_kind(beside), metric, _n_parameters, draws, seed)
     _say(notes)
     _finish(law, as_json)
 
@@ -113,13 +125,20 @@ def data(
 
     Example:  zoo scaling data --model opt-125m --layer 9
     """
+    from voxelzoo.controls import controls
+
     _check_options(by, metric, draws, out)
     every = list(open_store(store).all("results"))
     chosen = _select(every, None, [model], dataset, subject, protocol, untrained)
     found, notes = _cells(chosen)
-    points = _choose(found, _one_layer(found, layer, by), by)
+    points = _choose_one_layer(found, layer, by)
     law = _law(points, _amounts(points, against), against, metric, draws, seed, out)
-    law["controls"] = []
+    law["amounts"] = _by_amount(law["points"], against, metric)
+    beside = controls(every, points, partial(_choose_one_layer, layer=layer, by=by))
+    law |= control_records(beside, points, against, metric, partial(_amount, against=against))
+    law["control_slopes"] = control_slopes(
+        by_model(beside), metric, partial(_amount, against=against), draws, seed
+    )
     _say(notes)
     _finish(law, as_json)
 
@@ -136,6 +155,8 @@ def grid(
     layer: LayerOption = None,
     by: ByOption = "auto",
     metric: MetricOption = "r",
+    draws: DrawsOption = 1000,
+    seed: SeedOption = 0,
     store: StoreOption = Path("zoo-store"),
     as_json: JsonOption = False,
 ) -> None:
@@ -145,10 +166,11 @@ def grid(
     """
     import numpy as np
 
+    from voxelzoo.controls import controls
     from voxelzoo.curves import make_curve
-    from voxelzoo.scaling import fit_interaction, fit_line
+    from voxelzoo.scaling import fit_interaction, interaction_intervals
 
-    _check_options(by, metric, 1, None)
+    _check_options(by, metric, draws, None)
     every = list(open_store(store).all("results"))
     chosen = _select(every, family, model, dataset, subject, protocol, untrained)
     _one_family(chosen, family, model)
@@ -156,7 +178,7 @@ def grid(
     points = []
     for name in dict.fromkeys(cell.setting.model for cell in found):
         own = [cell for cell in found if cell.setting.model == name]
-        points += _choose(own, _one_layer(own, layer, by), by)
+        points += _choose_one_layer(own, layer, by)
     points = [point for point in points if point.setting.n_parameters]
     if not points:
         raise DataError("none of these models says how many parameters it has")
@@ -167,33 +189,69 @@ def grid(
     sizes = np.log10([float(point.setting.n_parameters or 1) for point in curve.points])
     data_x = np.array([by_point[id(point)] for point in curve.points])
     joint = fit_interaction(sizes, data_x, y)
+    intervals = interaction_intervals(curve.measured, sizes, data_x, draws, seed=seed)
+    of_joint = intervals["all"] or {}
+    gains = [
+        {
+            "gain": name,
+            "per_decade": number(getattr(joint, name)),
+            "low": number(of_joint[name][0]) if name in of_joint else None,
+            "high": number(of_joint[name][1]) if name in of_joint else None,
+        }
+        for name in ("size", "data", "interaction")
+    ]
+    amount = partial(_amount, against=against)
+    names = sorted({p.setting.model for p in curve.points}, key=lambda n: _n(curve, n))
+    own_points = {n: [p for p in curve.points if p.setting.model == n] for n in names}
+    slopes = {
+        row["control"]: row for row in control_slopes(own_points, metric, amount, draws, seed)
+    }
     rows = []
-    for name in sorted({p.setting.model for p in curve.points}, key=lambda n: _n(curve, n)):
-        mine = np.array([point.setting.model == name for point in curve.points])
-        several = len(np.unique(data_x[mine])) > 1
-        line = fit_line(data_x[mine], y[mine]) if several else None
+    for name in names:
+        row = slopes.get(name, {})
         rows.append(
             {
                 "model": name,
                 "n_parameters": _n(curve, name),
-                "n_points": int(mine.sum()),
-                "slope": line and _number(line.slope),
-                "percent": line and _number(line.percent),
-                "r": line and _number(line.r),
+                "n_points": len(own_points[name]),
+                **{
+                    to: row.get(of)
+                    for of, to in (
+                        ("per_decade", "slope"),
+                        ("low", "low"),
+                        ("high", "high"),
+                        ("percent_per_decade", "percent"),
+                        ("r", "r"),
+                    )
+                },
             }
         )
+    beside = controls(every, points, partial(_choose_one_layer, layer=layer, by=by))
+    records = control_records(beside, points, against, metric, amount)
+    records["control_slopes"] = control_slopes(by_model(beside), metric, amount, draws, seed)
     _say(notes)
-    joint_row = {
-        "size": _number(joint.size),
-        "data": _number(joint.data),
-        "interaction": _number(joint.interaction),
-        "r": _number(joint.r),
-    }
     if as_json:
-        print_json(against=against, models=rows, interaction=joint_row)
+        print_json(
+            against=against,
+            models=rows,
+            interaction={
+                "size": number(joint.size),
+                "data": number(joint.data),
+                "interaction": number(joint.interaction),
+                "r": number(joint.r),
+                "intervals": {
+                    source: found
+                    and {name: [number(v) for v in span] for name, span in found.items()}
+                    for source, found in intervals.items()
+                },
+            },
+            **records,
+        )
         return
     print_table(rows, list(rows[0]), title=f"gain per decade of training {against}")
-    print_table([joint_row], list(joint_row), title="per decade of size, of data, and of both")
+    title = f"per decade of size, of data, and of both; r of the fit {joint.r:.3f}"
+    print_table(gains, list(gains[0]), title=title)
+    print_controls(records)
 
 
 @app.command()
@@ -216,18 +274,24 @@ def layers(
 
     Example:  zoo scaling layers --family opt --json
     """
+    from voxelzoo.controls import controls
+
     every = list(open_store(store).all("results"))
     chosen = _select(every, family, model, dataset, subject, protocol, untrained)
     found, notes = _cells([a for a in chosen if a.summary.get("subset_seed") is None])
     rows = [row for cell in found for row in _layer_rows(cell)]
+    points = _every_layer(found)
+    beside = controls(every, points, _every_layer)
+    records = control_records(beside, points, "stories", "r", partial(_amount, against="stories"))
     _say(notes)
     if as_json:
         from voxelzoo.curves import best_layers
 
         best = [row for cell in found for row in best_layers(cell)]
-        print_json(layers=rows, best=[_numbers(row) for row in best])
+        print_json(layers=rows, best=[_numbers(row) for row in best], **records)
     else:
         print_table(rows, list(rows[0]))
+        print_controls(records)
 
 
 # ------------------------------------------------------------------------------- choosing points
@@ -251,7 +315,9 @@ def _select(
     protocol: str | None,
     untrained: bool,
 ) -> list[Artefact]:
-    """Results that fit: trained ones unless only untrained ones are there, or are asked for."""
+    """Results that fit: of trained models unless only untrained ones are there, or are asked for;
+    of all their features unless only width controls are there."""
+    from voxelzoo.controls import is_reduced
     from voxelzoo.curves import check_comparable, select
 
     found = select(
@@ -265,6 +331,7 @@ def _select(
     )
     trained = [artefact for artefact in found if not artefact.summary["untrained"]]
     found = found if untrained else trained or found
+    found = [artefact for artefact in found if not is_reduced(artefact.summary)] or found
     check_comparable(found)
     return found
 
@@ -294,6 +361,22 @@ def _same_training(found: Sequence[Cell]) -> None:
         )
 
 
+def _choose_one_layer(found: Sequence[Cell], layer: int | None, by: str) -> list[Chosen]:
+    """A curve over data keeps to one layer."""
+    return _choose(found, _one_layer(found, layer, by), by)
+
+
+def _every_layer(found: Sequence[Cell]) -> list[Chosen]:
+    """Each layer for itself."""
+    from voxelzoo.curves import Chosen
+
+    return [
+        Chosen(cell.setting, layer, "each", results)
+        for cell in found
+        for layer, results in cell.layers.items()
+    ]
+
+
 def _choose(found: Sequence[Cell], layer: int | None, by: str) -> list[Chosen]:
     from voxelzoo.curves import choose_layer
 
@@ -315,10 +398,36 @@ def _one_layer(found: Sequence[Cell], layer: int | None, by: str) -> int | None:
 def _amounts(points: Sequence[Chosen], against: str) -> list[float]:
     if against not in ("stories", "hours"):
         raise UsageError("--against is stories or hours")
-    amounts = [p.setting.n_stories if against == "stories" else p.setting.hours for p in points]
+    amounts = [_amount(point.setting, against) for point in points]
     if any(not amount for amount in amounts):
         raise DataError(f"a result does not say on how many {against} it was trained; run it again")
     return [float(amount or 0) for amount in amounts]
+
+
+def _amount(setting: Setting, against: str) -> float | None:
+    return setting.n_stories if against == "stories" else setting.hours
+
+
+def _n_parameters(setting: Setting) -> float | None:
+    return setting.n_parameters
+
+
+def _by_amount(points: Sequence[Mapping[str, Any]], unit: str, metric: str) -> list[dict[str, Any]]:
+    """A row an amount of data: its training subsets' mean, and their standard deviation."""
+    import numpy as np
+
+    found: dict[float, list[float]] = {}
+    for point in points:
+        found.setdefault(point[unit], []).append(point[metric])
+    return [
+        {
+            unit: amount,
+            "n_subsets": len(values),
+            metric: number(np.mean(values)),
+            "sd": number(np.std(values, ddof=1)) if len(values) > 1 else None,
+        }
+        for amount, values in sorted(found.items())
+    ]
 
 
 def _n(curve: Curve, model: str) -> int:
@@ -341,7 +450,13 @@ def _law(
     import numpy as np
 
     from voxelzoo.curves import make_curve
-    from voxelzoo.scaling import compare_forms, fit_line, gain_per_doubling, slope_intervals
+    from voxelzoo.scaling import (
+        by_size,
+        compare_forms,
+        fit_line,
+        gain_per_doubling,
+        slope_intervals,
+    )
 
     if len(set(sizes)) < 2:
         raise DataError(
@@ -352,7 +467,7 @@ def _law(
     smallest = float(y[x == x.min()].mean())
     line = fit_line(x, y)
     intervals = slope_intervals(curve.measured, draws, seed=seed)
-    forms = compare_forms(x, y)
+    forms = compare_forms(*by_size(x, y))
     gains = [gain_per_doubling(x, r) for r in curve.measured.r]
     if out is not None:
         maps: dict[str, Any] = {
@@ -367,11 +482,11 @@ def _law(
             {
                 "region": name,
                 "n_voxels": len(chosen),
-                "slope": _number(own.slope),
-                "percent": _number(own.percent),
-                "r": _number(own.r),
-                "gain_per_doubling": _number(chosen.mean()),
-                "share_gaining": _number((chosen > 0).mean()),
+                "slope": number(own.slope),
+                "percent": number(own.percent),
+                "r": number(own.r),
+                "gain_per_doubling": number(chosen.mean()),
+                "share_gaining": number((chosen > 0).mean()),
             }
         )
     undefined = [n - len(v) for n, v in zip(curve.n_voxels, curve.voxels, strict=True)]
@@ -383,27 +498,27 @@ def _law(
         "points": [
             {
                 "model": point.setting.model,
-                unit: _number(10**size),
+                unit: number(10**size),
                 "subset_seed": point.setting.subset_seed,
                 "layer": point.layer,
                 "layer_chosen_by": point.by,
-                metric: _number(value),
-                "percent_over_smallest": _number(100 * (value / smallest - 1))
+                metric: number(value),
+                "percent_over_smallest": number(100 * (value / smallest - 1))
                 if smallest > 0
                 else None,
             }
             for point, size, value in zip(curve.points, x, y, strict=True)
         ],
         "slope": {
-            "per_decade": _number(line.slope),
-            "percent_per_decade": _number(line.percent),
-            "r": _number(line.r),
+            "per_decade": number(line.slope),
+            "percent_per_decade": number(line.percent),
+            "r": number(line.r),
             "intervals": {
                 source: None
                 if found is None
                 else {
-                    "per_decade": [_number(v) for v in found.slope],
-                    "percent_per_decade": [_number(v) for v in found.percent],
+                    "per_decade": [number(v) for v in found.slope],
+                    "percent_per_decade": [number(v) for v in found.percent],
                 }
                 for source, found in intervals.items()
             },
@@ -411,61 +526,17 @@ def _law(
         "forms": [
             {
                 "form": name,
-                "slope_per_decade": _number(fit.scale) if name != "saturating" else None,
-                "plateau_at": _number(10**fit.shape) if name == "plateau" else None,
-                "exponent": _number(fit.shape) if name == "saturating" else None,
-                "rmse": _number(fit.rmse),
-                "out_of_sample": _number(fit.out_of_sample),
-                "extrapolation": _number(fit.extrapolation),
+                "slope_per_decade": number(fit.scale) if name != "saturating" else None,
+                "plateau_at": number(10**fit.shape) if name == "plateau" else None,
+                "exponent": number(fit.shape) if name == "saturating" else None,
+                "rmse": number(fit.rmse),
+                "out_of_sample": number(fit.out_of_sample),
+                "extrapolation": number(fit.extrapolation),
             }
             for name, fit in forms.items()
         ],
         "regions": regions,
     }
-
-
-def _controls(
-    every: Sequence[Artefact], points: Sequence[Chosen], metric: str, by: str
-) -> list[dict[str, Any]]:
-    """Baselines and untrained twins: same data, training stories, subjects and protocol as the
-    curve, their layer chosen as its layers are."""
-    from voxelzoo.curves import SAME, Cell, Setting, choose_layer, mean_score
-
-    subjects = points[0].results
-    example = next(iter(subjects.values())).summary
-    same = [name for name in SAME if name not in ("untrained", "aligner")]
-    same += ["n_train_stories", "subset_seed"]
-    models = {point.setting.model for point in points}
-    found: dict[tuple[str, bool], dict[int, dict[str, Artefact]]] = {}
-    for artefact in every:
-        record = artefact.summary
-        twin = record["model"] in models and record["untrained"] and not example["untrained"]
-        if (
-            (twin or record["family"] == "baselines")
-            and record["layer"] is not None
-            and record["mean_r"] is not None
-            and record["subject"] in subjects
-            and all(record.get(name) == example.get(name) for name in same)
-        ):
-            layers = found.setdefault((record["model"], record["untrained"]), {})
-            layers.setdefault(record["layer"], {})[record["subject"]] = artefact
-    rows = []
-    for (name, untrained), layers in found.items():
-        whole = {n: each for n, each in sorted(layers.items()) if len(each) == len(subjects)}
-        if not whole:
-            continue  # of other subjects than the curve: no comparison
-        cell = Cell(Setting(name, None, None, None, None), whole)
-        chosen = choose_layer(cell, None, by)  # type: ignore[arg-type]
-        rows.append(
-            {
-                "control": f"{name}, untrained" if untrained else name,
-                "layer": chosen.layer,
-                "layer_chosen_by": chosen.by,
-                "n_subjects": len(chosen.results),
-                metric: _number(mean_score(chosen.results, f"mean_{metric}")),
-            }
-        )
-    return rows
 
 
 def _layer_rows(cell: Cell) -> list[dict[str, Any]]:
@@ -484,11 +555,11 @@ def _layer_rows(cell: Cell) -> list[dict[str, Any]]:
             {
                 "model": cell.setting.model,
                 "layer": layer,
-                "depth": _number(layer / n_layers) if n_layers else 0.0,
+                "depth": number(layer / n_layers) if n_layers else 0.0,
                 "n_subjects": len(own),
-                "mean_r": _number(r[layer]),
-                "se": _number(own.std(ddof=1) / np.sqrt(len(own))) if several else None,
-                "mean_cv_r": _number(inner[layer]),
+                "mean_r": number(r[layer]),
+                "se": number(own.std(ddof=1) / np.sqrt(len(own))) if several else None,
+                "mean_cv_r": number(inner[layer]),
                 "best_r": layer == _best(r),
                 "best_cv_r": layer == _best(inner),
             }
@@ -551,10 +622,12 @@ def _finish(law: Mapping[str, Any], as_json: bool) -> None:
         said += f"; r of the fit {slope['r']:.3f}"
     print(said)
     print_table(rows, list(rows[0]), title="95 % intervals")
-    for name in ("forms", "regions", "controls"):
-        if law[name]:
+    titles = {"amounts": f"by amount of {unit}", "forms": "forms", "regions": "regions"}
+    for name, title in titles.items():
+        if law.get(name):
             rows = [_readable(row, "plateau_at") for row in law[name]]
-            print_table(rows, list(rows[0]), title=name)
+            print_table(rows, list(rows[0]), title=title)
+    print_controls(law)
 
 
 def _readable(row: Mapping[str, Any], size: str) -> dict[str, Any]:
@@ -573,10 +646,4 @@ def _span(interval: Sequence[float | None] | None, digits: int) -> str:
 
 
 def _numbers(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {n: _number(value) if isinstance(value, float) else value for n, value in row.items()}
-
-
-def _number(value: Any) -> float | None:
-    if value is None or value != value or value in (float("inf"), float("-inf")):
-        return None
-    return float(f"{float(value):.6g}")
+    return {n: number(value) if isinstance(value, float) else value for n, value in row.items()}
