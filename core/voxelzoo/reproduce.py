@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -362,9 +362,21 @@ def _lines(found: Reproduction) -> list[Line]:
         for name, expected in recipe.expect.items()
         for reading, statistic in _readings(expected)
     ]
+    lines = [*_other_readings(lines)]
     spoken = {expected.figure for expected in recipe.expect.values()}
     lines.extend(_bare_line(found, name) for name in recipe.figures if name not in spoken)
     return lines
+
+
+def _other_readings(lines: Sequence[Line]) -> Iterator[Line]:
+    """A number that misses in one reading of the paper says so where another reading matches."""
+    matching = {line.id.rpartition(".")[0]: line for line in lines if line.status == "match"}
+    for line in lines:
+        other = matching.get(line.id.rpartition(".")[0])
+        if line.status == "mismatch" and other is not None and "." in line.id:
+            yield replace(line, why=f"{line.why}; {other.id}, another reading, matches")
+        else:
+            yield line
 
 
 def _readings(expected: Expectation) -> list[tuple[str, str | None]]:
@@ -436,10 +448,10 @@ def _line(found: Reproduction, name: str, expected: Expectation, statistic: str 
     if found.only_subjects and not recipe.figures[figure].subjects:
         only = f"only {', '.join(found.only_subjects)}"
     if missing or only or differences:
-        agrees = "within tolerance" if near else "outside tolerance"
+        agrees = "within tolerance" if near else _off(expected, obtained)
         data = f"data: {'; '.join(differences)}" if differences else ""
         return line(obtained, "partial", agrees, _without(missing), only, data)
-    return line(obtained, "match" if near else "mismatch")
+    return line(obtained, "match") if near else line(obtained, "mismatch", _off(expected, obtained))
 
 
 def _obtained(numbers: Numbers, expected: Expectation, statistic: str) -> float | str | None:
@@ -449,6 +461,14 @@ def _obtained(numbers: Numbers, expected: Expectation, statistic: str) -> float 
     scores = {row["model"]: row[score] for row in numbers.rows}
     before, after = (scores.get(model) for model in expected.models)
     return None if before is None or after is None else gain_percent(before, after)
+
+
+def _off(expected: Expectation, obtained: float) -> str:
+    """By how much a number misses, and what it was held against."""
+    if expected.value is None:
+        return "outside the bound"
+    tolerance = f" ({expected.why})" if expected.why else ""
+    return f"{abs(obtained - expected.value):.3g} off, more than the tolerance{tolerance}"
 
 
 def _not_given(numbers: Numbers, figure: str, statistic: str) -> str:

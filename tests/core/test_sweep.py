@@ -77,6 +77,13 @@ expect:
     tolerance: 0.05
     why: guess
     source: here
+  either:
+    figure: everywhere
+    readings: {high: n_voxels, low: mean_r}
+    value: 32
+    tolerance: 1
+    why: guess
+    source: here
   high: {figure: one-region, statistic: mean_r, above: 0.5, source: here}
   nowhere: {figure: no-region, statistic: mean_r, above: 0, source: here}
   partly: {figure: depth, statistic: baselines.best_mean_signed_r2, above: -1, source: here}
@@ -122,6 +129,8 @@ def test_own_recipe_is_run_compared_written_and_resumed(zoo: Zoo, mine: Path) ->
     assert status == {
         "right": "match",
         "wrong": "mismatch",
+        "either.high": "match",
+        "either.low": "mismatch",
         "high": "match",
         "nowhere": "not run",
         "partly": "partial",
@@ -146,6 +155,9 @@ def test_own_recipe_is_run_compared_written_and_resumed(zoo: Zoo, mine: Path) ->
     assert lines["two-sizes"]["why"] == "r of a fit needs three sizes, 2 were run"
     assert lines["effort"]["obtained"] > 0
     assert lines["wrong"]["tolerance"] == "guess"
+    off = 0.9 - lines["wrong"]["obtained"]
+    assert lines["wrong"]["why"] == f"{off:.3g} off, more than the tolerance (guess)"
+    assert "either.high, another reading, matches" in lines["either.low"]["why"]
     assert "word-length adds nothing beyond word-rate" in lines["against"]["obtained"]
 
     # Scores are those of the results themselves.
