@@ -65,6 +65,7 @@ def test_the_papers_numbers_are_the_papers() -> None:
         "whisper-large-layer": ("fig1f", "whisper-large.best_layer", 30),
         "best-voxel": ("fig2", "best_voxel_r", 0.82),
         "mean-r": ("fig2", "mean_r", 0.17162),
+        "voxels": ("fig2", "n_voxels", 95_556),
         "opt-signed-r2": ("fig1c", "opt.best_mean_signed_r2", 0.03),
     }
     assert recipe.expect["opt-gain"].models == ("opt-125m", "opt-30b")
@@ -102,6 +103,30 @@ def test_tolerances_of_fits_follow_from_what_the_paper_prints(
     assert 0 <= tolerance - error * stats.t.ppf(0.975, n_sizes - 2) < 0.02 * printed
     z = np.arctanh(r) + np.array([-1, 1]) * stats.norm.ppf(0.975) / np.sqrt(n_sizes - 3)
     assert interval == pytest.approx(np.tanh(z), abs=0.0015)
+
+
+def test_the_tolerance_of_the_gain_is_the_scatter_about_the_papers_line() -> None:
+    """Residuals of a line with the printed slope and r through the paper's six sizes."""
+    expected = load_recipe(find_recipe("antonello2023")).expect
+    slope, r = expected["opt-slope"].value, expected["opt-fit"].value
+    assert slope is not None
+    assert r is not None
+    sizes = np.log10([125e6, 1.3e9, 13e9, 30e9, 66e9, 175e9])
+    explained = slope**2 * ((sizes - sizes.mean()) ** 2).sum()
+    scatter = np.sqrt(explained * (1 / r**2 - 1) / (len(sizes) - 2))
+    assert scatter == pytest.approx(2.6, abs=0.05)
+    assert expected["opt-gain"].tolerance == np.ceil(scatter * np.sqrt(2))
+
+
+def test_the_tolerance_of_mean_r_is_twice_what_fewer_stories_cost() -> None:
+    expected = load_recipe(find_recipe("antonello2023")).expect
+    slope, r, tolerance = expected["opt-data-slope"].value, expected["mean-r"].value, 0.01
+    assert slope is not None
+    assert r is not None
+    score = {n: 1 + slope / 100 * np.log10(n) for n in (82, 98)}  # of that of one story
+    cost = r * (1 - score[82] / score[98])
+    assert cost == pytest.approx(0.005, abs=5e-4)
+    assert expected["mean-r"].tolerance == tolerance == pytest.approx(2 * cost, abs=1e-3)
 
 
 def test_tolerances_of_layers_are_the_papers_own_spread() -> None:
