@@ -56,7 +56,7 @@ def family(*more: Any) -> list[Any]:
 def test_size_layer_and_ceiling_are_found(planted: Zoo) -> None:
     more = {"stories": "10", "test_stories": "4", "test_trs": "300"}
     told = [part for name in more for part in ("--dataset-option", f"{name}={more[name]}")]
-    results = run(planted, *family("--layer", "all", *told))
+    results = run(planted, *family("--layer", "all", "--keep", "predictions", *told))
     assert len(results) == 12
     data = Planted(**more)
     labels = np.array(data.voxel_labels("s1"))
@@ -73,9 +73,12 @@ def test_size_layer_and_ceiling_are_found(planted: Zoo) -> None:
     assert late["slope"] == pytest.approx(expected, abs=0.02)
     best = planted("scaling", "layers", "--family", "planted", "--json").json["best"]
     found = {(row["model"], row["region"]): row["layer_cv_r"] for row in best}
+    may_be = {(row["model"], row["region"]): row["may_be_best"] for row in best}
     for size in SIZES:
         for region, layer in truth.BEST_LAYER.items():
             assert found[f"planted-{size}", region] == layer
+            assert layer in may_be[f"planted-{size}", region]
+    assert may_be["planted-1b", "late"] == [2]  # an advantage of .1 is beyond doubt
 
 
 def test_a_stack_of_two_spaces_is_found(planted: Zoo, tmp_path: Path) -> None:

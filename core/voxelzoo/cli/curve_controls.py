@@ -89,10 +89,11 @@ def by_model(found: Sequence[Control]) -> dict[str, Sequence[Chosen]]:
     return {control.name: control.points for control in found}
 
 
-def print_controls(records: Mapping[str, Any]) -> None:
-    """Tables of what there is; a line on stderr for what there is not."""
+def print_controls(records: Mapping[str, Any], hidden: Sequence[str] = ()) -> None:
+    """Tables of what there is, without the ``hidden`` columns; a line on stderr for what is not."""
     if rows := records["controls"]:
-        columns = [c for c in rows[0] if any(row[c] is not None for row in rows)]
+        there = [c for c in rows[0] if any(row[c] is not None for row in rows)]
+        columns = [column for column in there if column not in hidden]
         print_table(rows, columns, title="controls")
     if slopes := records.get("control_slopes"):
         print_table(slopes, list(slopes[0]), title="controls: slopes, with 95 % intervals of all")

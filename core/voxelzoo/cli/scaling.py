@@ -267,10 +267,10 @@ def layers(
 ) -> None:
     """The curve over layers of every model: mean r over voxels, then over subjects.
 
-    With --json also the best layer of each region.
-
     se is the standard error over subjects. The best layer by held-out r is an optimistic choice;
-    the best by cv_r, within the training data, is not.
+    the best by cv_r, within the training data, is not. Where predictions were kept, may_be_best
+    are the layers of which none is shown to be worse than the best: the best is one of them, at
+    95 percent.
 
     Example:  zoo scaling layers --family opt --json
     """
@@ -284,14 +284,15 @@ def layers(
     beside = controls(every, points, _every_layer)
     records = control_records(beside, points, "stories", "r", partial(_amount, against="stories"))
     _say(notes)
+    best = [row for cell in found if len(cell.layers) > 1 for row in _best_rows(cell)]
     if as_json:
-        from voxelzoo.curves import best_layers
-
-        best = [row for cell in found for row in best_layers(cell)]
-        print_json(layers=rows, best=[_numbers(row) for row in best], **records)
-    else:
-        print_table(rows, list(rows[0]))
-        print_controls(records)
+        print_json(layers=rows, best=best, **records)
+        return
+    print_table(rows, list(rows[0]))
+    if best:
+        shown = [row | {"may_be_best": _listed(row["may_be_best"])} for row in best]
+        print_table(shown, list(shown[0]), title="best layer of each region")
+    print_controls(records, hidden=("stories", "layer_chosen_by"))
 
 
 # ------------------------------------------------------------------------------- choosing points
@@ -565,6 +566,30 @@ def _layer_rows(cell: Cell) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _best_rows(cell: Cell) -> list[dict[str, Any]]:
+    """The best layer of each region, and those that may be it where predictions were kept."""
+    from voxelzoo.curves import best_layers
+    from voxelzoo.held_out import read_held_out
+    from voxelzoo.layers import layer_sets
+    from voxelzoo.pipeline import kept_with
+
+    results = [each for of_layer in cell.layers.values() for each in of_layer.values()]
+    sets = {}
+    if all("predictions" in kept_with(each) for each in results):
+        sets = layer_sets(
+            {n: [read_held_out(each) for each in of.values()] for n, of in cell.layers.items()}
+        )
+    return [
+        _numbers(row) | {"may_be_best": list(sets[region].layers) if region in sets else None}
+        for row in best_layers(cell)
+        for region in [row["region"]]
+    ]
+
+
+def _listed(layers: Sequence[int] | None) -> str:
+    return "-" if layers is None else ", ".join(map(str, layers))
 
 
 def _best(scores: Mapping[int, float]) -> int | None:
