@@ -167,9 +167,9 @@ def test_models_cut_to_one_width_have_a_curve_of_their_own(zoo: Zoo, store: Path
     assert law["slope"] == before["slope"]
     slopes = {row["control"]: row for row in law["control_slopes"]}
     assert set(slopes) == {"random to 64", "untrained"}
-    assert slopes["random to 64"]["per_decade"] == pytest.approx(0.01, abs=1e-4)
+    assert slopes["random to 64"]["slope"] == pytest.approx(0.01, abs=1e-4)
     assert slopes["random to 64"]["low"] <= 0.0101
-    assert slopes["untrained"]["per_decade"] == pytest.approx(0, abs=1e-4)
+    assert slopes["untrained"]["slope"] == pytest.approx(0, abs=1e-4)
     rows = {row["control"]: row for row in law["controls"]}
     assert rows["opt-l, random to 64"]["r"] == pytest.approx(0.17, abs=0.01)
     assert rows["opt-l, random to 64"]["parameters"] == 10**10
@@ -209,7 +209,7 @@ def test_controls_of_data_are_trained_on_the_same_stories(zoo: Zoo, store: Path)
     law = read(zoo, "data", "--model", "opt-s", "--store", store)
     slopes = {row["control"]: row for row in law["control_slopes"]}
     assert set(slopes) == {"word-rate", "opt-s, random to 64"}
-    assert slopes["word-rate"]["per_decade"] == pytest.approx(0.02, abs=1e-4)
+    assert slopes["word-rate"]["slope"] == pytest.approx(0.02, abs=1e-4)
     assert slopes["word-rate"]["n_points"] == 5
     assert [row["n_subsets"] for row in law["amounts"]] == [2, 2, 1]
     assert {row["control"] for row in law["absent_controls"]} == {
@@ -228,7 +228,7 @@ def test_controls_stand_beneath_grids_and_layers(zoo: Zoo, tmp_path: Path) -> No
             put(store, model, 0.2 + 0.05 * np.log10(n) + 0.01 * i, n_stories=n)
             put(store, model, 0.1 + 0.01 * np.log10(n), n_stories=n, untrained=True)
     found = read(zoo, "grid", "--family", "opt", "--store", store)
-    slopes = {row["control"]: row["per_decade"] for row in found["control_slopes"]}
+    slopes = {row["control"]: row["slope"] for row in found["control_slopes"]}
     assert slopes == pytest.approx({f"{model}, untrained": 0.01 for model in N}, abs=1e-4)
     layers = tmp_path / "layers"
     put(layers, "opt-s", 0.2)

@@ -45,35 +45,34 @@ def control_slopes(
     series: Mapping[str, Sequence[Chosen]], metric: str, size_of: SizeOf, draws: int, seed: int
 ) -> list[dict[str, Any]]:
     """The slope of every control that has two sizes or more, as the curve's is fitted."""
+    rows = []
+    for name, points in series.items():
+        sized = [(point, size) for point in points if (size := size_of(point.setting))]
+        if len({size for _, size in sized}) > 1:
+            some, sizes = zip(*sized, strict=True)
+            rows.append({"control": name, **slope_record(some, sizes, metric, draws, seed)})
+    return rows
+
+
+def slope_record(
+    points: Sequence[Chosen], sizes: Sequence[float], metric: str, draws: int, seed: int
+) -> dict[str, Any]:
+    """Slope per decade, absolute and in percent, and its interval from every source of chance;
+    ``None`` of one size."""
     import numpy as np
 
     from voxelzoo.curves import make_curve
     from voxelzoo.scaling import fit_line, slope_intervals
 
-    rows = []
-    for name, points in series.items():
-        sized = [(p, size) for p in points if (size := size_of(p.setting))]
-        if len({size for _, size in sized}) < 2:
-            continue
-        curve = make_curve(
-            [point for point, _ in sized],
-            [float(np.log10(size)) for _, size in sized],
-            metric,  # type: ignore[arg-type]
-        )
-        line = fit_line(curve.measured.x, curve.measured.performance)
-        interval = slope_intervals(curve.measured, draws, seed=seed)["all"]
-        rows.append(
-            {
-                "control": name,
-                "n_points": len(sized),
-                "per_decade": number(line.slope),
-                "low": None if interval is None else number(interval.slope[0]),
-                "high": None if interval is None else number(interval.slope[1]),
-                "percent_per_decade": number(line.percent),
-                "r": number(line.r),
-            }
-        )
-    return rows
+    none: dict[str, Any] = dict.fromkeys(["slope", "low", "high", "percent", "r"])
+    if len(set(sizes)) < 2:
+        return {"n_points": len(points), **none}
+    curve = make_curve(points, [float(np.log10(size)) for size in sizes], metric)  # type: ignore[arg-type]
+    line = fit_line(curve.measured.x, curve.measured.performance)
+    interval = slope_intervals(curve.measured, draws, seed=seed)["all"]
+    low, high = (None, None) if interval is None else interval.slope
+    found = {"slope": line.slope, "low": low, "high": high, "percent": line.percent, "r": line.r}
+    return {"n_points": len(points), **{name: number(value) for name, value in found.items()}}
 
 
 def by_kind(found: Sequence[Control]) -> dict[str, Sequence[Chosen]]:

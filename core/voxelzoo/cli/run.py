@@ -246,11 +246,11 @@ def _open_job(typed: Mapping[str, Any]) -> _Job:
     options = read_pairs("--dataset-option", typed["dataset_option"] or ())
     data = open_dataset(session.host, typed["dataset"], options, typed["allow_pickle"])
     subjects = choose_subjects(data, typed["subject"] or ())
-    own_for = subjects if typed["own_stories"] else ()
+    own_for = data.subjects() if typed["own_stories"] else ()
     evaluation = plan_evaluation(data, typed["folds"], typed["gap"], own_for)
     fewer, subset_seed = typed["train_stories"], typed["subset_seed"]
     if fewer is not None:
-        evaluation = train_on_fewer(evaluation, fewer, subset_seed)
+        evaluation = train_on_fewer(evaluation, fewer, subset_seed, subjects)
     delays = typed["delays"]
     plan = Plan(
         dataset=data,
