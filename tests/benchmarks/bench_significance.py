@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from voxelzoo.bootstrap import Interval, difference_interval, r_interval
+from voxelzoo.bootstrap import Interval, ceiling_interval, difference_interval, r_interval
 from voxelzoo.ceilings import estimate_ceiling
 from voxelzoo.held_out import HeldOut
 from voxelzoo.significance import paired_test, permutation_test
@@ -150,6 +150,11 @@ def main() -> None:
     )
     for method in ("schoppe", "split-half", "explainable-variance"):
         report(f"ceiling {method}", args.repeats, lambda m=method: estimate_ceiling(repeats, m))
+        report(
+            "... its interval",
+            args.repeats,
+            lambda m=method: ceiling_interval([repeats], m, one.regions),
+        )
 
 
 def report(
