@@ -39,19 +39,19 @@ class Setting:
 
     model: str
     n_parameters: int | None
-    n_stories: int | None
+    n_stories: float | None
     subset_seed: int | None
     hours: float | None
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Setting:
-        """A result's."""
+        """A result's; where subjects train on stories of their own, in the mean over subjects."""
         return cls(
             record["model"],
             record["n_parameters"],
-            record.get("n_train_stories"),
+            record.get("mean_train_stories") or record.get("n_train_stories"),
             record.get("subset_seed"),
-            record.get("train_hours"),
+            record.get("mean_train_hours") or record.get("train_hours"),
         )
 
 

@@ -219,8 +219,8 @@ def plan_evaluation(
 ) -> Evaluation:
     """Whole test stories where there are some; contiguous folds of the only story otherwise.
 
-    Training stories are those that every subject heard; the subjects of ``own_for`` train on those
-    as well that others did not hear.
+    Training stories are those that every subject heard; the subjects of ``own_for``, all of the
+    dataset's, train on those as well that others did not hear.
     """
     train, test = tuple(dataset.train_stories()), tuple(dataset.test_stories())
     if test:
@@ -238,16 +238,19 @@ def plan_evaluation(
     )
 
 
-def train_on_fewer(evaluation: Evaluation, n_stories: int, seed: int) -> HeldOutStories:
+def train_on_fewer(
+    evaluation: Evaluation, n_stories: int, seed: int, subjects: Sequence[str] = ()
+) -> HeldOutStories:
     """The same test stories, and ``n_stories`` of the training stories, drawn from ``seed``.
 
     A smaller subset of one seed is part of every larger one. Where subjects have stories of their
-    own, each takes the first it heard of the same draw.
+    own, each takes the first it heard of the same draw; ``subjects``, or all, must have so many.
     """
     if not isinstance(evaluation, HeldOutStories):
         raise UsageError("--train-stories is for datasets whose test stories are held out whole")
     heard = {subject: evaluation.of(subject).train for subject in evaluation.own}
-    for subject, stories in (heard or {"": evaluation.train}).items():
+    needed = {subject: heard[subject] for subject in subjects if subject in heard} or heard
+    for subject, stories in (needed or {"": evaluation.train}).items():
         if not 1 <= n_stories <= len(stories):
             there = f"subject {subject} has" if subject else "there are"
             raise UsageError(

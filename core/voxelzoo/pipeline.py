@@ -115,6 +115,8 @@ class Plan:
     """The noise ceiling asked for; else ``schoppe``, where held-out stories were repeated."""
     shelf: Shelf | None = None
     """Responses that another plan on this dataset has read."""
+    mean_training: tuple[float, float] | None = None
+    """Stories and hours that a subject trains on, in the mean over subjects, where they differ."""
 
     def __post_init__(self) -> None:
         check_guards(self.allowed_leaks)
@@ -229,6 +231,8 @@ class Plan:
         evaluation = self.evaluation
         if not isinstance(evaluation, HeldOutStories) or not evaluation.own:
             return [self]
+        training = [evaluation.of(subject).train for subject in evaluation.own]
+        hours = [_hours(self, stories) for stories in training]
         alike: dict[tuple[str, ...], list[str]] = {}
         for subject in self.subjects:
             alike.setdefault(evaluation.of(subject).train, []).append(subject)
@@ -238,6 +242,10 @@ class Plan:
                 subjects=of,
                 evaluation=HeldOutStories(train, evaluation.test),
                 shelf=self._shelf,
+                mean_training=(
+                    round(float(np.mean([len(stories) for stories in training])), 2),
+                    round(float(np.mean(hours)), 6),
+                ),
             )
             for train, of in alike.items()
         ]
@@ -362,6 +370,8 @@ class Plan:
                 story: self._fingerprint(subject, story) for story in self.evaluation.stories
             },
             **({"allowed_leaks": sorted(self.allowed_leaks)} if self.allowed_leaks else {}),
+            # One point of a curve with the other subjects, whatever this one was fitted on before.
+            **({"own_stories": True} if self.mean_training else {}),
             **self._ceiling_provenance(subject),
         }
 
@@ -699,14 +709,21 @@ def _training(plan: Plan) -> dict[str, Any]:
     evaluation = plan.evaluation
     apart = isinstance(evaluation, HeldOutStories)
     train = evaluation.train if isinstance(evaluation, HeldOutStories) else evaluation.stories
-    seconds = sum(plan.stimuli[name][1].n_trs * plan.stimuli[name][1].tr for name in train)
+    n_mean, hours_mean = plan.mean_training or (None, None)
     return {
         "n_train_stories": len(train),
-        "train_hours": _number(seconds / 3600),
+        "train_hours": _number(_hours(plan, train)),
+        "mean_train_stories": n_mean,
+        "mean_train_hours": hours_mean,
         "train_stories": list(train),
         "test_stories": list(evaluation.stories[len(train) :]) if apart else [],
         "subset_seed": plan.subset_seed,
     }
+
+
+def _hours(plan: Plan, stories: Sequence[str]) -> float:
+    clocks = [plan.stimuli[name][1] for name in stories]
+    return sum(clock.n_trs * clock.tr for clock in clocks) / 3600
 
 
 def _means(rows: NDArray[Any]) -> list[float | None]:

@@ -109,7 +109,7 @@ class Sweep:
     def __post_init__(self) -> None:
         self.dataset = cast(Dataset, _ReadOnce(self.dataset))
         fit = self.recipe.fit
-        own_for = self.chosen if self.recipe.data.own_stories else ()
+        own_for = self.dataset.subjects() if self.recipe.data.own_stories else ()
         self.evaluation = plan_evaluation(self.dataset, fit.folds, fit.gap, own_for)
         self._models: dict[str, Model] = {}
         self._shelf = new_shelf(self.store)
@@ -175,7 +175,7 @@ class Sweep:
         protocol = find_protocol(run.protocol or fit.protocol)
         evaluation = self.evaluation
         if run.n_train is not None:
-            evaluation = train_on_fewer(evaluation, run.n_train, run.subset_seed)
+            evaluation = train_on_fewer(evaluation, run.n_train, run.subset_seed, self.chosen)
         name, options = fit.regressor or protocol.regressor, dict(fit.regressor_options)
         if fit.alphas is not None:
             options["alphas"] = fit.alphas.values

@@ -14,6 +14,7 @@ import pytest
 import soundfile
 
 from voxelzoo.api import DataError, Dataset, NotFoundError, UsageError
+from voxelzoo.curves import Setting
 from voxelzoo_datasets.imported import ImportedDataset
 from voxelzoo_datasets.lebel import LebelDataset
 from voxelzoo_datasets.plugin import is_alice, is_folder, is_lebel
@@ -238,20 +239,20 @@ def test_run_trains_on_own_stories_where_asked(lebel: Path, zoo: Zoo) -> None:
         "UTS02": ["alpha", "beta"],
         "UTS03": ["alpha", "beta"],
     }
-    assert {subject: each["computed"] for subject, each in results.items()} == {
-        "UTS01": False,  # as before
-        "UTS02": True,
-        "UTS03": True,
-    }
     assert {s: each["n_train"] for s, each in results.items()} == {
         "UTS01": 40,
         "UTS02": 70,
         "UTS03": 70,
     }
+    assert len({Setting.of(each) for each in results.values()}) == 1  # one point of a curve
     told = zoo("explain", results["UTS03"]["key"]).out
     assert "2 stories (70 TRs, 0.04 h: alpha and beta)" in told
-    ended = zoo(*run, "--own-stories", "--train-stories", 2)
-    assert "subject UTS01 has 1 training stories" in ended.err
+    fewer = ("--own-stories", "--train-stories")
+    assert "subject UTS01 has 1 training stories" in zoo(*run, *fewer, 2).err
+    # What a subject is fitted on does not depend on who else is.
+    alone = zoo(*run, *fewer, 1, "--subject", "UTS02").json["results"]
+    among = zoo(*run, *fewer, 1).json["results"]
+    assert alone[0]["key"] == among[1]["key"]
 
 
 RECIPE = """\
