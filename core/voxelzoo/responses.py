@@ -26,6 +26,9 @@ HELD_BYTES = 1 << 29
 BLOCK_BYTES = 1 << 26
 """About what is read at once of what lies on disk."""
 
+CHUNK = 1024
+"""Voxels of a chunk on disk: a regressor reads some of them from every story."""
+
 
 class Columns(Protocol):
     """Numbers whose last axis is voxels: an array, or what reads one when it is sliced."""
@@ -70,8 +73,9 @@ def voxel_blocks(columns: Columns) -> Iterator[slice]:
 
 
 def block_width(rows: Sequence[int], dtype: np.dtype[Any]) -> int:
-    """Voxels of a block, of which each has an array ``rows``."""
-    return max(1, BLOCK_BYTES // max(1, int(np.prod(rows)) * dtype.itemsize))
+    """Voxels of a block, of which each has an array ``rows``; whole chunks, if it has one."""
+    width = max(1, BLOCK_BYTES // max(1, int(np.prod(rows)) * dtype.itemsize))
+    return width // CHUNK * CHUNK or width
 
 
 # ------------------------------------------------------------------------------------- reading
@@ -126,7 +130,7 @@ def _laid(values: Floats, standardise: bool, folder: Path) -> Responses:
     width = min(values.shape[-1], block_width(values.shape[:-1], dtype))
 
     def create(name: str, shape: tuple[int, ...]) -> Any:
-        chunks = (*shape[:-1], width)
+        chunks = (*shape[:-1], min(width, CHUNK))
         return zarr.create_array(
             folder / name, shape=shape, chunks=chunks, dtype=dtype, compressors=None
         )
