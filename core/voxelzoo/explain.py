@@ -192,6 +192,11 @@ class _Writer:
                 f"{_listed(train)}) and tested on {_listed(test)} "
                 f"({_count(record['n_test'], 'TR')}), held out whole."
             )
+            if drawn is None and (mean := record.get("mean_train_stories")) is not None:
+                yield (
+                    "Subjects heard different training stories and were fitted on all of theirs, "
+                    f"{_number(mean)} on average."
+                )
             if protocol["skip_test_trs"]:
                 yield (
                     f"The first {protocol['skip_test_trs']} TRs of each test story were excluded."

@@ -120,6 +120,11 @@ class Asked:
     subjects: tuple[str, ...] = ()
     store: Path = Path("zoo-store")
     device: str = "cpu"
+    dtype: str | None = None
+    """Instead of the recipe's."""
+    dataset_options: Mapping[str, str] = field(default_factory=dict)
+    """Beside the recipe's."""
+    allow_pickle: bool = False
 
 
 def reproduce(
@@ -168,7 +173,8 @@ def _request(recipe: Recipe, asked: Asked) -> ExtractorRequest:
         untrained=fit.untrained,
         seed=fit.seed,
         device=asked.device,
-        dtype=fit.dtype,
+        dtype=asked.dtype or fit.dtype,
+        allow_pickle=asked.allow_pickle,
         protocol=fit.protocol,
     )
 
@@ -197,18 +203,19 @@ def _obstacles(
 
 def _open(installed: Installed, recipe: Recipe, asked: Asked) -> Dataset:
     name = recipe.data.dataset
-    options = dict(recipe.data.options)
+    options = {**recipe.data.options, **asked.dataset_options}
+    host, pickles = installed.host, asked.allow_pickle
     if asked.dataset is None:
-        with recipe.blame("data", "dataset"):
-            return open_dataset(installed.host, name, options)
+        with nullcontext() if asked.dataset_options else recipe.blame("data", "dataset"):
+            return open_dataset(host, name, options, pickles)
     text = asked.dataset
-    known = {registered.spec.name for registered in installed.host.datasets}
+    known = {registered.spec.name for registered in host.datasets}
     if text.partition(":")[0] not in known and name in known and Path(text).is_dir():
         try:
-            return open_dataset(installed.host, text, options)
+            return open_dataset(host, text, options, pickles)
         except DataError:
             text = f"{name}:{text}"
-    return open_dataset(installed.host, text, options)
+    return open_dataset(host, text, options, pickles)
 
 
 def _run_figures(

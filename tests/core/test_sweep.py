@@ -297,6 +297,8 @@ def test_only_what_was_asked_for_runs(zoo: Zoo, mine: Path) -> None:
         (("--figure", "fig9"), 2, "has no figure 'fig9'"),
         (("--miniature",), 2, "names no miniature"),
         (("--subject", "sub-77"), 3, "no subject 'sub-77'"),
+        (("--dtype", "float8"), 2, "--dtype 'float8': one of float32"),
+        (("--dataset-option", "storys=3"), 2, "has no option 'storys'"),
     ],
 )
 def test_what_makes_no_sense_is_refused(

@@ -10,7 +10,14 @@ from typing import Annotated, Any
 
 import typer
 
-from voxelzoo.cli.options import DeviceOption
+from voxelzoo.api import UsageError
+from voxelzoo.cli.options import (
+    DTYPES,
+    AllowPickleOption,
+    DatasetOptionOption,
+    DeviceOption,
+    read_pairs,
+)
 from voxelzoo.cli.output import TerminalProgress, print_json, print_table
 from voxelzoo.cli.session import JsonOption, RegistryOption, open_session
 
@@ -51,6 +58,11 @@ def reproduce(
         typer.Option(help="Folder for tables, maps and pictures (reproduction-NAME)."),
     ] = None,
     device: DeviceOption = "cpu",
+    dtype: Annotated[
+        str | None, typer.Option(help="float32, bfloat16 or float16, instead of the recipe's.")
+    ] = None,
+    dataset_option: DatasetOptionOption = None,
+    allow_pickle: AllowPickleOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     as_json: JsonOption = False,
     registry: RegistryOption = None,
@@ -72,6 +84,8 @@ def reproduce(
     from voxelzoo.reproduce import reproduce as run
     from voxelzoo.sweep import Installed
 
+    if dtype not in (None, *DTYPES):
+        raise UsageError(f"--dtype {dtype!r}: one of {', '.join(DTYPES)}")
     path = find_recipe(recipe)
     chosen = load_recipe(path)
     if miniature:
@@ -91,6 +105,9 @@ def reproduce(
         subjects=tuple(subject or ()),
         store=store,
         device=device,
+        dtype=dtype,
+        dataset_options=read_pairs("--dataset-option", dataset_option or ()),
+        allow_pickle=allow_pickle,
     )
     with TerminalProgress(quiet) as progress:
         found = run(Installed(session.host, session.catalogue), chosen, asked, progress)

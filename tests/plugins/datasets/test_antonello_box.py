@@ -296,6 +296,30 @@ def test_a_listener_may_have_stories_of_their_own(box: Path) -> None:
     assert opened(box, stories="alpha").own_stories("UTS02") == ()
 
 
+RECIPE = """\
+schema_version: 1
+name: box
+title: The paper's folder
+data: {dataset: lebel2023, own_stories: true}
+models: {word-rate: {}}
+figures:
+  rate: {kind: map, summary: r, models: [word-rate]}
+expect:
+  n: {figure: rate, statistic: n_voxels, value: 4, tolerance: 0, why: a count, source: here}
+"""
+
+
+def test_a_recipe_runs_on_the_folder_where_its_pickles_are_allowed(box: Path, zoo: Zoo) -> None:
+    change(box, lambda r: r.pop("beta"))
+    (box / "box.yaml").write_text(RECIPE)
+    run = ("reproduce", box / "box.yaml", "-d", box, "--json", "-q")
+    ended = zoo(*run)
+    assert (ended.code, "allow_pickle=true" in ended.err) == (UsageError.exit_code, True)
+    found = zoo(*run, "--allow-pickle", "--dataset-option", "subjects=UTS02,UTS03")
+    (line,) = found.json["reproduction"]["lines"]
+    assert line["status"] == "match"
+
+
 def test_a_story_without_words_is_reported(box: Path) -> None:
     change(box, lambda r: r.update(gamma=np.zeros((40, 2))))
     dataset = opened(box, subjects="UTS03")
