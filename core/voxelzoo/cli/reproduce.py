@@ -80,7 +80,8 @@ def reproduce(
       zoo reproduce ./mine.yaml --json
     """
     from voxelzoo.recipes import find_recipe, load_recipe
-    from voxelzoo.reproduce import Asked, miniature_of, plain, with_untrained, write
+    from voxelzoo.recipes.output import plain, write
+    from voxelzoo.reproduce import Asked, miniature_of, with_untrained
     from voxelzoo.reproduce import reproduce as run
     from voxelzoo.sweep import Installed
 
