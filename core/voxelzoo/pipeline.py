@@ -296,7 +296,14 @@ class Plan:
         if subject == GROUP:
             raise UsageError(f"--ceiling {INTER_SUBJECT}: {GROUP!r} is a mean of subjects, not one")
         own = self._held_out(self.responses(subject))
+        labels = self.dataset.voxel_labels(subject)
         others = {other: partial(self._heard_by, other) for other in self._other_subjects(subject)}
+        for other in others:
+            if self.dataset.voxel_labels(other) != labels:
+                raise DataError(
+                    f"--ceiling {INTER_SUBJECT}: voxels of {subject!r} and {other!r} are labelled "
+                    "differently, so they do not correspond"
+                )
         joined = isinstance(self.evaluation, HeldOutStories)
         return inter_subject_ceiling(own, joined, others).values
 

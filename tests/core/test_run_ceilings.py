@@ -51,6 +51,21 @@ def test_inter_subject_is_r_with_the_mean_of_the_others(zoo: Zoo, tmp_path: Path
     assert again["mean_ceiling"] != result["mean_ceiling"]
 
 
+def test_subjects_whose_voxels_are_labelled_differently_share_nothing(
+    zoo: Zoo, tmp_path: Path
+) -> None:
+    study = write_study(tmp_path / "study", subjects=("ann", "bob"))
+    for who, first in (("ann", "left"), ("bob", "right")):
+        labels = "\n".join(["label", first, *["middle"] * 19])
+        (study / "responses" / who / "voxels.csv").write_text(labels + "\n")
+    ended = zoo(
+        "run", "-p", "word-rate", "--dataset", study, "--ceiling", "inter-subject", "-q",
+        "--store", tmp_path / "store",
+    )  # fmt: skip
+    assert ended.code == 6
+    assert "voxels of 'ann' and 'bob' are labelled differently" in ended.err
+
+
 def test_what_cannot_be_had_is_said_before_anything_is_fitted(zoo: Zoo, tmp_path: Path) -> None:
     study = write_study(tmp_path / "study")
     ask = ("run", "-p", "word-rate", "--dataset", study, "-q", "--store", tmp_path / "store")
