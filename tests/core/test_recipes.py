@@ -219,6 +219,14 @@ def test_a_recipe_that_is_right_loads(tmp_path: Path) -> None:
     assert not recipe.expect["first"].met_by(float("nan"))
 
 
+def test_a_shipped_recipe_is_shown_to_copy_from(zoo: Zoo, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(zoo("reproduce", "antonello2023", "--show").out)
+    shipped = load_recipe(find_recipe("antonello2023"))
+    assert load_recipe(path).model_dump() == shipped.model_dump()
+    assert "mini-opt-8" in zoo("reproduce", "antonello2023", "--miniature", "--show").out
+
+
 @pytest.mark.parametrize("name", ["antonelo2023", "./none.yaml"])
 def test_unknown_recipes_are_refused(name: str) -> None:
     with pytest.raises(NotFoundError, match=name.removeprefix("./")):

@@ -50,6 +50,9 @@ def reproduce(
     untrained: Annotated[
         bool, typer.Option("--untrained", help="Control: the recipe's networks, random weights.")
     ] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print the recipe's file and run nothing: to copy from.")
+    ] = False,
     store: Annotated[
         Path, typer.Option(envvar="ZOO_STORE", help="Folder that keeps every artefact.")
     ] = Path("zoo-store"),
@@ -77,6 +80,7 @@ def reproduce(
 
     Examples:  zoo reproduce antonello2023 --miniature
       zoo reproduce antonello2023 --dataset lebel2023:PATH --models opt-125m
+      zoo reproduce antonello2023 --show > mine.yaml
       zoo reproduce ./mine.yaml --json
     """
     from voxelzoo.recipes import find_recipe, load_recipe
@@ -92,6 +96,9 @@ def reproduce(
     if miniature:
         path = find_recipe(miniature_of(path, chosen))
         chosen = load_recipe(path).expecting(chosen)
+    if show:
+        typer.echo(path.read_text(encoding="utf-8"), nl=False)
+        return
     if untrained:
         chosen = with_untrained(chosen)
     overlays = list(registry or [])
