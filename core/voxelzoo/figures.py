@@ -59,6 +59,17 @@ class Numbers:
     """Statistics that what was run cannot give, with the reason."""
 
 
+def by_reason(missing: Mapping[str, str]) -> str:
+    """Each model with its reason, those alike together."""
+    alike: dict[str, list[str]] = {}
+    for model, why in missing.items():
+        alike.setdefault(why.partition(":")[0], []).append(model)
+    return "; ".join(
+        f"{', '.join(models)} ({missing[models[0]] if len(models) == 1 else what})"
+        for what, models in alike.items()
+    )
+
+
 class FigureError(DataError):
     """A figure that nothing could be computed of, with the reason."""
 
@@ -142,7 +153,7 @@ class Canvas:
             except FigureError as error:
                 numbers.missing[model] = str(error)
         if not found:
-            raise FigureError("; ".join(dict.fromkeys(numbers.missing.values())))
+            raise FigureError(by_reason(numbers.missing))
         return found
 
     def best_layer(self, model: str, results: Results, by: str = "r") -> int:
@@ -284,7 +295,7 @@ def data_scaling(canvas: Canvas) -> Numbers:
                 found |= _slope_intervals(canvas, sizes, [point.artefacts for point in points])
             numbers.statistics |= {f"{prefix}{n}{suffix}": v for n, v in found.items()}
     if not numbers.rows:
-        raise FigureError("; ".join(dict.fromkeys(numbers.missing.values())))
+        raise FigureError(by_reason(numbers.missing))
     if len(fewest) == 2:
         first, second = fewest.values()
         numbers.statistics["difference_at_fewest"] = second - first
@@ -556,7 +567,7 @@ def long_context(canvas: Canvas) -> Numbers:
                 }
             )
     if not numbers.rows:
-        raise FigureError("; ".join(dict.fromkeys(numbers.missing.values())))
+        raise FigureError(by_reason(numbers.missing))
     known = [r["inflation_percent"] for r in numbers.rows if r["inflation_percent"] is not None]
     numbers.statistics["largest_inflation_percent"] = max(known) if known else None
     numbers.statistics["largest_inflation"] = max(row["inflation"] for row in numbers.rows)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from voxelzoo.figures import Numbers, gain_percent
+from voxelzoo.figures import Numbers, by_reason, gain_percent
 from voxelzoo.recipes import Expectation, Recipe
 from voxelzoo.recipes.outcome import Line, Reproduction, Status
 
@@ -165,19 +165,8 @@ def _interval(numbers: Numbers | None, statistic: str | None) -> tuple[float | N
 
 def _without(missing: Mapping[str, str]) -> str:
     """Models that a number is made without."""
-    return f"without {_by_reason(missing)}" if missing else ""
+    return f"without {by_reason(missing)}" if missing else ""
 
 
 def _absent(missing: Mapping[str, str]) -> str:
-    return f"{_by_reason(missing)} absent" if missing else ""
-
-
-def _by_reason(missing: Mapping[str, str]) -> str:
-    """Each model with its reason, those alike together."""
-    alike: dict[str, list[str]] = {}
-    for model, why in missing.items():
-        alike.setdefault(why.partition(":")[0], []).append(model)
-    return "; ".join(
-        f"{', '.join(models)} ({missing[models[0]] if len(models) == 1 else what})"
-        for what, models in alike.items()
-    )
+    return f"{by_reason(missing)} absent" if missing else ""
