@@ -80,6 +80,11 @@ def reproduce(
     if found.outcomes.n_computed:
         found.statistics["cpu_hours"] = round((time.process_time() - begun) / 3600, 4)
     found.lines.extend(compare(found))
+    if any("needs weights" in line.why for line in found.lines):
+        found.notes.append(
+            "weights are not downloaded by zoo reproduce: hf download REPO (zoo show MODEL names "
+            "it); --miniature needs none, nor does the control --untrained"
+        )
     return found
 
 

@@ -317,6 +317,7 @@ def test_the_paper_without_its_data_says_what_it_needs(
     assert {line["status"] for line in lines.values()} == {"not run"}
     assert "needs data: --dataset lebel2023:PATH" in lines["opt-slope.r"]["why"]
     assert "needs weights: opt-125m, opt-1.3b" in lines["opt-slope.r"]["why"]
+    assert any("hf download REPO" in note for note in ended.json["reproduction"]["notes"])
     assert not list(tmp_path.glob("reproduction-*"))
 
 
