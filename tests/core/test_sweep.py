@@ -14,6 +14,7 @@ import pytest
 from shared_data import SHARED, needs_shared
 from voxelzoo.figures import fit_decades
 from voxelzoo.recipes import find_recipe
+from voxelzoo.store import Artefact, Store
 from voxelzoo_datasets.simulated import SimulatedDataset
 from zoo_cli import Zoo
 
@@ -281,6 +282,60 @@ def test_what_is_too_big_is_weighed_by_its_extractor(
     assert by_id(zoo(*run).json["reproduction"]["lines"])["layer"]["status"] == "match"
     monkeypatch.setattr("voxelzoo.sweep._memory", lambda device: weights)
     assert by_id(zoo(*run).json["reproduction"]["lines"])["layer"]["status"] == "match"
+
+
+def test_maps_are_what_the_results_say_by_loops(zoo: Zoo, mine: Path) -> None:
+    asked = [part for name in ("doubling", "start", "bound", "stack") for part in ("-f", name)]
+    ended = zoo("reproduce", mine, "--json", "-q", "--out", "out", *asked)
+    figures = ended.json["reproduction"]["figures"]
+    maps = {name: np.load(Path("out") / f"{name}.npz") for name in figures}
+    results = [
+        each
+        for each in Store(Path("zoo-store")).all("results")
+        if each.summary["subject"] == "sub-01"
+    ]
+
+    def one(model: str, n: int) -> list[Artefact]:
+        found = [r for r in results if r.summary["model"] == model]
+        return [r for r in found if r.summary["n_train_stories"] == n]
+
+    # r of each voxel against log2 of stories, subsets of one size averaged, by least squares.
+    r = {n: np.mean([each.read("r") for each in one("word-rate", n)], axis=0) for n in (1, 2, 3)}
+    x = np.log2([1, 2, 3])
+    for voxel in range(16):
+        slope = np.polyfit(x, [r[n][voxel] for n in (1, 2, 3)], 1)[0]
+        found = maps["doubling"]["gain_per_doubling_sub-01"][voxel]
+        np.testing.assert_allclose(found, slope, atol=1e-6)
+
+    # Predictions and responses of the held-out story, with and without its first 30 s (20 TRs).
+    (whole,) = (each for each in one("word-rate", 3) if "prediction_test01" in each.arrays)
+    prediction, response = whole.read("prediction_test01"), whole.read("response_test01")
+    lead = figures["start"]["statistics"]["n_first_trs"]
+    assert lead == 20
+    for voxel in range(16):
+        both = [
+            np.corrcoef(prediction[first:, voxel], response[first:, voxel])[0, 1]
+            for first in (0, lead)
+        ]
+        found = maps["start"]["difference_word-rate_0_sub-01"][voxel]
+        np.testing.assert_allclose(found, both[0] - both[1], atol=1e-5)
+
+    bound = maps["bound"]["ceiling_word-rate_sub-01"]
+    for voxel in range(16):
+        shown = bound[voxel] > 0.3
+        for name, expected in (
+            ("normalised_r", r[3][voxel] / bound[voxel]),
+            ("room", bound[voxel] - r[3][voxel]),
+        ):
+            found = maps["bound"][f"{name}_word-rate_sub-01"][voxel]
+            np.testing.assert_allclose(found, expected if shown else np.nan, atol=1e-5)
+
+    (stack,) = (each for each in results if each.summary["family"] == "joint")
+    gain = stack.read("r") - r[3]
+    np.testing.assert_allclose(maps["stack"]["gain_sub-01"], gain, atol=1e-6)
+    weights = [maps["stack"][f"weight_{name}:0_sub-01"] for name in ("word-length", "word-rate")]
+    np.testing.assert_allclose(maps["stack"]["centre_of_mass_sub-01"], weights[0], atol=1e-6)
+    np.testing.assert_allclose(sum(weights), 1, atol=1e-4)
 
 
 def test_only_what_was_asked_for_runs(zoo: Zoo, mine: Path) -> None:
