@@ -81,6 +81,11 @@ def test_size_layer_and_ceiling_are_found(planted: Zoo) -> None:
     assert may_be["planted-1b", "late"] == [2]  # an advantage of .1 is beyond doubt
 
 
+def test_the_plugin_conforms(planted: Zoo) -> None:
+    ended = planted("check", "planted")
+    assert ended.code == 0, ended.out + ended.err
+
+
 def test_a_stack_of_two_spaces_is_found(planted: Zoo, tmp_path: Path) -> None:
     spaces = ("--plugin", "planted-text", "--plugin", "planted-speech")
     (result,) = run(planted, *spaces, "--regressor", "stacking")

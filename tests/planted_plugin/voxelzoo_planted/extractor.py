@@ -36,14 +36,19 @@ class Family:
         yield StateBlock(0, np.stack([self._layer(story, n, latents) for n in layers]))
 
     def _layer(self, story: Story, layer: int, latents: NDArray[np.float64]) -> NDArray[np.float32]:
-        key = content_digest(story.need_words().digest, self.request.model.name, str(layer))
-        rng = np.random.default_rng(int.from_bytes(key.encode()[:12], "little"))
         units = []
         for region in ("early", "late"):
             signal = latents[:, LATENTS[region]]
             r = shown(self.request.model.n_parameters or 1, layer, region)
-            units.append(r * signal + np.sqrt(1 - r**2) * process(rng, *signal.shape))
+            noise = process(self._rng(story, str(layer), region), *signal.shape)
+            units.append(r * signal + np.sqrt(1 - r**2) * noise)
         return np.concatenate(units, axis=1).astype(np.float32)
+
+    def _rng(self, story: Story, *of: str) -> np.random.Generator:
+        """Follows from the story's first word, so that nothing to come reaches a state."""
+        first = story.need_words().text[0]
+        key = content_digest(first, self.request.model.name, *of).encode()
+        return np.random.default_rng(int.from_bytes(key[:12], "little"))
 
     def close(self) -> None:
         """Nothing is held."""

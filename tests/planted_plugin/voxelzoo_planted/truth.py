@@ -50,5 +50,11 @@ def spell(latents: Floats) -> tuple[str, ...]:
 
 
 def read(text: tuple[str, ...]) -> Floats:
-    """Latents (row, latent) of words."""
-    return np.array([[float(value) for value in word.split("/")] for word in text])
+    """Latents (row, latent) of words; zero of a word that spells none."""
+    found = np.zeros((len(text), N_LATENTS))
+    for row, word in zip(found, text, strict=True):
+        try:
+            row[:] = [float(value) for value in word.split("/")]
+        except ValueError:
+            continue  # of another dataset
+    return found
