@@ -105,7 +105,13 @@ def read_responses(
     if folder is None:
         mean, repeats = _prepared(values, standardise)
         return Responses(mean, repeats, ResponseTrace.of(mean if repeats is None else repeats))
-    return _laid(values, standardise, folder)
+    try:
+        return _laid(values, standardise, folder)
+    except OSError as error:
+        raise ZooError(
+            f"{folder}: cannot keep responses there while they are fitted "
+            f"({error.strerror or error}); choose another with --store"
+        ) from error
 
 
 def _prepared(values: Floats, standardise: bool) -> tuple[Floats, Floats | None]:
@@ -174,19 +180,11 @@ class Shelf:
             self._boards[known] = _Board(self._folder / str(next(self._numbers)))
         board = self._boards[known]
         self._boards.move_to_end(known)
-        try:
-            for i, (story, n) in enumerate(n_trs.items()):
-                if story not in board.stories:
-                    board.add(
-                        story, partial(read_responses, dataset, subject, story, n, standardise)
-                    )
-                if i == 0:
-                    board.expect(story, n, sum(n_trs.values()))
-        except OSError as error:
-            raise ZooError(
-                f"{self._folder.parent}: cannot keep responses there while they are fitted "
-                f"({error.strerror or error}); choose another with --store"
-            ) from error
+        for i, (story, n) in enumerate(n_trs.items()):
+            if story not in board.stories:
+                board.add(story, partial(read_responses, dataset, subject, story, n, standardise))
+            if i == 0:
+                board.expect(story, n, sum(n_trs.values()))
         self._make_room()
         return {story: board.stories[story] for story in n_trs}
 
