@@ -253,9 +253,8 @@ def train_on_fewer(
     for subject, stories in (needed or {"": evaluation.train}).items():
         if not 1 <= n_stories <= len(stories):
             there = f"subject {subject} has" if subject else "there are"
-            raise UsageError(
-                f"--train-stories {n_stories}: {there} {len(stories)} training stories"
-            )
+            many = "story" if len(stories) == 1 else "stories"
+            raise UsageError(f"--train-stories {n_stories}: {there} {len(stories)} training {many}")
     every = [story for story in evaluation.stories if story not in evaluation.test]
     order = [every[i] for i in np.random.default_rng(seed).permutation(len(every))]
 

@@ -31,7 +31,8 @@ def differences(sweep: Sweep) -> list[Difference]:
         if subject in there and there[subject] != number:
             alike.setdefault((there[subject], number), []).append(subject)
     for (here, number), of in alike.items():
-        text = f"{here} training stories here, {number} in the recipe for {', '.join(of)}"
+        many = "story" if here == 1 else "stories"
+        text = f"{here} training {many} here, {number} in the recipe for {', '.join(of)}"
         found.append(Difference(text, frozenset(of)))
     for story in data.test_stories:
         if story not in dataset.test_stories():

@@ -251,7 +251,7 @@ def test_run_trains_on_own_stories_where_asked(lebel: Path, zoo: Zoo) -> None:
         "Subjects heard different training stories and were fitted on all of theirs, 1.67" in told
     )
     fewer = ("--own-stories", "--train-stories")
-    assert "subject UTS01 has 1 training stories" in zoo(*run, *fewer, 2).err
+    assert "subject UTS01 has 1 training story" in zoo(*run, *fewer, 2).err
     # What a subject is fitted on does not depend on who else is.
     alone = zoo(*run, *fewer, 1, "--subject", "UTS02").json["results"]
     among = zoo(*run, *fewer, 1).json["results"]
@@ -287,7 +287,7 @@ def test_a_recipe_trains_subjects_on_what_each_heard(
     found = ended.json["reproduction"]
     line = next(line for line in found["lines"] if line["id"] == "n")
     assert line["status"] == status
-    said = "data: 1 training stories here, 2 in the recipe for UTS02, UTS03"
+    said = "data: 1 training story here, 2 in the recipe for UTS02, UTS03"
     assert (said in line["why"]) == (own == "false")
     # Never more stories than the subject with fewest has; UTS02 and UTS03 have two draws of one.
     (row,) = found["figures"]["stories"]["rows"]
