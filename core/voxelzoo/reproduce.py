@@ -204,7 +204,7 @@ def _canvas(sweep: Sweep, figure: Figure, outcomes: Outcomes) -> Canvas:
                 found.append(read.repeats[:, protocol.skip_test_trs :])
         return max(found, key=len) if found else None
 
-    n_train = [sweep.n_train(subject) for subject in sweep.chosen]
+    n_train = [len(sweep.train_stories(subject)) for subject in sweep.chosen]
     n_stories, everything = min(n_train), len(set(n_train)) == 1
     return Canvas(sweep.recipe, figure, outcomes, n_stories, everything, lead, responses, repeats)
 

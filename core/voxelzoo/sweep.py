@@ -118,12 +118,12 @@ class Sweep:
         """Raises :class:`ZooError` for tools or options that make no sense of any run."""
         self._plan(Run(()))
 
-    def n_train(self, subject: str) -> int:
-        """Training stories of a subject."""
+    def train_stories(self, subject: str) -> tuple[str, ...]:
+        """Stories that a subject is fitted on."""
         evaluation = self.evaluation
         if not isinstance(evaluation, HeldOutStories):
-            return len(evaluation.stories)
-        return len(evaluation.of(subject).train)
+            return evaluation.stories
+        return evaluation.of(subject).train
 
     def execute(self, runs: Iterable[Run]) -> Outcomes:
         """Every run in turn; one that fails, or cannot be, does not stop the others."""

@@ -72,6 +72,7 @@ def test_the_papers_numbers_are_the_papers() -> None:
     assert recipe.expect["long-context"].at_most == 20
     assert recipe.data.train_stories == {"UTS01": 93, "UTS02": 98, "UTS03": 98}
     assert recipe.data.repeats["wheretheressmoke"] == 10
+    assert len(recipe.data.lacks["UTS01"]) == 98 - 93
     assert recipe.fit.alphas is not None
     assert recipe.fit.alphas.values[0] == 10
     assert recipe.fit.alphas.values[-1] == 10_000
@@ -150,6 +151,7 @@ def test_the_miniature_has_every_figure_of_the_paper() -> None:
         n: f.kind for n, f in recipe.figures.items()
     }
     assert list(miniature.data.repeats.values()) == [10, 5, 5]
+    assert miniature.data.trims == recipe.data.trims
     assert not miniature.compares
 
 
@@ -298,6 +300,16 @@ def test_data_that_a_figure_does_not_use_leave_its_line_alone(zoo: Zoo, tmp_path
     )
     (line,) = zoo("reproduce", path, *run).json["reproduction"]["lines"]
     assert line["status"] == "match"
+
+
+def test_a_story_that_a_subject_should_lack_is_a_difference(zoo: Zoo, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    data = "dataset: simulated\n  subjects: [sub-01, sub-02]\n  lacks: {sub-01: [story02, none]}"
+    path.write_text(GOOD.replace("dataset: simulated", data))
+    ended = zoo("reproduce", path, "--json", "--quiet", "--store", tmp_path / "store")
+    (line,) = ended.json["reproduction"]["lines"]
+    said = "within tolerance; data: sub-01 heard story02 here and not in the recipe"
+    assert (line["status"], line["why"]) == ("partial", said)
 
 
 def test_subjects_that_the_data_lack_do_not_stop_the_others(zoo: Zoo, tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ class Data(_Strict):
     """How many training stories each subject is expected to have."""
     own_stories: bool = False
     """Whether subjects train on stories as well that not every other heard."""
+    lacks: Mapping[str, tuple[str, ...]] = {}
+    """Training stories of the others that a subject did not hear."""
     test_stories: tuple[str, ...] = ()
     repeats: Mapping[str, Count] = {}
     trims: Trims | None = None
@@ -374,6 +376,8 @@ def _contradictions(document: Document, recipe: Recipe) -> list[tuple[int, str]]
             f"{protocol.skip_test_trs}",
             "data", "trims", "test_start_trs",
         )  # fmt: skip
+    for subject in recipe.data.lacks.keys() - set(recipe.data.subjects):
+        complain(f"{subject!r} is not one of subjects", "data", "lacks", subject)
     for name in recipe.data.repeats.keys() - set(recipe.data.test_stories):
         complain(f"{name!r} is not one of the test stories", "data", "repeats", name)
     for name, figure in recipe.figures.items():

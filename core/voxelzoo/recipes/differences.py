@@ -25,7 +25,7 @@ def differences(sweep: Sweep) -> list[Difference]:
         if subject not in dataset.subjects():
             why = unusable_subjects(dataset).get(subject, "not in the data")
             found.append(Difference(f"without subject {subject} ({why})", frozenset({subject})))
-    there = {subject: sweep.n_train(subject) for subject in sweep.chosen}
+    there = {subject: len(sweep.train_stories(subject)) for subject in sweep.chosen}
     alike: dict[tuple[int, int], list[str]] = {}
     for subject, number in data.train_stories.items():
         if subject in there and there[subject] != number:
@@ -34,6 +34,11 @@ def differences(sweep: Sweep) -> list[Difference]:
         many = "story" if here == 1 else "stories"
         text = f"{here} training {many} here, {number} in the recipe for {', '.join(of)}"
         found.append(Difference(text, frozenset(of)))
+    for subject, lacked in data.lacks.items():
+        trained = sweep.train_stories(subject) if subject in there else ()
+        if more := [story for story in lacked if story in trained]:
+            text = f"{subject} heard {', '.join(more)} here and not in the recipe"
+            found.append(Difference(text, frozenset({subject})))
     for story in data.test_stories:
         if story not in dataset.test_stories():
             found.append(Difference(f"no test story {story} here", story=story))
