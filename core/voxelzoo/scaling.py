@@ -168,11 +168,14 @@ def fit_form(x: Floats, y: Floats, form: Form) -> FormFit:
 
 
 def _fit(x: Floats, y: Floats, form: Form) -> tuple[float, float, float]:
-    """Offset, scale and shape of least squared error."""
+    """Offset, scale and shape of least squared error; a size with more points weighs no more."""
+    x, y = by_size(x, y)
     best = (np.inf, 0.0, 0.0, 0.0)
     for shape in _shapes(form, x):
         basis = _BASES[form](x, float(shape))
-        scale = float(_slopes(basis) @ y) if np.ptp(basis) > 0 else 0.0
+        # Sizes beyond a plateau share a value of the basis, yet each counts.
+        centred = basis - basis.mean()
+        scale = float(centred @ y / (centred @ centred)) if np.ptp(basis) > 0 else 0.0
         offset = float(y.mean() - scale * basis.mean())
         error = float(np.square(y - offset - scale * basis).sum())
         if error < best[0] * (1 - 1e-9):

@@ -97,6 +97,22 @@ def test_a_plateau_gives_where_it_begins_and_the_slope_before_it() -> None:
     assert found.scale == pytest.approx(0.01, rel=0.03)
 
 
+def test_a_plateau_is_the_best_of_a_loop_over_where_it_begins() -> None:
+    x = np.array([0.0, 1, 2, 3, 3, 4, 5, 6])
+    y = np.minimum(x, 2.5) + np.random.default_rng(3).normal(0, 0.3, 8)
+    sizes = np.unique(x)
+    means = np.array([y[x == size].mean() for size in sizes])
+    best = (np.inf, np.zeros(2), 0.0)
+    for start in np.linspace(sizes[1], sizes[-1], 60):
+        design = np.stack([np.ones(7), np.minimum(sizes, start)], axis=1)
+        found = np.linalg.lstsq(design, means, rcond=None)[0]
+        error = float(((means - design @ found) ** 2).sum())
+        if error < best[0]:
+            best = (error, found, float(start))
+    fit = fit_form(x, y, "plateau")
+    assert (fit.offset, fit.scale, fit.shape) == pytest.approx((*best[1], best[2]))
+
+
 def test_few_sizes_say_what_they_can() -> None:
     assert set(compare_forms(SIZES[:2], np.array([0.1, 0.2]))) == {"log-linear"}
     three = compare_forms(SIZES[:3], np.array([0.1, 0.2, 0.25]))
