@@ -36,6 +36,8 @@ class Control:
     """``untrained``, ``pca to 64``, or a baseline's name."""
     model: str
     points: Sequence[Chosen]
+    seed: int | None = None
+    """Of the projection that cut the features to a width; seeds of one width are one curve."""
 
     @property
     def name(self) -> str:
@@ -60,7 +62,7 @@ def controls(
     example = next(iter(subjects.values())).summary
     models = {point.setting.model for point in points}
     amounts = {(point.setting.n_stories, point.setting.subset_seed) for point in points}
-    found: dict[tuple[str, str], dict[Setting, dict[int, dict[str, Artefact]]]] = {}
+    found: dict[tuple[str, str, int | None], dict[Setting, dict[int, dict[str, Artefact]]]] = {}
     for artefact in every:
         record = artefact.summary
         kind = _kind(record, example, models)
@@ -74,11 +76,12 @@ def controls(
             or any(record.get(n) != example.get(n) for n in SAME if n not in _OPEN)
         ):
             continue
-        layers = found.setdefault((kind, record["model"]), {}).setdefault(setting, {})
+        seed = record["regressor_options"].get("seed", 0) if is_reduced(record) else None
+        layers = found.setdefault((kind, record["model"], seed), {}).setdefault(setting, {})
         layers.setdefault(record["layer"], {})[record["subject"]] = artefact
     order = {point.setting.model: i for i, point in enumerate(points)}
     made = []
-    for (kind, model), settings in found.items():
+    for (kind, model, seed), settings in found.items():
         cells = [
             Cell(setting, whole)
             for setting, layers in settings.items()
@@ -90,8 +93,11 @@ def controls(
         except NotFoundError:
             continue  # the layer asked for is not among the control's
         if chosen:
-            made.append(Control(kind, model, chosen))
-    return sorted(made, key=lambda each: (_rank(each.kind), each.kind, order.get(each.model, -1)))
+            made.append(Control(kind, model, chosen, seed))
+    return sorted(
+        made,
+        key=lambda each: (_rank(each.kind), each.kind, order.get(each.model, -1), each.seed or 0),
+    )
 
 
 def _kind(record: Mapping[str, Any], example: Mapping[str, Any], models: set[str]) -> str | None:
@@ -105,8 +111,7 @@ def _kind(record: Mapping[str, Any], example: Mapping[str, Any], models: set[str
     alike = record["untrained"] == example["untrained"]
     if width is not None:
         reduced = record["model"] in models and alike and not is_reduced(example)
-        drawn = f", seed {options['seed']}" if options.get("seed") else ""
-        return f"{reduce} to {width}{drawn}" if reduced else None
+        return f"{reduce} to {width}" if reduced else None
     if record["model"] in models:
         return UNTRAINED if record["untrained"] and not alike else None
     return str(record["model"]) if record["family"] == "baselines" else None

@@ -181,6 +181,24 @@ def test_models_cut_to_one_width_have_a_curve_of_their_own(zoo: Zoo, store: Path
     assert found["slope"]["per_decade"] == pytest.approx(0.01, abs=1e-4)
 
 
+def test_seeds_of_a_projection_are_one_curve_of_their_mean(zoo: Zoo, store: Path) -> None:
+    drawn = {seed: {"regressor_options": WIDTH["regressor_options"] | {"seed": seed}}
+             for seed in (0, 1, 2)}  # fmt: skip
+    for i, model in enumerate(N):
+        for seed, options in drawn.items():
+            if seed == 0 or model != "opt-l":  # one model has fewer of them, and weighs no less
+                put(store, model, 0.1 + 0.01 * i * (1 + seed), **options)
+    law = read(zoo, "size", "--family", "opt", "--store", store)
+    (row,) = law["control_slopes"]
+    means = [np.mean([0.01 * i * (1 + s) for s in drawn if s == 0 or m != "opt-l"])
+             for i, m in enumerate(N)]  # fmt: skip
+    assert row["control"] == "random to 64"
+    expected = np.polyfit(np.log10(list(N.values())), means, 1)[0]
+    assert row["slope"] == pytest.approx(expected, abs=1e-4)
+    seeds = [each["projection_seed"] for each in law["controls"] if "opt-s," in each["control"]]
+    assert seeds == [0, 1, 2]
+
+
 def test_an_absent_control_is_named_with_the_command_that_makes_it(zoo: Zoo, store: Path) -> None:
     put(store, "position", 0.05, family="baselines", layers=(0,), best=0)
     put(store, "opt-m", 0.1, untrained=True)

@@ -27,6 +27,7 @@ def control_records(
             "control": control.name,
             unit: number(size_of(point.setting)),
             "subset_seed": point.setting.subset_seed,
+            "projection_seed": control.seed,
             "layer": point.layer,
             "layer_chosen_by": point.by,
             "n_subjects": len(point.results),
@@ -84,8 +85,11 @@ def by_kind(found: Sequence[Control]) -> dict[str, Sequence[Chosen]]:
 
 
 def by_model(found: Sequence[Control]) -> dict[str, Sequence[Chosen]]:
-    """A curve of data for each control of each model."""
-    return {control.name: control.points for control in found}
+    """A curve of data for each control of each model; seeds of a projection are one curve."""
+    series: dict[str, list[Chosen]] = {}
+    for control in found:
+        series.setdefault(control.name, []).extend(control.points)
+    return dict(series)
 
 
 def print_controls(records: Mapping[str, Any], hidden: Sequence[str] = ()) -> None:
