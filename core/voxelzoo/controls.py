@@ -7,7 +7,7 @@ training stories and fit; one that is absent is named, with the command that mak
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,43 +127,54 @@ def _rank(kind: str) -> int:
 
 @dataclass(frozen=True)
 class Absent:
-    """A control that the store does not have, and how to make it."""
+    """A control that the store lacks at some of a curve's points, and how to make it."""
 
     kind: str
-    command: str
-
-    def __str__(self) -> str:
-        return f"no control {self.kind!r}: {self.command}"
+    commands: Sequence[str]
+    """One for each training set of the curve that has no such control."""
 
 
 def absent_controls(points: Sequence[Chosen], found: Sequence[Control]) -> list[Absent]:
     """What a reviewer would miss beside the curve, each with the ``zoo run`` that makes it.
 
-    A twin is absent where it lacks one of the curve's models.
+    A control is absent where some training set of the curve lacks it; a twin, where it lacks one
+    of the models there.
     """
+    missing: dict[str, list[str]] = {}
+    for training in dict.fromkeys(_training(point) for point in points):
+        own = [point for point in points if _training(point) == training]
+        there = {
+            (each.kind, each.model)
+            for each in found
+            if any(_training(point) == training for point in each.points)
+        }
+        for kind, command in _missing(own, there):
+            missing.setdefault(kind, []).append(command)
+    return [Absent(kind, commands) for kind, commands in missing.items()]
+
+
+def _training(point: Chosen) -> tuple[float | None, int | None]:
+    return point.setting.n_stories, point.setting.subset_seed
+
+
+def _missing(points: Sequence[Chosen], there: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Kinds of control that are not ``there``, and commands, for points of one training set."""
     first = next(iter(points[0].results.values())).summary
     models = list(dict.fromkeys(point.setting.model for point in points))
     subjects = list(points[0].results)
-    missing: list[Absent] = []
-
-    def lacks(kinds: Callable[[str], bool]) -> list[str]:
-        there = {each.model for each in found if kinds(each.kind)}
-        return [model for model in models if model not in there]
-
     of_networks = first["family"] != "baselines"
-    twins = lacks(lambda kind: kind == UNTRAINED)
+    twins = [model for model in models if (UNTRAINED, model) not in there]
     if of_networks and not first["untrained"] and twins:
         layers = sorted({point.layer for point in points})
         more = ["--untrained", *(("--layer", str(layers[0])) if len(layers) == 1 else ())]
-        missing.append(Absent(UNTRAINED, _command(first, subjects, twins, more)))
-    reduced = lacks(lambda kind: " to " in kind)
-    if of_networks and not is_reduced(first) and reduced:
-        command = _command(first, subjects, reduced, width="width=W,reduce=pca")
-        missing.append(Absent("width", f"{command}, W being at most the narrowest model's width"))
+        yield UNTRAINED, _command(first, subjects, twins, more)
+    cut = {model for kind, model in there if " to " in kind}
+    if of_networks and not is_reduced(first) and (whole := [m for m in models if m not in cut]):
+        command = _command(first, subjects, whole, width="width=W,reduce=pca")
+        yield "width", f"{command}, W being at most the narrowest model's width"
     for baseline in BASELINES:
-        if baseline not in models and all(each.kind != baseline for each in found):
-            missing.append(Absent(baseline, _command(first, subjects, [baseline])))
-    return missing
+        if baseline not in models and (baseline, baseline) not in there:
+            yield baseline, _command(first, subjects, [baseline])
 
 
 def _command(

@@ -230,9 +230,16 @@ def test_controls_of_data_are_trained_on_the_same_stories(zoo: Zoo, store: Path)
     assert slopes["word-rate"]["slope"] == pytest.approx(0.02, abs=1e-4)
     assert slopes["word-rate"]["n_points"] == 5
     assert [row["n_subsets"] for row in law["amounts"]] == [2, 2, 1]
-    assert {row["control"] for row in law["absent_controls"]} == {
-        "untrained", "position", "autocorrelation",
-    }  # fmt: skip
+    absent = {row["control"]: row for row in law["absent_controls"]}
+    assert set(absent) == {"untrained", "width", "position", "autocorrelation"}
+    # A control that some training sets have is absent from the others: here, from all stories.
+    assert absent["width"]["more_commands"] == []
+    assert "--subset-seed" not in absent["width"]["command"]
+    commands = [absent["position"]["command"], *absent["position"]["more_commands"]]
+    assert sum("--train-stories 3 --subset-seed 1" in command for command in commands) == 1
+    assert len(commands) == 5
+    said = zoo("scaling", "data", "--model", "opt-s", "--store", store).err
+    assert "(and 4 more training sets: --json)" in said
     command = law["absent_controls"][0]["command"]
     assert command.startswith("zoo run --plugin opt-s --untrained --layer 1")
     found = read(zoo, "grid", "--model", "opt-s", "--model", "opt-m", "--store", store, code=6)

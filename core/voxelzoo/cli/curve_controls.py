@@ -37,7 +37,12 @@ def control_records(
         for point in control.points
     ]
     absent = [
-        {"control": each.kind, "command": each.command} for each in absent_controls(points, found)
+        {
+            "control": each.kind,
+            "command": each.commands[0],
+            "more_commands": list(each.commands[1:]),
+        }
+        for each in absent_controls(points, found)
     ]
     return {"controls": rows, "absent_controls": absent}
 
@@ -101,4 +106,6 @@ def print_controls(records: Mapping[str, Any], hidden: Sequence[str] = ()) -> No
     if slopes := records.get("control_slopes"):
         print_table(slopes, list(slopes[0]), title="controls: slopes, with 95 % intervals of all")
     for absent in records["absent_controls"]:
-        print(f"zoo: no control {absent['control']!r}: {absent['command']}", file=sys.stderr)
+        n = len(absent["more_commands"])
+        more = f" (and {n} more training sets: --json)" if n else ""
+        print(f"zoo: no control {absent['control']!r}: {absent['command']}{more}", file=sys.stderr)
