@@ -163,14 +163,15 @@ def _missing(points: Sequence[Chosen], there: set[tuple[str, str]]) -> Iterator[
     models = list(dict.fromkeys(point.setting.model for point in points))
     subjects = list(points[0].results)
     of_networks = first["family"] != "baselines"
+    layers = {point.layer for point in points}
+    layer = ["--layer", str(*layers)] if len(layers) == 1 else []
     twins = [model for model in models if (UNTRAINED, model) not in there]
     if of_networks and not first["untrained"] and twins:
-        layers = sorted({point.layer for point in points})
-        more = ["--untrained", *(("--layer", str(layers[0])) if len(layers) == 1 else ())]
-        yield UNTRAINED, _command(first, subjects, twins, more)
+        yield UNTRAINED, _command(first, subjects, twins, ["--untrained", *layer])
     cut = {model for kind, model in there if " to " in kind}
     if of_networks and not is_reduced(first) and (whole := [m for m in models if m not in cut]):
-        command = _command(first, subjects, whole, width="width=W,reduce=pca")
+        more = [*(["--untrained"] if first["untrained"] else []), *layer]
+        command = _command(first, subjects, whole, more, width="width=W,reduce=pca")
         yield "width", f"{command}, W being at most the narrowest model's width"
     for baseline in BASELINES:
         if baseline not in models and (baseline, baseline) not in there:

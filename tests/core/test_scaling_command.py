@@ -209,7 +209,15 @@ def test_an_absent_control_is_named_with_the_command_that_makes_it(zoo: Zoo, sto
     assert absent["word-rate"] == f"zoo run --plugin word-rate {data}"
     others = "--plugin opt-s --plugin opt-l --plugin opt-xl"
     assert absent["untrained"] == f"zoo run {others} --untrained --layer 1 {data}"
-    assert "--regressor ridge:width=W,reduce=pca" in absent["width"]
+    cut = data.replace("--delays", "--regressor ridge:width=W,reduce=pca --delays")
+    assert f"--plugin opt-xl --layer 1 {cut}, W being" in absent["width"]
+    random = store.parent / "random"
+    for i, model in enumerate(N):
+        put(random, model, 0.1 + 0.01 * i, untrained=True)
+    found = read(zoo, "size", "--family", "opt", "--untrained", "--store", random)
+    of_random = {row["control"]: row["command"] for row in found["absent_controls"]}
+    assert "untrained" not in of_random
+    assert "--untrained --layer 1" in of_random["width"]
     said = zoo("scaling", "size", "--family", "opt", "--store", store).err
     assert f"zoo: no control 'word-rate': {absent['word-rate']}" in said
 
