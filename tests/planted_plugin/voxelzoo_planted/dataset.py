@@ -25,6 +25,7 @@ class Planted:
         tests = range(told.get("test_stories", 12))
         self._tests = {f"test{i:02}": told.get("test_trs", 30) for i in tests}
         self.repeats = told.get("repeats", 4)
+        self._stories: dict[str, Story] = {}
         rng = self._rng("voxels")
         self.share = rng.uniform(0.3, 0.6, 3 * self.n_voxels)
         """Signal's share of a single response's variance, (voxel,)."""
@@ -67,8 +68,11 @@ class Planted:
 
     def story(self, name: str) -> Story:
         """A word in the middle of each volume, which spells the latents."""
-        times = self.clock(name).times
-        return Story(name, words=Words(spell(self._latents(name)[LAG:]), times - 0.5, times + 0.5))
+        if name not in self._stories:
+            times = self.clock(name).times
+            words = Words(spell(self._latents(name)[LAG:]), times - 0.5, times + 0.5)
+            self._stories[name] = Story(name, words=words)
+        return self._stories[name]
 
     def responses(self, subject: str, story: str) -> NDArray[np.float32]:
         """(TR, voxel), or (repeat, TR, voxel) of a test story."""
