@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from voxelzoo.api import PluginError
+from voxelzoo.errors import PluginError
 
 if TYPE_CHECKING:
     _Base = yaml.CSafeLoader

@@ -20,7 +20,7 @@ from voxelzoo.api import (
     NotFoundError,
     StateBlock,
     Story,
-    need_fetched,
+    require_downloaded,
 )
 
 _UNREADABLE = (
@@ -105,7 +105,7 @@ def read_features(path: Path) -> FeatureFile:
     """
     try:
         # Opened here, so that it is closed whatever numpy makes of it.
-        with need_fetched(path).open("rb") as file:
+        with require_downloaded(path).open("rb") as file:
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError(f"{path}: a single array, not an .npz archive")

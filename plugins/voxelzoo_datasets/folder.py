@@ -35,9 +35,9 @@ from voxelzoo.api import (
     Story,
     Words,
     content_digest,
-    need_fetched,
     read_textgrid,
     read_words_csv,
+    require_downloaded,
 )
 from voxelzoo_datasets.description import read_description
 from voxelzoo_datasets.options import only_known
@@ -223,7 +223,7 @@ def _only(found: list[Path], folder: Path, what: str) -> Path | None:
 def _open_array(file: Path) -> NDArray[np.floating]:
     """Responses as stored, mapped and not read: (TR, voxel) or (repeat, TR, voxel) of numbers."""
     try:
-        stored = np.load(need_fetched(file), mmap_mode="r", allow_pickle=False)
+        stored = np.load(require_downloaded(file), mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise DataError(f"{file}: missing; every listed subject needs every story") from None
     except _UNREADABLE as error:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voxelzoo.api import DataError, MissingError, ZooError, need_fetched
+from voxelzoo.api import DataError, MissingError, ZooError, require_downloaded
 from voxelzoo_datasets.tables import read_table
 
 Rows = NDArray[np.float32]
@@ -32,7 +32,7 @@ def load_image(path: Path) -> Any:
         raise MissingError(
             f"brain images need {error.name or 'nibabel'}; run: pip install 'voxelzoo[bids]'"
         ) from None
-    need_fetched(path)
+    require_downloaded(path)
     if not path.exists():
         raise DataError(f"{path}: missing")
     with _reading(path):
@@ -42,7 +42,7 @@ def load_image(path: Path) -> Any:
 def n_volumes(path: Path) -> int:
     """Volumes in a run, from its header."""
     if path.name.endswith(".gii"):
-        need_fetched(path)
+        require_downloaded(path)
         with _reading(path), path.open("rb") as file:
             head = file.read(1 << 16)
         counted = re.search(rb'NumberOfDataArrays\s*=\s*"\s*(\d+)\s*"', head)

@@ -26,7 +26,7 @@ from voxelzoo.api import (
     Story,
     UsageError,
     content_digest,
-    need_fetched,
+    require_downloaded,
 )
 from voxelzoo_datasets import images
 from voxelzoo_datasets.declared import Declared, Read, disagreements
@@ -302,7 +302,7 @@ class ImagingDataset(ABC):
             for story in stories:
                 for run in self.runs[subject][story]:
                     for file in run.files:
-                        need_fetched(file)
+                        require_downloaded(file)
         except DataError as error:
             return f"has {error}"
         return None
@@ -393,7 +393,7 @@ class ImagingDataset(ABC):
 
     def _prepared(self, subject: str, run: Run, clock: ScanClock) -> NDArray[np.float32]:
         for file in run.files:
-            need_fetched(file)
+            require_downloaded(file)
         mask = self._subject_mask(subject) if run.is_volume and self._atlas is None else None
         if self._atlas is not None and not run.is_volume:
             raise UsageError(
@@ -430,7 +430,7 @@ class ImagingDataset(ABC):
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; :class:`DataError` names the file and the fault."""
     try:
-        content = json.loads(need_fetched(path).read_text(encoding="utf-8-sig"))
+        content = json.loads(require_downloaded(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:

@@ -38,8 +38,8 @@ from voxelzoo.api import (
     Story,
     UsageError,
     content_digest,
-    need_fetched,
     read_textgrid,
+    require_downloaded,
 )
 from voxelzoo_datasets.declared import LEBEL, Read, disagreements
 from voxelzoo_datasets.options import only_known
@@ -202,7 +202,7 @@ class LebelDataset:
         """Digest of the response file; git-annex's own, where that names the file."""
         self._known_subject(subject)
         self._known_story(story)
-        file = need_fetched(self._file(subject, story))
+        file = require_downloaded(self._file(subject, story))
         if file.is_symlink() and (key := Path(os.readlink(file)).name).startswith(("MD5E", "SHA")):
             return content_digest("lebel2023", key)
         return content_digest("lebel2023", file)
@@ -299,7 +299,7 @@ class LebelDataset:
         files = [self._file(subject, story) for story in stories]
         counts = [self._shape(file)[-1] for file in files if file.exists()]
         if not counts:
-            need_fetched(files[0])
+            require_downloaded(files[0])
         return max(set(counts), key=counts.count)
 
     def _read_shape(self, file: Path) -> tuple[int, ...]:
@@ -314,7 +314,7 @@ def _listed(text: str) -> tuple[str, ...]:
 def _read_volumes(path: Path) -> dict[str, int]:
     """Volumes acquired for each story."""
     try:
-        content = json.loads(need_fetched(path).read_text(encoding="utf-8"))
+        content = json.loads(require_downloaded(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read ({error.strerror}); without it no response's length can be "
@@ -333,7 +333,7 @@ def _read_volumes(path: Path) -> dict[str, int]:
 def _read_sessions(path: Path) -> dict[str, list[str]]:
     """``{session: [[training stories], test story]}``: the training stories of each session."""
     try:
-        content = json.loads(need_fetched(path).read_text(encoding="utf-8"))
+        content = json.loads(require_downloaded(path).read_text(encoding="utf-8"))
         sessions = {session: lists[0] for session, lists in content.items()}
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
@@ -351,7 +351,7 @@ def _open(file: Path) -> Any:
     """The HDF5 file, to be used as a context."""
     import h5py
 
-    need_fetched(file)
+    require_downloaded(file)
     try:
         return h5py.File(file, "r")
     except FileNotFoundError:

@@ -26,7 +26,7 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from voxelzoo.api import DataError, MissingError, need_fetched
+from voxelzoo.api import DataError, MissingError, require_downloaded
 
 _PIECE = 1 << 24
 """Bytes read at a time from a compressed file."""
@@ -57,7 +57,7 @@ def read_pickle(path: Path) -> Any:
 
     Raises :class:`DataError` naming the file and the fault, or the class it may not have.
     """
-    need_fetched(path)
+    require_downloaded(path)
     try:
         with path.open("rb") as plain, _decompressed(plain, path) as file:
             mapped = path if cast(Any, file) is plain else None

@@ -30,7 +30,7 @@ from voxelzoo.api import (
     ScanClock,
     Story,
     content_digest,
-    need_fetched,
+    require_downloaded,
 )
 from voxelzoo_datasets.declared import PODCAST
 from voxelzoo_datasets.names import known, listed
@@ -195,7 +195,7 @@ def _open(file: Path) -> Any:
         import mne
     except ImportError:
         raise MissingError("ECoG recordings need mne; run: pip install 'voxelzoo[ecog]'") from None
-    need_fetched(file)
+    require_downloaded(file)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the file's name, which is BIDS's and not mne's

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from voxelzoo.api import DataError, Words, need_fetched
+from voxelzoo.api import DataError, Words, require_downloaded
 
 MISSING = ("", "n/a", "na", "nan", "none")
 """How tables say that a value is not there."""
@@ -59,7 +59,7 @@ def read_table(
     fault: a column of ``need`` that is not there, a row that is too short.
     """
     try:
-        raw = need_fetched(path).read_text(encoding="utf-8-sig")
+        raw = require_downloaded(path).read_text(encoding="utf-8-sig")
         lines = list(_numbered(path, raw))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from voxelzoo.api import DataError, need_fetched
+from voxelzoo.api import DataError, require_downloaded
 
 _GAP = 1.5
 """A gap this many times the usual one lacks a trigger (as in the lab's released code)."""
@@ -39,7 +39,7 @@ def read_report(path: Path) -> Triggers:
     put back at even distances.
     """
     try:
-        lines = need_fetched(path).read_text(encoding="utf-8-sig").splitlines()
+        lines = require_downloaded(path).read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

@@ -246,7 +246,7 @@ class Projected:
     """(voxel,): what was subtracted; zero without an intercept."""
 
 
-class Sweep:
+class AlphaSearch:
     """Scores and held-out predictions of every alpha, prepared once for all voxels.
 
     ``reduced`` makes the large products in bfloat16; everything that amplifies rounding, the

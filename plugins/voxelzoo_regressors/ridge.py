@@ -25,7 +25,14 @@ from voxelzoo_regressors.arrays import (
     story_names,
 )
 from voxelzoo_regressors.design import Design, story_slices
-from voxelzoo_regressors.engine import SCORES, Score, Sweep, best_alpha, block_width, has_bfloat16
+from voxelzoo_regressors.engine import (
+    SCORES,
+    AlphaSearch,
+    Score,
+    best_alpha,
+    block_width,
+    has_bfloat16,
+)
 from voxelzoo_regressors.errors import FitError
 from voxelzoo_regressors.folds import Fold, make_folds
 from voxelzoo_regressors.recent import recent_decomposition
@@ -449,7 +456,9 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             return Design(values, [slice(0, len(X))])
         return Design(values, story_slices(names, len(X)), [int(d) for d in self.delays])
 
-    def _prepared(self, X: NDArray[Any], names: Any, alphas: list[float], device: str) -> Sweep:
+    def _prepared(
+        self, X: NDArray[Any], names: Any, alphas: list[float], device: str
+    ) -> AlphaSearch:
         """Decomposition, that of an earlier fit where the design is the same, and folds."""
         folds = make_folds(self.cv, len(X), names, self.gap, self.block_length)
         decomposition = recent_decomposition(
@@ -458,4 +467,4 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             None if self.cache is None else Path(self.cache),
         )
         dtype = decomposition.design.X.dtype
-        return Sweep(decomposition, folds, alphas, dtype, self.sweep_dtype == "bfloat16")
+        return AlphaSearch(decomposition, folds, alphas, dtype, self.sweep_dtype == "bfloat16")

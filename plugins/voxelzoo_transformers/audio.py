@@ -213,7 +213,7 @@ def conv_frames(n: int, convs: Sequence[tuple[int, int]]) -> int:
 
 
 class SpeechExtractor(ABC):
-    """:class:`voxelzoo.api.Extractor` for a family of speech encoders."""
+    """:class:`voxelzoo.contract.interfaces.Extractor` for a family of speech encoders."""
 
     def __init__(self, request: ExtractorRequest) -> None:
         self.request = request

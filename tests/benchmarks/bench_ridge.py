@@ -38,7 +38,7 @@ ALPHAS = np.logspace(1, 8, 15)
 
 def problem(args: argparse.Namespace) -> tuple[Floats, Floats, Floats, Floats, NDArray[Any]]:
     """Training and test designs and responses (float32), and the story of each training row."""
-    from voxelzoo.design import delayed, zscore
+    from voxelzoo.science.design import delayed, zscore
 
     rng = np.random.default_rng(0)
     n_test = max(100, args.rows // 20)
@@ -75,11 +75,11 @@ class Run(NamedTuple):
 def ours(sweep_dtype: str) -> Callable[..., Run]:
     def run(X: Floats, Y: Floats, X_test: Floats, groups: NDArray[Any]) -> Run:
         from voxelzoo_regressors import Ridge
-        from voxelzoo_regressors.engine import Sweep
+        from voxelzoo_regressors.engine import AlphaSearch
 
-        scores, took = Sweep.scores, [0.0, 0.0]
+        scores, took = AlphaSearch.scores, [0.0, 0.0]
 
-        def timed(sweep: Sweep, y: Any, *wanted: Any) -> Any:
+        def timed(sweep: AlphaSearch, y: Any, *wanted: Any) -> Any:
             sweep._solvers, sweep.profiles, sweep._product_basis  # noqa: B018  prepared once
             start = time.perf_counter()
             found = scores(sweep, y, *wanted)
@@ -87,11 +87,11 @@ def ours(sweep_dtype: str) -> Callable[..., Run]:
             took[1] += n_operations(sweep, y.Z.shape[1])
             return found
 
-        Sweep.scores = timed  # type: ignore[method-assign]
+        AlphaSearch.scores = timed  # type: ignore[method-assign]
         try:
             model = Ridge(ALPHAS, sweep_dtype=sweep_dtype, device="cpu").fit(X, Y, groups=groups)
         finally:
-            Sweep.scores = scores  # type: ignore[method-assign]
+            AlphaSearch.scores = scores  # type: ignore[method-assign]
         return Run(model.predict(X_test), sweep_gflops=took[1] / took[0] / 1e9)
 
     return run
@@ -173,7 +173,7 @@ def run_one(args: argparse.Namespace) -> None:
     """Times one contender in this process and prints one JSON line."""
     import torch
 
-    from voxelzoo.scores import correlation
+    from voxelzoo.science.scores import correlation
 
     X, Y, X_test, Y_test, groups = problem(args)
     few = slice(0, 200)  # imports, and each library's first call, are not timed

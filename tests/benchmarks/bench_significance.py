@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from voxelzoo.bootstrap import Interval, ceiling_interval, difference_interval, r_interval
-from voxelzoo.ceilings import estimate_ceiling
-from voxelzoo.held_out import HeldOut
-from voxelzoo.significance import paired_test, permutation_test
+from voxelzoo.science.bootstrap import Interval, ceiling_interval, difference_interval, r_interval
+from voxelzoo.science.ceilings import estimate_ceiling
+from voxelzoo.science.held_out import HeldOut
+from voxelzoo.science.significance import paired_test, permutation_test
 
 BLOCK = 10
 

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 
 from voxelzoo.api import ExtractorRequest, ModelEntry, Story, Words
-from voxelzoo.host import load_host
-from voxelzoo.registry import load_catalogue
+from voxelzoo.host.catalogue import load_catalogue
+from voxelzoo.host.loading import load_host
 from voxelzoo_transformers.text import next_batch
 
 PEAK = {"NVIDIA H200": 989e12, "NVIDIA H100": 989e12, "NVIDIA A100": 312e12}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hermetic import HOSTILE, Site, add_good, add_hostile
-from voxelzoo.host import load_host
+from voxelzoo.host.loading import load_host
 from voxelzoo.testing import check_plugin
 from zoo_cli import Zoo
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from voxelzoo.api import DataError, UsageError
-from voxelzoo.bootstrap import block_sums, difference_interval, drawn_r, r_interval
-from voxelzoo.held_out import HeldOut
-from voxelzoo.scores import correlation
+from voxelzoo.science.bootstrap import block_sums, difference_interval, drawn_r, r_interval
+from voxelzoo.science.held_out import HeldOut
+from voxelzoo.science.scores import correlation
 
 Floats = Any
 
@@ -72,7 +72,7 @@ def test_intervals_do_not_depend_on_blocks_of_voxels(monkeypatch: pytest.MonkeyP
     held = held_out()
     whole = r_interval(held, n_draws=50)
     monkeypatch.setattr(
-        "voxelzoo.held_out.voxel_blocks", lambda n, size=0: [slice(0, 2), slice(2, n)]
+        "voxelzoo.science.held_out.voxel_blocks", lambda n, size=0: [slice(0, 2), slice(2, n)]
     )
     parts = r_interval(held, n_draws=50)
     np.testing.assert_allclose(parts.low, whole.low)

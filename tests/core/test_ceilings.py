@@ -7,21 +7,21 @@ import pytest
 
 from shared_data import SHARED, needs_shared
 from voxelzoo.api import DataError, NotFoundError
-from voxelzoo.ceilings import (
+from voxelzoo.science.ceilings import (
     METHODS,
     Floats,
     against_others,
     ceiling,
     estimate_ceiling,
     explainable_variance,
+    headroom,
     inter_subject,
     normalised,
     powers,
-    room,
     split_half,
     split_half_r,
 )
-from voxelzoo.scores import correlation
+from voxelzoo.science.scores import correlation
 
 BY_REPEATS = [name for name, method in METHODS.items() if method.needs == "repeats"]
 
@@ -134,7 +134,7 @@ def test_a_negative_correlation_between_subjects_stays_negative() -> None:
 def test_stories_are_taken_end_to_end_in_blocks_of_voxels(monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = (planted(3, n, 0.5, 7, seed=n) for n in (40, 30))
     expected = ceiling(np.concatenate([one, other], axis=1))
-    monkeypatch.setattr("voxelzoo.ceilings.BLOCK", 3)
+    monkeypatch.setattr("voxelzoo.science.ceilings.BLOCK", 3)
     np.testing.assert_allclose(estimate_ceiling([one, other]).values, expected)
     more = planted(5, 50, 0.5, 7, seed=50)  # of which there are more repeats
     both = np.sqrt((70 * expected**2 + 50 * ceiling(more) ** 2) / 120)
@@ -151,7 +151,7 @@ def test_short_stories_have_the_ceiling_of_a_long_one() -> None:
 
 def test_room_is_what_is_left_below_the_ceiling() -> None:
     r, top = np.array([0.3, 0.6, np.nan, 0.1]), np.array([0.5, 0.5, 0.5, np.nan])
-    np.testing.assert_allclose(room(r, top), [0.2, -0.1, np.nan, np.nan])
+    np.testing.assert_allclose(headroom(r, top), [0.2, -0.1, np.nan, np.nan])
     np.testing.assert_allclose(normalised(r, top), [0.6, 1.2, np.nan, np.nan])
 
 

@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 from damage import damaged_bytes, damaged_text, examples, reads_or_names
 from data_folder import write_study
 from voxelzoo.api import DataError, Words, read_textgrid, read_words_csv
-from voxelzoo.checking import check_dataset
-from voxelzoo.datasets import open_dataset
-from voxelzoo.host import Host, load_host
-from voxelzoo.registry import load_catalogue
+from voxelzoo.data.check import check_dataset
+from voxelzoo.data.opening import open_dataset
+from voxelzoo.host.catalogue import load_catalogue
+from voxelzoo.host.host import Host
+from voxelzoo.host.loading import load_host
 from voxelzoo_datasets.description import Description, read_description
 from voxelzoo_datasets.lebel import LebelDataset
 from voxelzoo_datasets.triggers import read_report

@@ -14,8 +14,8 @@ import yaml
 from data_folder import write_study, write_words
 from shared_data import SHARED, needs_shared
 from voxelzoo.api import Story
-from voxelzoo.checking import check_dataset
-from voxelzoo.misalignment import SHIFTS, AlignmentCurve
+from voxelzoo.data.check import check_dataset
+from voxelzoo.runs.alignment_check import SHIFTS, AlignmentCurve
 from voxelzoo_datasets.folder import FolderDataset
 from zoo_cli import Zoo
 
@@ -246,7 +246,7 @@ def test_rows_out_of_order_everywhere_are_a_warning(zoo: Zoo, study: Path) -> No
         np.save(file, rng.permutation(np.load(file)))
     ended = zoo("data", "check", study, "--json")
     assert ended.code == 0
-    assert [f["kind"] for f in ended.json["findings"]] == ["no-slowness"]
+    assert [f["kind"] for f in ended.json["findings"]] == ["no-autocorrelation"]
 
 
 def test_of_one_story_the_subject_out_of_order_is_found_among_the_others(

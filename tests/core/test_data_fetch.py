@@ -15,7 +15,7 @@ import yaml
 
 from data_folder import write_study
 from voxelzoo.api import DataError
-from voxelzoo.fetching import read_manifest
+from voxelzoo.data.fetching import read_manifest
 from zoo_cli import Zoo
 
 

@@ -19,9 +19,9 @@ import zarr
 
 from data_folder import write_study
 from voxelzoo.api import DataError, UsageError
-from voxelzoo.datasets import open_dataset, opened_responses
-from voxelzoo.host import load_host
-from voxelzoo.importing import import_dataset
+from voxelzoo.data.importing import import_dataset
+from voxelzoo.data.opening import open_dataset, opened_responses
+from voxelzoo.host.loading import load_host
 from voxelzoo_datasets.folder import FolderDataset
 from voxelzoo_datasets.imported import ImportedDataset
 from zoo_cli import Zoo

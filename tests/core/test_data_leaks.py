@@ -12,9 +12,10 @@ import soundfile
 
 from data_folder import random_text, slow_noise, write_study
 from voxelzoo.api import Audio, DataError, Story, UsageError, Words
-from voxelzoo.datasets import ContiguousFolds, HeldOutStories
-from voxelzoo.leaks import GUARDS, ResponseTrace, check_leaks, find_leaks, shared_rows
-from voxelzoo.protocols import ANTONELLO2023, CLEAN
+from voxelzoo.data.leaks import GUARDS, check_leaks, find_leaks
+from voxelzoo.science.protocols import ANTONELLO2023, CLEAN
+from voxelzoo.science.splits import ContiguousFolds, HeldOutStories
+from voxelzoo.science.traces import ResponseTrace, shared_rows
 from zoo_cli import Zoo
 
 APART = HeldOutStories(("a", "b"), ("c",))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shared_data import SHARED, needs_shared
-from voxelzoo.design import delayed, zscore
+from voxelzoo.science.design import delayed, zscore
 
 
 @needs_shared

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from voxelzoo.api import DataError, DatasetInfo, ScanClock, Story, UsageError
-from voxelzoo.ceilings import ceiling
-from voxelzoo.datasets import ContiguousFolds, HeldOutStories, plan_evaluation, train_on_fewer
-from voxelzoo.evaluation import Fitting, evaluate, held_out_repeats
-from voxelzoo.protocols import ANTONELLO2023, CLEAN
-from voxelzoo.responses import read_responses
+from voxelzoo.data.opening import plan_evaluation
+from voxelzoo.data.responses import read_responses
+from voxelzoo.science.ceilings import ceiling
+from voxelzoo.science.evaluation import DesignSpec, evaluate, held_out_repeats
+from voxelzoo.science.protocols import ANTONELLO2023, CLEAN
+from voxelzoo.science.splits import ContiguousFolds, HeldOutStories, train_on_fewer
 
 
 class Data:
@@ -143,7 +144,7 @@ def test_clean_equals_a_naive_loop() -> None:
 
     read = {name: read_responses(data, "S1", name, len(states[name]), True) for name in states}
     plan = HeldOutStories(("a", "b"), ("c",))
-    scores = evaluate(plan, CLEAN, Fitting(Spy, delays), states, read)
+    scores = evaluate(plan, CLEAN, DesignSpec(Spy, delays), states, read)
     np.testing.assert_allclose(scores.r, expected, rtol=1e-4)
     assert (scores.n_train, scores.n_test) == (90, 30)
 
@@ -160,7 +161,7 @@ def test_delays_cross_stories_only_under_the_papers_protocol() -> None:
         return spies[-1]
 
     for protocol in (CLEAN, ANTONELLO2023):
-        evaluate(plan, protocol, Fitting(spy, (1,)), states, read)
+        evaluate(plan, protocol, DesignSpec(spy, (1,)), states, read)
     clean, paper = (spy.seen[0][0] for spy in spies)
     last_of_a = (states["a"][-1] - states["a"].mean(axis=0)) / states["a"].std(axis=0)
     assert clean[60, 0] == 0
@@ -174,8 +175,8 @@ def test_the_paper_drops_the_first_hundred_seconds_of_a_test_story() -> None:
     responses = {name: random.normal(size=(60, 2)) for name in "ab"}
     read = {n: read_responses(Data(responses, (), ()), "S1", n, 60, False) for n in "ab"}
     plan = HeldOutStories(("a",), ("b",))
-    assert evaluate(plan, CLEAN, Fitting(Spy, (1,)), states, read).n_test == 60
-    assert evaluate(plan, ANTONELLO2023, Fitting(Spy, (1,)), states, read).n_test == 20
+    assert evaluate(plan, CLEAN, DesignSpec(Spy, (1,)), states, read).n_test == 60
+    assert evaluate(plan, ANTONELLO2023, DesignSpec(Spy, (1,)), states, read).n_test == 20
 
 
 def test_held_out_rows_never_reach_the_regressor() -> None:
@@ -193,7 +194,7 @@ def test_held_out_rows_never_reach_the_regressor() -> None:
 
     for values in (Y, changed):
         read = {"s": read_responses(Data({"s": values}, ("s",), ()), "S1", "s", 90, False)}
-        evaluate(plan, CLEAN, Fitting(spy, (1, 2)), states, read)
+        evaluate(plan, CLEAN, DesignSpec(spy, (1, 2)), states, read)
     np.testing.assert_array_equal(spies[1].seen[0][1], spies[4].seen[0][1])
     assert not np.array_equal(spies[0].seen[0][1], spies[3].seen[0][1])
 
@@ -207,7 +208,7 @@ def test_undefined_voxels_stay_undefined() -> None:
     responses["b"][:, 2] = 3.0
     data = Data(responses, ("a",), ("b",))
     read = {n: read_responses(data, "S1", n, 50, True) for n in "ab"}
-    scores = evaluate(HeldOutStories(("a",), ("b",)), CLEAN, Fitting(Spy, (1,)), states, read)
+    scores = evaluate(HeldOutStories(("a",), ("b",)), CLEAN, DesignSpec(Spy, (1,)), states, read)
     np.testing.assert_array_equal(np.isnan(scores.r), [False, True, True, False])
 
 
@@ -220,7 +221,7 @@ def test_repeats_are_averaged_and_kept_for_a_ceiling() -> None:
     read = {n: read_responses(data, "S1", n, 200, True) for n in "ab"}
     plan = HeldOutStories(("a",), ("b",))
     (repeats,) = held_out_repeats(plan, CLEAN, read).values()
-    scores = evaluate(plan, CLEAN, Fitting(Spy, (0,)), states, read)
+    scores = evaluate(plan, CLEAN, DesignSpec(Spy, (0,)), states, read)
     scores = replace(scores, ceiling=ceiling(repeats[...]))
     # One part signal to one part noise, five repeats: r of the truth is sqrt(5 / 6).
     np.testing.assert_allclose(scores.ceiling, np.sqrt(5 / 6), atol=0.05)
@@ -274,7 +275,7 @@ def test_spaces_are_delayed_one_beside_the_other() -> None:
         spies.append(Split())
         return spies[-1]
 
-    fitting = Fitting(spy, (1, 2), spaces={"one": 1, "two": 2})
+    fitting = DesignSpec(spy, (1, 2), spaces={"one": 1, "two": 2})
     scores = evaluate(HeldOutStories(("a",), ("b",)), CLEAN, fitting, states, read)
     assert spies[0].spaces == {"one": slice(0, 2), "two": slice(2, 6)}
     X = spies[0].seen[0][0]

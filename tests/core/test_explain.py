@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from voxelzoo.explain import CEILINGS, DATASETS, PROTOCOLS, REGRESSORS, TOOLS, bibliography
-from voxelzoo.host import load_host
-from voxelzoo.registry import default_registry_path
+from voxelzoo.host.catalogue import default_registry_path
+from voxelzoo.host.loading import load_host
+from voxelzoo.reports.explain import CEILINGS, DATASETS, PROTOCOLS, REGRESSORS, TOOLS, bibliography
 from voxelzoo.strict_yaml import read_yaml
 from zoo_cli import Zoo
 

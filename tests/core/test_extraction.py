@@ -22,10 +22,11 @@ from voxelzoo.api import (
     Story,
     UsageError,
 )
-from voxelzoo.extraction import Alignment, Model, aligned_states, choose_layers
-from voxelzoo.host import Registered
+from voxelzoo.host.records import Registered
 from voxelzoo.progress import Silent
-from voxelzoo.store import Store
+from voxelzoo.runs.extraction import aligned_states
+from voxelzoo.runs.models import Alignment, Model, choose_layers
+from voxelzoo.store.artefacts import Store
 
 ENTRY = ModelEntry(name="fake", plugin="fake", modality="any", n_layers=3, embed_dim=4)
 
@@ -184,7 +185,7 @@ class Resumable(Fake):
 def test_a_run_goes_on_within_a_story(
     keep_states: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("voxelzoo.resampling.CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr("voxelzoo.runs.resampling.CHECKPOINT_SECONDS", 0)
     fake, store = Resumable(), Store(tmp_path / "cut")
     fake.cut = 50
     with pytest.raises(KeyboardInterrupt):
@@ -206,7 +207,7 @@ def test_a_run_goes_on_within_a_story(
 def test_a_damaged_checkpoint_begins_the_story_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("voxelzoo.resampling.CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr("voxelzoo.runs.resampling.CHECKPOINT_SECONDS", 0)
     fake, store = Resumable(), Store(tmp_path)
     fake.cut = 50
     with pytest.raises(KeyboardInterrupt):

@@ -8,7 +8,11 @@ import pytest
 
 from hermetic import HOSTILE, Site, add_good, add_hostile
 from voxelzoo.api import MissingError, NotFoundError, PluginError
-from voxelzoo.host import Host, PluginRecord, load_host, load_target, unmet_requirements
+from voxelzoo.host.distributions import unmet_requirements
+from voxelzoo.host.host import Host
+from voxelzoo.host.loading import load_host
+from voxelzoo.host.records import PluginRecord
+from voxelzoo.host.targets import load_target
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from voxelzoo.store import Store
+from voxelzoo.store.artefacts import Store
 from zoo_cli import Zoo
 
 SPACES = ["word-rate:0", "mel-spectrogram:0"]

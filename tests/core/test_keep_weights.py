@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from data_folder import write_study
-from voxelzoo import responses as responses_module
-from voxelzoo.design import delayed, zscore
-from voxelzoo.pipeline import kept_with, read_weights
-from voxelzoo.store import Store
+from voxelzoo.data import responses as responses_module
+from voxelzoo.science import voxel_arrays
+from voxelzoo.science.design import delayed, zscore
+from voxelzoo.store.artefacts import Store
+from voxelzoo.store.results import kept_with, read_weights
 from zoo_cli import Zoo
 
 
@@ -22,7 +23,7 @@ def test_weights_times_the_design_are_the_predictions(
 ) -> None:
     if little_memory:
         monkeypatch.setattr(responses_module, "HELD_BYTES", 0)
-        monkeypatch.setattr(responses_module, "BLOCK_BYTES", 100)
+        monkeypatch.setattr(voxel_arrays, "BLOCK_BYTES", 100)
     study = write_study(tmp_path / "study", n_voxels=9)
     rows = np.load(study / "responses/ann/one.npy")
     rows[:, 4] = np.nan

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voxelzoo.layers import choose_layers_by
+from voxelzoo.science.layers import choose_layers_by
 from zoo_cli import Zoo
 
 TRAINING = np.array([[0.2, 0.5, np.nan], [0.3, 0.2, np.nan], [0.2, 0.4, np.nan]])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from voxelzoo.api import UsageError
-from voxelzoo.datasets import HeldOutStories, plan_evaluation, train_on_fewer
+from voxelzoo.data.opening import plan_evaluation
+from voxelzoo.science.splits import HeldOutStories, train_on_fewer
 
 COMMON = tuple("abcdefgh")
 

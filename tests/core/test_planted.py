@@ -12,16 +12,16 @@ import pytest
 from hermetic import Site
 from rates import at_rate
 from voxelzoo.api import ExtractorRequest
-from voxelzoo.bootstrap import ceiling_interval
-from voxelzoo.ceilings import estimate_ceiling
-from voxelzoo.datasets import HeldOutStories
-from voxelzoo.evaluation import Fitting, Scores, evaluate
-from voxelzoo.held_out import HeldOut
-from voxelzoo.layers import layer_sets
-from voxelzoo.protocols import CLEAN
-from voxelzoo.responses import read_responses
-from voxelzoo.scaling import Measured, fit_line, slope_intervals
-from voxelzoo.store import Store
+from voxelzoo.data.responses import read_responses
+from voxelzoo.science.bootstrap import ceiling_interval
+from voxelzoo.science.ceilings import estimate_ceiling
+from voxelzoo.science.evaluation import DesignSpec, Scores, evaluate
+from voxelzoo.science.held_out import HeldOut
+from voxelzoo.science.layers import layer_sets
+from voxelzoo.science.protocols import CLEAN
+from voxelzoo.science.scaling import Measured, fit_line, slope_intervals
+from voxelzoo.science.splits import HeldOutStories
+from voxelzoo.store.artefacts import Store
 from voxelzoo_aligners.linear import Lanczos
 from voxelzoo_planted import extractor, plugin, truth
 from voxelzoo_planted.dataset import Planted
@@ -126,7 +126,7 @@ def evaluated(data: Planted, *parts: tuple[str, int], make: Any = None) -> Score
         widths = {space: each.shape[1] for space, each in spaces.items()}
         design[name] = np.concatenate(list(spaces.values()), axis=1)
         responses[name] = read_responses(data, "s1", name, clock.n_trs, True)
-    fitting = Fitting(
+    fitting = DesignSpec(
         make or partial(Ridge, FEW), (truth.LAG,), spaces=widths if len(parts) > 1 else None
     )
     return evaluate(stories, CLEAN, fitting, design, responses)

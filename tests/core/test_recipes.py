@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from voxelzoo.api import NotFoundError, PluginError
-from voxelzoo.recipes import Recipe, find_recipe, load_recipe
+from voxelzoo.recipes.schema import Recipe, find_recipe, load_recipe
 from zoo_cli import Zoo
 
 GOOD = """\

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from rates import at_rate
-from voxelzoo.bootstrap import block_sums, drawn_r, r_interval, tails
-from voxelzoo.ceilings import METHODS, estimate_ceiling
-from voxelzoo.held_out import HeldOut
-from voxelzoo.scaling import fit_line, slope_map
-from voxelzoo.significance import permutation_test
+from voxelzoo.science.bootstrap import block_sums, drawn_r, r_interval, tails
+from voxelzoo.science.ceilings import METHODS, estimate_ceiling
+from voxelzoo.science.held_out import HeldOut
+from voxelzoo.science.scaling import fit_line, slope_map
+from voxelzoo.science.significance import permutation_test
 from voxelzoo_datasets.simulated import SimulatedDataset
 from voxelzoo_regressors import Ridge, Stacking
 

@@ -11,14 +11,15 @@ import pytest
 
 from shared_data import SHARED, needs_shared
 from voxelzoo.api import ModelEntry, NotFoundError, PluginError
-from voxelzoo.host import Host, PluginRecord, Registered
-from voxelzoo.registry import (
+from voxelzoo.host.catalogue import (
     Catalogue,
     default_registry_path,
     load_catalogue,
     registry_schema,
     validate_registry,
 )
+from voxelzoo.host.host import Host
+from voxelzoo.host.records import PluginRecord, Registered
 
 
 @pytest.fixture(autouse=True)

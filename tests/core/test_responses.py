@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from voxelzoo import responses as responses_module
 from voxelzoo.api import DatasetInfo, ZooError
-from voxelzoo.datasets import ContiguousFolds, Evaluation, HeldOutStories
-from voxelzoo.evaluation import Fitting, Scores, evaluate
-from voxelzoo.protocols import CLEAN
-from voxelzoo.responses import Shelf, joined, read_responses, select
-from voxelzoo.store import Store
+from voxelzoo.data import responses as responses_module
+from voxelzoo.data.responses import ResponseCache, read_responses
+from voxelzoo.science import voxel_arrays
+from voxelzoo.science.evaluation import DesignSpec, Scores, evaluate
+from voxelzoo.science.protocols import CLEAN
+from voxelzoo.science.splits import ContiguousFolds, Evaluation, HeldOutStories
+from voxelzoo.science.voxel_arrays import select, stack_responses
+from voxelzoo.store.artefacts import Store
 from voxelzoo_regressors import BandedRidge, BootstrapRidge, Ridge, Stacking, VariancePartition
 from zoo_cli import Zoo
 
@@ -61,7 +63,7 @@ class Told:
 def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is held, and few voxels are read at once."""
     monkeypatch.setattr(responses_module, "HELD_BYTES", 0)
-    monkeypatch.setattr(responses_module, "BLOCK_BYTES", 2000)
+    monkeypatch.setattr(voxel_arrays, "BLOCK_BYTES", 2000)
 
 
 def problem() -> tuple[dict[str, Any], dict[str, Any]]:
@@ -121,7 +123,7 @@ def test_on_disk_as_in_memory(
             )
             for name in evaluation.stories
         }
-        fitting = Fitting(make, (1, 2), streams=make is not Plain, spaces=spaces)
+        fitting = DesignSpec(make, (1, 2), streams=make is not Plain, spaces=spaces)
         of_these = {name: states[name] for name in evaluation.stories}
         scores.append(evaluate(evaluation, CLEAN, fitting, of_these, read))
     held, laid = scores
@@ -145,7 +147,7 @@ def test_rows_and_voxels_are_those_of_the_whole(tmp_path: Path, little_memory: N
         for name in "abc"
     ]
     whole = np.concatenate([told[name][3:] for name in "abc"])
-    lazy = joined([each.mean for each in read], skip=3)
+    lazy = stack_responses([each.mean for each in read], skip=3)
     assert lazy.shape == whole.shape
     np.testing.assert_array_equal(lazy[...], whole)
     np.testing.assert_array_equal(np.asarray(lazy), whole)
@@ -165,7 +167,9 @@ def test_guards_see_the_same(tmp_path: Path, little_memory: None) -> None:
             for folder in (None, tmp_path / name)
         )
         np.testing.assert_allclose(laid.trace.sample, held.trace.sample, atol=1e-6)
-        np.testing.assert_allclose(laid.trace.slowness, held.trace.slowness, atol=1e-6)
+        np.testing.assert_allclose(
+            laid.trace.lag1_autocorrelation, held.trace.lag1_autocorrelation, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("held_bytes", [0, 10**9])
@@ -176,15 +180,15 @@ def test_a_subject_is_read_once(
     states, told = problem()
     dataset = Told(told)
     n_trs = {name: len(each) for name, each in states.items()}
-    shelf = Shelf(tmp_path / "shelf")
+    response_cache = ResponseCache(tmp_path / "shelf")
     some = {name: n for name, n in n_trs.items() if name != "b"}
     for stories in (some, n_trs, some):  # another plan may train on other stories
         for subject in ("S1", "S2"):
-            assert list(shelf.take(dataset, subject, stories, True)) == list(stories)
+            assert list(response_cache.take(dataset, subject, stories, True)) == list(stories)
     assert set(dataset.reads.values()) == {1}
     assert len(dataset.reads) == 8
     assert bool(list(tmp_path.iterdir())) == (held_bytes == 0)
-    del shelf
+    del response_cache
     gc.collect()
     assert not list(tmp_path.iterdir())
 
@@ -200,7 +204,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     states, told = problem()
     monkeypatch.setattr(zarr, "create_array", full)
     with pytest.raises(ZooError, match=r"No space left on device.*choose another"):
-        Shelf(tmp_path / "shelf").take(
+        ResponseCache(tmp_path / "shelf").take(
             Told(told), "S1", {name: len(each) for name, each in states.items()}, True
         )
     gc.collect()
@@ -225,7 +229,7 @@ def test_a_run_that_streams_gives_the_same(
 ) -> None:
     held = run(zoo, tmp_path, "held", *more)
     monkeypatch.setattr(responses_module, "HELD_BYTES", 0)
-    monkeypatch.setattr(responses_module, "BLOCK_BYTES", 100_000)
+    monkeypatch.setattr(voxel_arrays, "BLOCK_BYTES", 100_000)
     laid = run(zoo, tmp_path, "laid", *more)
     assert [each["key"] for each in laid] == [each["key"] for each in held]
     for one, other in zip(held, laid, strict=True):

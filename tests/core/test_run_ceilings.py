@@ -9,8 +9,8 @@ import pytest
 
 from data_folder import write_study
 from shared_data import SHARED, needs_shared
-from voxelzoo.ceilings import estimate_ceiling
-from voxelzoo.store import Store
+from voxelzoo.science.ceilings import estimate_ceiling
+from voxelzoo.store.artefacts import Store
 from zoo_cli import Zoo
 
 

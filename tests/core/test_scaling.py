@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binom, linregress
 
 from voxelzoo.api import DataError
-from voxelzoo.scaling import (
+from voxelzoo.science.scaling import (
     Measured,
     compare_forms,
     draw_performance,

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from voxelzoo.curves import best_layers, cells
-from voxelzoo.store import Store
+from voxelzoo.reports.curves import best_layers, cells
+from voxelzoo.store.artefacts import Store
 from zoo_cli import Zoo
 
 N = {"opt-s": 10**8, "opt-m": 10**9, "opt-l": 10**10, "opt-xl": 10**11}

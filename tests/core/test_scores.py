@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from voxelzoo.scores import correlation, explained_variance, signed_square
+from voxelzoo.science.scores import correlation, explained_variance, signed_square
 
 
 def test_correlation_equals_numpys_voxel_by_voxel() -> None:

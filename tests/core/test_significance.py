@@ -7,9 +7,9 @@ import pytest
 from scipy.stats import binom
 
 from voxelzoo.api import DataError, UsageError
-from voxelzoo.held_out import EVERYWHERE, HeldOut
-from voxelzoo.scores import correlation
-from voxelzoo.significance import (
+from voxelzoo.science.held_out import EVERYWHERE, HeldOut
+from voxelzoo.science.scores import correlation
+from voxelzoo.science.significance import (
     Null,
     circular_products,
     false_discovery_rate,
@@ -168,7 +168,7 @@ def test_blocks_of_voxels_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     held = with_signal(noise(9, seed=7), 3)
     whole = permutation_test(held)
     monkeypatch.setattr(
-        "voxelzoo.held_out.voxel_blocks", lambda n, size=0: [slice(0, 4), slice(4, n)]
+        "voxelzoo.science.held_out.voxel_blocks", lambda n, size=0: [slice(0, 4), slice(4, n)]
     )
     parts = permutation_test(held)
     np.testing.assert_allclose(parts.p_fwer, whole.p_fwer)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-import voxelzoo.sound
+import voxelzoo.stimuli.sound
 from speech import noise
 from voxelzoo.api import Audio, DataError, SoundStream, examine, n_samples_at
 
@@ -17,7 +17,7 @@ from voxelzoo.api import Audio, DataError, SoundStream, examine, n_samples_at
 def test_a_stream_is_the_whole_recording_read_forward(
     rate: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(voxelzoo.sound, "PIECE", 0.7)
+    monkeypatch.setattr(voxelzoo.stimuli.sound, "PIECE", 0.7)
     audio = Audio(samples=noise(5.03, rate=rate), rate=rate)
     whole = audio.read(16000)
     stream = SoundStream(audio, 16000)
@@ -32,7 +32,7 @@ def test_a_stream_is_the_whole_recording_read_forward(
 def test_an_ending_is_that_of_a_recording_that_ends_there(
     rate: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(voxelzoo.sound, "PIECE", 0.7)
+    monkeypatch.setattr(voxelzoo.stimuli.sound, "PIECE", 0.7)
     samples = noise(3.0, rate=rate)
     stream = SoundStream(Audio(samples=samples, rate=rate), 16000)
     for stop in range(1600, 48000, 1600):

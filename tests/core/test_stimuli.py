@@ -25,7 +25,7 @@ from voxelzoo.api import (
     read_textgrid,
     read_words_csv,
 )
-from voxelzoo.stimuli import blocks
+from voxelzoo.blocks import blocks
 
 Item = tuple[float, float, str]
 

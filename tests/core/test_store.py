@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from voxelzoo.api import DataError, NotFoundError, ZooError
-from voxelzoo.store import Store, artefact_key, draft_path, remove_abandoned_drafts
+from voxelzoo.store.artefacts import Store, artefact_key, draft_path, remove_abandoned_drafts
 
 
 def test_what_is_put_is_found_by_its_provenance_and_by_nothing_else(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from shared_data import SHARED, needs_shared
-from voxelzoo.figures import fit_decades
-from voxelzoo.recipes import find_recipe
-from voxelzoo.store import Artefact, Store
+from voxelzoo.recipes.figures import fit_decades
+from voxelzoo.recipes.schema import find_recipe
+from voxelzoo.store.artefacts import Artefact, Store
 from voxelzoo_datasets.simulated import SimulatedDataset
 from zoo_cli import Zoo
 
@@ -273,14 +273,14 @@ def test_what_is_too_big_is_weighed_by_its_extractor(
     path.write_text(NETWORKS.format(registry=registry))
     run = ("reproduce", path, "--json", "-q", "--models", "mini-opt-8", "-f", "depth")
     weights = 4 * 20176
-    monkeypatch.setattr("voxelzoo.sweep._memory", lambda device: weights)
+    monkeypatch.setattr("voxelzoo.recipes.runner._memory", lambda device: weights)
     line = by_id(zoo(*run).json["reproduction"]["lines"])["layer"]
     assert line["status"] == "not run"
     assert "too big: mini-opt-8 takes 1." in line["why"]
     assert "in float32, cpu has 80.7 kB" in line["why"]
-    monkeypatch.setattr("voxelzoo.sweep._memory", lambda device: 2**30)
+    monkeypatch.setattr("voxelzoo.recipes.runner._memory", lambda device: 2**30)
     assert by_id(zoo(*run).json["reproduction"]["lines"])["layer"]["status"] == "match"
-    monkeypatch.setattr("voxelzoo.sweep._memory", lambda device: weights)
+    monkeypatch.setattr("voxelzoo.recipes.runner._memory", lambda device: weights)
     assert by_id(zoo(*run).json["reproduction"]["lines"])["layer"]["status"] == "match"
 
 
@@ -325,7 +325,7 @@ def test_maps_are_what_the_results_say_by_loops(zoo: Zoo, mine: Path) -> None:
         shown = bound[voxel] > 0.3
         for name, expected in (
             ("normalised_r", r[3][voxel] / bound[voxel]),
-            ("room", bound[voxel] - r[3][voxel]),
+            ("headroom", bound[voxel] - r[3][voxel]),
         ):
             found = maps["bound"][f"{name}_word-rate_sub-01"][voxel]
             np.testing.assert_allclose(found, expected if shown else np.nan, atol=1e-5)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from voxelzoo.api import DataError
-from voxelzoo.ceilings import inter_subject_ceiling
-from voxelzoo.held_out import HeldOut
-from voxelzoo.pipeline import read_labels
-from voxelzoo.store import Store
-from voxelzoo.verdicts import Settings, by_story
+from voxelzoo.reports.region_table import Settings, by_story
+from voxelzoo.science.ceilings import inter_subject_ceiling
+from voxelzoo.science.held_out import HeldOut
+from voxelzoo.store.artefacts import Store
+from voxelzoo.store.results import read_labels
 from zoo_cli import Zoo
 
 SHORT = ("--permutations", "100", "--json")
@@ -57,8 +57,8 @@ def test_a_baseline_is_above_chance_where_its_feature_drives(zoo: Zoo, store: Pa
     assert noise["share_significant"] < 0.2
     assert noise["p"] > 0.02
     assert sound["r_low"] < sound["r"] < sound["r_high"]
-    assert sound["room"] == pytest.approx(sound["ceiling"] - sound["r"], abs=1e-5)
-    assert noise["room"] > sound["room"]
+    assert sound["headroom"] == pytest.approx(sound["ceiling"] - sound["r"], abs=1e-5)
+    assert noise["headroom"] > sound["headroom"]
 
 
 def test_two_results_are_paired_voxel_by_voxel(zoo: Zoo, store: Path, tmp_path: Path) -> None:
@@ -90,12 +90,12 @@ def test_room_below_what_subjects_share(zoo: Zoo, store: Path, tmp_path: Path) -
     expected = [np.corrcoef(a, b)[0, 1] for a, b in zip(own.T, other.T, strict=True)]
     maps = np.load(out)
     np.testing.assert_allclose(maps["sub-01/ceiling"], expected, atol=1e-5)
-    np.testing.assert_allclose(maps["sub-01/room"], expected - maps["sub-01/r"], atol=1e-5)
+    np.testing.assert_allclose(maps["sub-01/headroom"], expected - maps["sub-01/r"], atol=1e-5)
     rows = {row["region"]: row for row in test["regions"]}
     labels = np.array(read_labels(artefacts[0]))
     for region in ("sound", "noise"):
-        of_region = maps["sub-01/room"][labels == region].mean()
-        assert rows[region]["room"] == pytest.approx(of_region, abs=1e-5)
+        of_region = maps["sub-01/headroom"][labels == region].mean()
+        assert rows[region]["headroom"] == pytest.approx(of_region, abs=1e-5)
 
 
 def test_all_subjects_are_found_and_tested_together(zoo: Zoo, store: Path) -> None:

@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from voxelzoo.cli.output import number, print_table
+from voxelzoo.cli.output import print_table
+from voxelzoo.text import number
 
 if TYPE_CHECKING:
-    from voxelzoo.controls import Control
-    from voxelzoo.curves import Chosen, Setting
+    from voxelzoo.reports.controls import Control
+    from voxelzoo.reports.curves import Chosen, Setting
 
 SizeOf = Callable[["Setting"], float | None]
 
@@ -19,8 +20,8 @@ def control_records(
     found: Sequence[Control], points: Sequence[Chosen], unit: str, metric: str, size_of: SizeOf
 ) -> dict[str, Any]:
     """``controls``, a row a point, and ``absent_controls`` with the commands that make them."""
-    from voxelzoo.controls import absent_controls
-    from voxelzoo.curves import mean_score
+    from voxelzoo.reports.controls import absent_controls
+    from voxelzoo.reports.curves import mean_score
 
     rows = [
         {
@@ -67,8 +68,8 @@ def slope_record(
     ``None`` of one size."""
     import numpy as np
 
-    from voxelzoo.curves import make_curve
-    from voxelzoo.scaling import fit_line, slope_intervals
+    from voxelzoo.reports.curves import make_curve
+    from voxelzoo.science.scaling import fit_line, slope_intervals
 
     none: dict[str, Any] = dict.fromkeys(["slope", "low", "high", "percent", "r"])
     if len(set(sizes)) < 2:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from voxelzoo.api import DataError
 from voxelzoo.cli.curve_controls import print_controls, slope_record
-from voxelzoo.cli.output import human_count, number, print_json, print_table
+from voxelzoo.cli.output import print_json, print_table
+from voxelzoo.text import human_count, number
 
 if TYPE_CHECKING:
-    from voxelzoo.curves import Cell, Chosen
+    from voxelzoo.reports.curves import Cell, Chosen
 
 
 def law_of(
@@ -27,8 +28,8 @@ def law_of(
     """Everything that is said of one curve, as JSON values."""
     import numpy as np
 
-    from voxelzoo.curves import make_curve
-    from voxelzoo.scaling import (
+    from voxelzoo.reports.curves import make_curve
+    from voxelzoo.science.scaling import (
         by_size,
         compare_forms,
         fit_line,
@@ -139,7 +140,7 @@ def layer_rows(cell: Cell) -> list[dict[str, Any]]:
     """A row a layer of one model: its depth, and scores over subjects."""
     import numpy as np
 
-    from voxelzoo.curves import mean_score
+    from voxelzoo.reports.curves import mean_score
 
     n_layers = max(cell.layers)
     r = {layer: mean_score(results) for layer, results in cell.layers.items()}
@@ -166,10 +167,9 @@ def layer_rows(cell: Cell) -> list[dict[str, Any]]:
 
 def best_rows(cell: Cell) -> list[dict[str, Any]]:
     """The best layer of each region, and those that may be it where predictions were kept."""
-    from voxelzoo.curves import best_layers
-    from voxelzoo.held_out import read_held_out
-    from voxelzoo.layers import layer_sets
-    from voxelzoo.pipeline import kept_with
+    from voxelzoo.reports.curves import best_layers
+    from voxelzoo.science.layers import layer_sets
+    from voxelzoo.store.results import kept_with, read_held_out
 
     results = [each for of_layer in cell.layers.values() for each in of_layer.values()]
     sets = {}
@@ -282,8 +282,8 @@ def grid_law(
     """Gains per decade of data of each model, and of size and data together, as JSON values."""
     import numpy as np
 
-    from voxelzoo.curves import make_curve
-    from voxelzoo.scaling import fit_interaction, interaction_intervals
+    from voxelzoo.reports.curves import make_curve
+    from voxelzoo.science.scaling import fit_interaction, interaction_intervals
 
     at = {id(point): float(np.log10(n)) for point, n in zip(points, amounts, strict=True)}
     curve = make_curve(points, list(at.values()), metric)  # type: ignore[arg-type]

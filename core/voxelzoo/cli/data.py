@@ -16,12 +16,14 @@ from voxelzoo.api import DataError, MissingError, UsageError, ZooError
 from voxelzoo.cli.options import AllowPickleOption, DatasetOptionOption, read_pairs
 from voxelzoo.cli.output import TerminalProgress, print_json, print_table
 from voxelzoo.cli.session import DisableOption, JsonOption, NoPluginsOption
-from voxelzoo.host import Host, Registered, load_host
-from voxelzoo.specs import DatasetSpec
+from voxelzoo.contract.specs import DatasetSpec
+from voxelzoo.host.host import Host
+from voxelzoo.host.loading import load_host
+from voxelzoo.host.records import Registered
 
 if TYPE_CHECKING:
-    from voxelzoo.checking import CheckReport, Severity, StoryReport
-    from voxelzoo.misalignment import AlignmentCurve
+    from voxelzoo.data.check.findings import CheckReport, Severity, StoryReport
+    from voxelzoo.runs.alignment_check import AlignmentCurve
 
 app = typer.Typer(help="See, check and import datasets.", no_args_is_help=True)
 app.callback()(lambda: None)
@@ -73,7 +75,7 @@ def describe(
 
     Example:  zoo data describe ./my-study
     """
-    from voxelzoo.datasets import open_dataset, own_stories, unusable_subjects
+    from voxelzoo.data.opening import open_dataset, own_stories, unusable_subjects
 
     host = load_host(disabled=disable_plugin or (), first_party_only=no_plugins)
     if registered := _bare(host, dataset):
@@ -152,8 +154,9 @@ def check(
     Examples:  zoo data check ./my-study
       zoo data check ./alice --alignment --subject group --json
     """
-    from voxelzoo.checking import CheckReport, check_dataset
-    from voxelzoo.datasets import choose_subjects, open_dataset
+    from voxelzoo.data.check import check_dataset
+    from voxelzoo.data.check.findings import CheckReport
+    from voxelzoo.data.opening import choose_subjects, open_dataset
 
     host = load_host(disabled=disable_plugin or (), first_party_only=no_plugins)
     options = read_pairs("--dataset-option", dataset_option or ())
@@ -168,7 +171,7 @@ def check(
             subjects = choose_subjects(data, subject) if subject else ()
             report = check_dataset(data, progress)
             if alignment:
-                from voxelzoo.misalignment import alignment_curve
+                from voxelzoo.runs.alignment_check import alignment_curve
 
                 try:
                     curve = alignment_curve(host, data, subjects=subjects, progress=progress)
@@ -199,7 +202,7 @@ MOST_ALIKE = 10
 
 
 def _print_report(report: CheckReport, curve: AlignmentCurve | None) -> None:
-    from voxelzoo.checking import by_severity
+    from voxelzoo.data.check.findings import by_severity
 
     print(f"{report.name}: {report.summary}" if report.summary else report.name)
     if report.licence or report.citation:
@@ -396,8 +399,8 @@ def import_(
 
     Example:  zoo data import ./ds003020 ./stories && zoo run -p word-rate --dataset ./stories
     """
-    from voxelzoo.datasets import choose_subjects, open_dataset
-    from voxelzoo.importing import import_dataset
+    from voxelzoo.data.importing import import_dataset
+    from voxelzoo.data.opening import choose_subjects, open_dataset
 
     host = load_host(disabled=disable_plugin or (), first_party_only=no_plugins)
     data = open_dataset(
@@ -439,8 +442,8 @@ def fetch(
     if listed is None:
         _say_how_to_obtain(spec, target, as_json)
         return
-    from voxelzoo.fetching import fetch as fetch_files
-    from voxelzoo.fetching import read_manifest
+    from voxelzoo.data.fetching import fetch as fetch_files
+    from voxelzoo.data.fetching import read_manifest
 
     with TerminalProgress(quiet) as progress:
         done = fetch_files(read_manifest(listed), target, progress)

@@ -17,9 +17,10 @@ import typer
 
 from voxelzoo.api import ZooError
 from voxelzoo.cli.output import print_json, print_table
-from voxelzoo.cli.session import JsonOption, RegistryOption, Session, open_session
-from voxelzoo.host import load_host
-from voxelzoo.registry import Catalogue, default_registry_path, validate_registry
+from voxelzoo.cli.session import JsonOption, RegistryOption
+from voxelzoo.host.catalogue import Catalogue, default_registry_path, validate_registry
+from voxelzoo.host.loading import load_host
+from voxelzoo.host.zoo import Zoo, open_zoo
 
 
 @dataclass(frozen=True)
@@ -175,8 +176,8 @@ def _catalogue(overlays: list[Path] | None) -> Iterator[Finding]:
         )
 
 
-def _session(overlays: list[Path] | None) -> Session:
-    return open_session(overlays, (), False)
+def _session(overlays: list[Path] | None) -> Zoo:
+    return open_zoo(overlays, (), False)
 
 
 def _store(store: Path) -> Iterator[Finding]:

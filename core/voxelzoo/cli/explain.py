@@ -9,7 +9,8 @@ import typer
 
 from voxelzoo.api import UsageError
 from voxelzoo.cli.output import print_json
-from voxelzoo.cli.session import JsonOption, RegistryOption, open_session
+from voxelzoo.cli.session import JsonOption, RegistryOption
+from voxelzoo.host.zoo import open_zoo
 
 
 def explain(
@@ -25,12 +26,12 @@ def explain(
 
     Example:  zoo explain 3fa9 --bibtex > methods.bib
     """
-    from voxelzoo.explain import explain as explain_result
-    from voxelzoo.store import Store
+    from voxelzoo.reports.explain import explain as explain_result
+    from voxelzoo.store.artefacts import Store
 
     if not store.is_dir():
         raise UsageError(f"no store at {store}; say --store PATH, or make one with zoo run")
-    session = open_session(registry, None, False)
+    session = open_zoo(registry, None, False)
     opened = Store(store)
     found = explain_result(
         opened.by_key("results", result), opened, session.host, session.catalogue

@@ -30,7 +30,8 @@ from voxelzoo.cli.options import (
     with_options,
 )
 from voxelzoo.cli.output import TerminalProgress
-from voxelzoo.cli.session import DisableOption, NoPluginsOption, RegistryOption, open_session
+from voxelzoo.cli.session import DisableOption, NoPluginsOption, RegistryOption
+from voxelzoo.host.zoo import open_zoo
 
 
 def extract(
@@ -61,7 +62,7 @@ def extract(
 
     Example:  zoo extract --plugin whisper-tiny --untrained --layer 4 --out states.npz
     """
-    session = open_session(registry, disable_plugin, no_plugins)
+    session = open_zoo(registry, disable_plugin, no_plugins)
     if len(plugin) != 1:
         raise UsageError("zoo extract takes one --plugin")
     (entry,) = read_entries(session, plugin)
@@ -76,9 +77,9 @@ def extract(
 
     import numpy as np
 
-    from voxelzoo.datasets import open_dataset, plan_evaluation
-    from voxelzoo.extraction import choose_layers, raw_states
-    from voxelzoo.pipeline import open_model, with_layers
+    from voxelzoo.data.opening import open_dataset, plan_evaluation
+    from voxelzoo.runs.extraction import raw_states
+    from voxelzoo.runs.models import choose_layers, open_model, with_layers
 
     data = open_dataset(
         session.host, dataset, read_pairs("--dataset-option", dataset_option or ()), allow_pickle

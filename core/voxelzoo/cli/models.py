@@ -10,15 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from voxelzoo.api import ModelEntry, UsageError
-from voxelzoo.cli.output import human_count, print_json, print_table
-from voxelzoo.cli.session import (
-    DisableOption,
-    JsonOption,
-    NoPluginsOption,
-    RegistryOption,
-    open_session,
-)
-from voxelzoo.weights import weights_location
+from voxelzoo.cli.output import print_json, print_table
+from voxelzoo.cli.session import DisableOption, JsonOption, NoPluginsOption, RegistryOption
+from voxelzoo.contract.weights import weights_location
+from voxelzoo.host.zoo import open_zoo
+from voxelzoo.text import human_count
 
 COLUMNS = (
     "model",
@@ -70,7 +66,7 @@ def list_models(
     """
     if modality not in (None, "text", "audio", "any"):
         raise UsageError(f"--modality {modality!r}: say text, audio or any")
-    session = open_session(registry, disable_plugin, no_plugins)
+    session = open_zoo(registry, disable_plugin, no_plugins)
     rows = [
         row
         for entry in session.catalogue.entries
@@ -132,7 +128,7 @@ def show(
 
     Example:  zoo show whisper-large --sources
     """
-    session = open_session(registry, disable_plugin, no_plugins)
+    session = open_zoo(registry, disable_plugin, no_plugins)
     entry = session.catalogue.find(name)
     where = dict(session.catalogue.sources(entry))
     location = weights_location(entry)

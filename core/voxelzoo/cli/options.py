@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from voxelzoo.api import ExtractorRequest, ModelEntry, UsageError
-from voxelzoo.cli.session import Session
+from voxelzoo.host.zoo import Zoo
 
 PluginOption = Annotated[
     list[str],
@@ -71,9 +71,9 @@ KEEP = ("aligned", "states", "predictions", "weights", "decompositions")
 # ------------------------------------------------------------------------------- reading options
 
 
-def read_entries(session: Session, names: Sequence[str]) -> list[ModelEntry]:
+def read_entries(session: Zoo, names: Sequence[str]) -> list[ModelEntry]:
     """Rows of the models named; a missing plugin is said now."""
-    from voxelzoo.pipeline import find_model
+    from voxelzoo.runs.models import find_model
 
     found = [find_model(session.host, session.catalogue, name) for name in names]
     for entry in found:
@@ -109,7 +109,7 @@ def read_request(
 
 
 def with_options(
-    session: Session, entries: Sequence[ModelEntry], request: ExtractorRequest, typed: Sequence[str]
+    session: Zoo, entries: Sequence[ModelEntry], request: ExtractorRequest, typed: Sequence[str]
 ) -> ExtractorRequest:
     """The request with ``--model-option``; one that none of the models reads is refused."""
     options = read_pairs("--model-option", typed)

@@ -14,6 +14,7 @@ from voxelzoo.api import ZooError
 
 SCHEMA_VERSION = 1
 
+
 Row = Mapping[str, Any]
 
 
@@ -86,16 +87,6 @@ def _human(value: Any) -> str:
     return str(value)
 
 
-def human_count(n: int | None) -> str:
-    """``125M`` for 125239296."""
-    if n is None:
-        return "-"
-    for size, letter in ((10**9, "B"), (10**6, "M"), (10**3, "K")):
-        if n >= size:
-            return f"{n / size:.3g}{letter}" if n < 1000 * size else f"{n // size}{letter}"
-    return str(n)
-
-
 class TerminalProgress:
     """Progress on stderr: bars on a terminal, heartbeat lines elsewhere."""
 
@@ -164,10 +155,3 @@ class TerminalProgress:
 
 def _no_progress() -> bool:
     return bool(os.environ.get("ZOO_NO_PROGRESS"))
-
-
-def number(value: Any) -> float | None:
-    """A figure for JSON, to six digits; what is not finite is ``None``."""
-    if value is None or value != value or value in (float("inf"), float("-inf")):
-        return None
-    return float(f"{float(value):.6g}")

@@ -8,7 +8,7 @@ import typer
 
 from voxelzoo.cli.output import print_json, print_table
 from voxelzoo.cli.session import DisableOption, JsonOption, NoPluginsOption
-from voxelzoo.host import load_host
+from voxelzoo.host.loading import load_host
 
 app = typer.Typer(help="See which plugins are installed, and why one is not loaded.")
 app.callback()(lambda: None)

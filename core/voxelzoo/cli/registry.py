@@ -11,7 +11,7 @@ import typer
 from voxelzoo.api import PluginError
 from voxelzoo.cli.output import print_json
 from voxelzoo.cli.session import JsonOption
-from voxelzoo.registry import default_registry_path, registry_schema, validate_registry
+from voxelzoo.host.catalogue import default_registry_path, registry_schema, validate_registry
 
 app = typer.Typer(help="Check and describe registry files.", no_args_is_help=True)
 

@@ -19,7 +19,8 @@ from voxelzoo.cli.options import (
     read_pairs,
 )
 from voxelzoo.cli.output import TerminalProgress, print_json, print_table
-from voxelzoo.cli.session import JsonOption, RegistryOption, open_session
+from voxelzoo.cli.session import JsonOption, RegistryOption
+from voxelzoo.host.zoo import open_zoo
 
 COLUMNS = ("id", "figure", "statistic", "expected", "obtained", "status", "why")
 
@@ -83,11 +84,11 @@ def reproduce(
       zoo reproduce antonello2023 --show > mine.yaml
       zoo reproduce ./mine.yaml --json
     """
-    from voxelzoo.recipes import find_recipe, load_recipe
     from voxelzoo.recipes.output import plain, write
-    from voxelzoo.reproduce import Asked, miniature_of, with_untrained
-    from voxelzoo.reproduce import reproduce as run
-    from voxelzoo.sweep import Installed
+    from voxelzoo.recipes.reproduce import ReproduceOptions, miniature_of, with_untrained
+    from voxelzoo.recipes.reproduce import reproduce as run
+    from voxelzoo.recipes.runner import Zoo
+    from voxelzoo.recipes.schema import find_recipe, load_recipe
 
     if dtype not in (None, *DTYPES):
         raise UsageError(f"--dtype {dtype!r}: one of {', '.join(DTYPES)}")
@@ -104,9 +105,9 @@ def reproduce(
     overlays = list(registry or [])
     if chosen.registry is not None:
         overlays.insert(0, path.parent / chosen.registry)
-    with chosen.blame("registry") if chosen.registry is not None else nullcontext():
-        session = open_session(overlays, None, False)
-    asked = Asked(
+    with chosen.located("registry") if chosen.registry is not None else nullcontext():
+        session = open_zoo(overlays, None, False)
+    asked = ReproduceOptions(
         dataset=dataset,
         models=tuple(models or ()),
         figures=tuple(figure or ()),
@@ -118,7 +119,7 @@ def reproduce(
         allow_pickle=allow_pickle,
     )
     with TerminalProgress(quiet) as progress:
-        found = run(Installed(session.host, session.catalogue), chosen, asked, progress)
+        found = run(Zoo(session.host, session.catalogue), chosen, asked, progress)
         if found.numbers:
             folder = out or Path(f"reproduction-{chosen.name}")
             written = write(found, folder)
@@ -132,7 +133,7 @@ def reproduce(
 def _print(found: Any) -> None:
     rows = [{**line.record(), "obtained": _obtained(line)} for line in found.lines]
     if sys.stdout.isatty():
-        from voxelzoo.sweep import NOT_ASKED_FOR
+        from voxelzoo.recipes.runner import NOT_ASKED_FOR
 
         asked = [row for row in rows if row["why"] != NOT_ASKED_FOR]
         if left := len(rows) - len(asked):

@@ -13,7 +13,7 @@ from voxelzoo.cli.output import print_json, print_table
 from voxelzoo.cli.session import JsonOption
 
 if TYPE_CHECKING:
-    from voxelzoo.store import Artefact, Store
+    from voxelzoo.store.artefacts import Artefact, Store
 
 app = typer.Typer(help="List, show and export results.", no_args_is_help=True)
 
@@ -34,7 +34,7 @@ COLUMNS = (
 
 def open_store(store: Path) -> Store:
     """The store in that folder; :class:`UsageError` where there is none."""
-    from voxelzoo.store import Store
+    from voxelzoo.store.artefacts import Store
 
     if not store.is_dir():
         raise UsageError(f"no store at {store}; say --store PATH, or make one with zoo run")
@@ -135,7 +135,7 @@ def _write_npz(path: Path, artefacts: list[Artefact]) -> None:
 
     import numpy as np
 
-    from voxelzoo.pipeline import read_labels
+    from voxelzoo.store.results import read_labels
 
     arrays: dict[str, Any] = {}
     for artefact in artefacts:
@@ -154,7 +154,7 @@ def _write_csv(path: Path, artefacts: list[Artefact]) -> None:
 
     import numpy as np
 
-    from voxelzoo.pipeline import read_labels
+    from voxelzoo.store.results import read_labels
 
     named = ("r", "signed_r2", "ceiling", "r_normalised", "alpha")
     what = ("key", "model", "layer", "subject", "dataset")

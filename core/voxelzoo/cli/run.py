@@ -36,18 +36,13 @@ from voxelzoo.cli.options import (
     with_options,
 )
 from voxelzoo.cli.output import TerminalProgress, fail, print_json, print_table
-from voxelzoo.cli.session import (
-    DisableOption,
-    JsonOption,
-    NoPluginsOption,
-    RegistryOption,
-    Session,
-    open_session,
-)
+from voxelzoo.cli.session import DisableOption, JsonOption, NoPluginsOption, RegistryOption
+from voxelzoo.host.zoo import Zoo, open_zoo
 
 if TYPE_CHECKING:
-    from voxelzoo.extraction import Model
-    from voxelzoo.pipeline import Plan, Result, RunReport
+    from voxelzoo.runs.execute import Result, RunReport
+    from voxelzoo.runs.models import Model
+    from voxelzoo.runs.plan import Plan
 
 
 def run(
@@ -137,7 +132,7 @@ def run(
       zoo run --plugin opt-125m --dataset ./my-study --layer 9 --subject S1 --json
     """
     job = _open_job(locals())
-    from voxelzoo.datasets import own_stories_left
+    from voxelzoo.data.opening import own_stories_left
 
     with TerminalProgress(quiet) as progress:
         if line := own_stories_left(job.plan.dataset, job.plan.evaluation, job.plan.subjects):
@@ -148,7 +143,7 @@ def run(
             progress.say(f"nothing computed: all {kept} results were in {store}")
         elif kept:
             progress.say(f"{kept} of {len(report.results)} results were in {store}")
-    from voxelzoo.layers import layer_choices
+    from voxelzoo.reports.layers import layer_choices
 
     records = [result.record() for result in report.results]
     choices = layer_choices([result.artefact for result in report.results])
@@ -181,7 +176,7 @@ def plan(**typed: Any) -> None:
     """
     job = _open_job(typed)
     with TerminalProgress(typed["quiet"]) as progress:
-        from voxelzoo.planning import estimate
+        from voxelzoo.runs.estimate import estimate
 
         estimates = [estimate(job.plan, model, layers) for model, layers in job.models(progress)]
     if typed["as_json"]:
@@ -194,7 +189,7 @@ def plan(**typed: Any) -> None:
 class _Job:
     """What was typed, resolved."""
 
-    session: Session
+    session: Zoo
     plan: Plan
     entries: Sequence[ModelEntry]
     request: ExtractorRequest
@@ -202,8 +197,7 @@ class _Job:
 
     def model(self, entry: ModelEntry, progress: TerminalProgress) -> tuple[Model, list[int]]:
         """A model, ready to read stories, and the layers asked for."""
-        from voxelzoo.extraction import choose_layers
-        from voxelzoo.pipeline import open_model, with_layers
+        from voxelzoo.runs.models import choose_layers, open_model, with_layers
 
         model = open_model(
             self.session.host,
@@ -219,7 +213,7 @@ class _Job:
 
 def _open_job(typed: Mapping[str, Any]) -> _Job:
     """Reads the options of ``zoo run``; what makes no sense is said before anything is computed."""
-    session = open_session(typed["registry"], typed["disable_plugin"], typed["no_plugins"])
+    session = open_zoo(typed["registry"], typed["disable_plugin"], typed["no_plugins"])
     entries = read_entries(session, typed["plugin"])
     request = read_request(
         typed["untrained"],
@@ -234,11 +228,12 @@ def _open_job(typed: Mapping[str, Any]) -> _Job:
     )
     request = with_options(session, entries, request, typed["model_option"] or ())
 
-    from voxelzoo.datasets import choose_subjects, open_dataset, plan_evaluation, train_on_fewer
-    from voxelzoo.extraction import Alignment
-    from voxelzoo.pipeline import Plan
-    from voxelzoo.protocols import find_protocol
-    from voxelzoo.store import Store
+    from voxelzoo.data.opening import choose_subjects, open_dataset, plan_evaluation
+    from voxelzoo.runs.models import Alignment
+    from voxelzoo.runs.plan import Plan
+    from voxelzoo.science.protocols import find_protocol
+    from voxelzoo.science.splits import train_on_fewer
+    from voxelzoo.store.artefacts import Store
 
     protocol = find_protocol(typed["protocol"])
     aligner, aligner_options = read_tool(typed["aligner"] or protocol.aligner)
@@ -273,7 +268,7 @@ def _open_job(typed: Mapping[str, Any]) -> _Job:
 
 def _run_all(job: _Job, progress: TerminalProgress) -> RunReport:
     """Every model in turn; one that fails does not stop the others."""
-    from voxelzoo.pipeline import RunReport, run_joint, run_model
+    from voxelzoo.runs.execute import RunReport, run_joint, run_model
 
     report = RunReport()
     if job.plan.regressor.spec.spaces:
@@ -291,8 +286,7 @@ def _run_all(job: _Job, progress: TerminalProgress) -> RunReport:
 
 def _print_estimates(estimates: Sequence[Any]) -> None:
     """A row a model on a terminal, every figure when piped."""
-    from voxelzoo.cli.output import human_count
-    from voxelzoo.planning import human_bytes, human_seconds
+    from voxelzoo.text import human_bytes, human_count, human_seconds
 
     records = [each.record() for each in estimates]
     if not sys.stdout.isatty():

@@ -31,8 +31,8 @@ from voxelzoo.cli.results import StoreOption, open_store
 from voxelzoo.cli.session import JsonOption
 
 if TYPE_CHECKING:
-    from voxelzoo.curves import Cell, Chosen, Setting
-    from voxelzoo.store import Artefact
+    from voxelzoo.reports.curves import Cell, Chosen, Setting
+    from voxelzoo.store.artefacts import Artefact
 
 app = typer.Typer(
     help="Scaling laws over the results in a store: size, data, grid (both), layers.",
@@ -92,7 +92,7 @@ def size(
 
     Example:  zoo scaling size --family opt
     """
-    from voxelzoo.controls import controls
+    from voxelzoo.reports.controls import controls
 
     _check_options(by, metric, draws, out)
     every = list(open_store(store).all("results"))
@@ -133,7 +133,7 @@ def data(
 
     Example:  zoo scaling data --model opt-125m --layer 9
     """
-    from voxelzoo.controls import controls
+    from voxelzoo.reports.controls import controls
 
     _check_options(by, metric, draws, out)
     every = list(open_store(store).all("results"))
@@ -172,7 +172,7 @@ def grid(
 
     Example:  zoo scaling grid --family opt
     """
-    from voxelzoo.controls import controls
+    from voxelzoo.reports.controls import controls
 
     _check_options(by, metric, draws, None)
     every = list(open_store(store).all("results"))
@@ -215,7 +215,7 @@ def layers(
 
     Example:  zoo scaling layers --family opt --json
     """
-    from voxelzoo.controls import controls
+    from voxelzoo.reports.controls import controls
 
     every = list(open_store(store).all("results"))
     chosen = _select(every, family, model, dataset, subject, protocol, untrained)
@@ -252,8 +252,8 @@ def _select(
 ) -> list[Artefact]:
     """Results that fit: of trained models unless only untrained ones are there, or are asked for;
     of all their features unless only width controls are there."""
-    from voxelzoo.controls import is_reduced
-    from voxelzoo.curves import check_comparable, select
+    from voxelzoo.reports.controls import is_reduced
+    from voxelzoo.reports.curves import check_comparable, select
 
     found = select(
         every,
@@ -280,7 +280,7 @@ def _one_family(
 
 
 def _cells(artefacts: Sequence[Artefact]) -> tuple[list[Cell], list[str]]:
-    from voxelzoo.curves import cells
+    from voxelzoo.reports.curves import cells
 
     if not artefacts:
         raise DataError("the store has results of training subsets only; see zoo scaling data")
@@ -303,7 +303,7 @@ def _choose_one_layer(found: Sequence[Cell], layer: int | None, by: str) -> list
 
 def _every_layer(found: Sequence[Cell]) -> list[Chosen]:
     """Each layer for itself."""
-    from voxelzoo.curves import Chosen
+    from voxelzoo.reports.curves import Chosen
 
     return [
         Chosen(cell.setting, layer, "each", results)
@@ -313,7 +313,7 @@ def _every_layer(found: Sequence[Cell]) -> list[Chosen]:
 
 
 def _choose(found: Sequence[Cell], layer: int | None, by: str) -> list[Chosen]:
-    from voxelzoo.curves import choose_layer
+    from voxelzoo.reports.curves import choose_layer
 
     if not found:
         raise DataError("none of these models says how many parameters it has")
@@ -322,7 +322,7 @@ def _choose(found: Sequence[Cell], layer: int | None, by: str) -> list[Chosen]:
 
 def _one_layer(found: Sequence[Cell], layer: int | None, by: str) -> int | None:
     """A curve over data keeps to one layer: the one chosen with the most data."""
-    from voxelzoo.curves import choose_layer
+    from voxelzoo.reports.curves import choose_layer
 
     if layer is not None:
         return layer

@@ -15,9 +15,9 @@ from voxelzoo.cli.results import StoreOption, open_store
 from voxelzoo.cli.session import JsonOption
 
 if TYPE_CHECKING:
-    from voxelzoo.ceilings import Others
-    from voxelzoo.store import Artefact, Store
-    from voxelzoo.verdicts import Settings, Verdict
+    from voxelzoo.reports.region_table import RegionTable, Settings
+    from voxelzoo.science.ceilings import Others
+    from voxelzoo.store.artefacts import Artefact, Store
 
 NULLS = ("circular-shift", "blocks")
 OVER = ("time", "stories")
@@ -77,18 +77,18 @@ def run(
 
     A result needs its held-out predictions: make it with zoo run --keep predictions. r is the mean
     over a region's voxels with a 95 % interval; q is its p, adjusted over regions (FDR); the share
-    of significant voxels is at FDR .05 over all voxels; room is ceiling less r.
+    of significant voxels is at FDR .05 over all voxels; headroom: ceiling minus r.
 
     \b
     Examples:
       zoo test 3fa9
       zoo test 3fa9 81c0 --all-subjects
-      zoo test 3fa9 --ceiling inter-subject --out room.npz
+      zoo test 3fa9 --ceiling inter-subject --out headroom.npz
       zoo test 3fa9 --by-story
       zoo test 3fa9 --without-first 50
     """
-    from voxelzoo.ceilings import find_method
-    from voxelzoo.verdicts import Settings
+    from voxelzoo.reports.region_table import Settings
+    from voxelzoo.science.ceilings import find_method
 
     if null not in NULLS or over not in OVER:
         raise UsageError(f"--null is {' or '.join(NULLS)}; --over is {' or '.join(OVER)}")
@@ -128,22 +128,24 @@ def run(
 Pair = tuple["Artefact", ...]
 
 
-def _verdict(store: Store, pair: Pair, settings: Settings, without_first: int | None) -> Verdict:
-    from voxelzoo.held_out import read_held_out
-    from voxelzoo.verdicts import compare, judge, long_context_artefact
+def _verdict(
+    store: Store, pair: Pair, settings: Settings, without_first: int | None
+) -> RegionTable:
+    from voxelzoo.reports.region_table import compare, long_context_artefact, result_table
+    from voxelzoo.store.results import read_held_out
 
     held_out = [read_held_out(artefact) for artefact in pair]
     if without_first is not None:
         return long_context_artefact(held_out[0], without_first)
     if len(held_out) == 1:
         others = _others(store, pair[0]) if settings.ceiling == "inter-subject" else {}
-        return judge(held_out[0], settings, others)
+        return result_table(held_out[0], settings, others)
     return compare(held_out[0], held_out[1], settings)
 
 
-def _stories(artefact: Artefact, settings: Settings) -> Verdict:
-    from voxelzoo.held_out import read_held_out
-    from voxelzoo.verdicts import by_story
+def _stories(artefact: Artefact, settings: Settings) -> RegionTable:
+    from voxelzoo.reports.region_table import by_story
+    from voxelzoo.store.results import read_held_out
 
     return by_story(read_held_out(artefact), settings)
 
@@ -153,7 +155,7 @@ def _siblings(store: Store, tested: list[Artefact]) -> list[Pair]:
 
     A mean over subjects is no subject: a test over them would count each of them twice.
     """
-    from voxelzoo.datasets import GROUP
+    from voxelzoo.data.opening import GROUP
 
     by_subject = [_alike(store, artefact) for artefact in tested]
     subjects = {s for s in by_subject[0] if all(s in each for each in by_subject)} - {GROUP}
@@ -177,9 +179,8 @@ def _alike(store: Store, artefact: Artefact) -> dict[str, Artefact]:
 
 def _others(store: Store, artefact: Artefact) -> Others:
     """Held-out responses of the other subjects who heard the same, to be read one at a time."""
-    from voxelzoo.datasets import GROUP
-    from voxelzoo.held_out import read_responses
-    from voxelzoo.pipeline import read_labels
+    from voxelzoo.data.opening import GROUP
+    from voxelzoo.store.results import read_labels, read_responses
 
     own = artefact.summary["subject"]
     if own == GROUP:
@@ -209,11 +210,11 @@ def _settings_of(artefact: Artefact) -> Any:
     return {k: v for k, v in artefact.provenance.items() if k not in ("responses", "others")}
 
 
-def _across(found: list[tuple[Pair, Verdict]]) -> list[dict[str, Any]]:
+def _across(found: list[tuple[Pair, RegionTable]]) -> list[dict[str, Any]]:
     """A row a region: the mean over subjects, and its sign-flip p."""
     import numpy as np
 
-    from voxelzoo.significance import subjects_test
+    from voxelzoo.science.significance import subjects_test
 
     tables = [{row["region"]: row for row in verdict.rows} for _, verdict in found]
     what = "difference" if "difference" in found[0][1].rows[0] else "r"
@@ -238,7 +239,7 @@ def _title(pair: Pair) -> str:
     return f"{' against '.join(said)}: {record['dataset']} {record['subject']}"
 
 
-def _print_json(found: list[tuple[Pair, Verdict]], across: list[dict[str, Any]] | None) -> None:
+def _print_json(found: list[tuple[Pair, RegionTable]], across: list[dict[str, Any]] | None) -> None:
     print_json(
         tests=[
             {
@@ -255,7 +256,7 @@ def _print_json(found: list[tuple[Pair, Verdict]], across: list[dict[str, Any]] 
     )
 
 
-def _print(found: list[tuple[Pair, Verdict]], across: list[dict[str, Any]] | None) -> None:
+def _print(found: list[tuple[Pair, RegionTable]], across: list[dict[str, Any]] | None) -> None:
     """Intervals are drawn together on a terminal, apart when piped."""
     several = len(found) > 1
     if not sys.stdout.isatty():
@@ -282,7 +283,7 @@ def _brief(row: dict[str, Any]) -> dict[str, Any]:
         shown |= {"q": row["q"], "significant": _percent(row["share_significant"])}
         missing = row["n_without_ceiling"]
         undefined = f" ({missing} undefined)" if 0 < missing < row["n_voxels"] else ""
-        shown |= {"ceiling": f"{_three(row['ceiling'])}{undefined}", "room": row["room"]}
+        shown |= {"ceiling": f"{_three(row['ceiling'])}{undefined}", "headroom": row["headroom"]}
     elif "difference_low" in row:
         shown |= {"r first": row["r_first"], "r second": row["r_second"]}
         shown |= {
@@ -312,7 +313,7 @@ def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.0f} %"
 
 
-def _write(path: Path, found: list[tuple[Pair, Verdict]]) -> None:
+def _write(path: Path, found: list[tuple[Pair, RegionTable]]) -> None:
     """``SUBJECT/MAP`` for each map."""
     import numpy as np
 

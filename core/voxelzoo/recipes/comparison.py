@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from voxelzoo.figures import Numbers, by_reason, gain_percent
-from voxelzoo.recipes import Expectation, Recipe
+from voxelzoo.recipes.figures import FigureResult, by_reason, gain_percent
 from voxelzoo.recipes.outcome import Line, Reproduction, Status
+from voxelzoo.recipes.schema import Expectation, Recipe
 
 
 def compare(found: Reproduction) -> list[Line]:
@@ -110,7 +110,7 @@ def _line(found: Reproduction, name: str, expected: Expectation, statistic: str 
     return line(obtained, "match") if near else line(obtained, "mismatch", _off(expected, obtained))
 
 
-def _obtained(numbers: Numbers, expected: Expectation, statistic: str) -> float | str | None:
+def _obtained(numbers: FigureResult, expected: Expectation, statistic: str) -> float | str | None:
     if not expected.is_gain:
         return numbers.statistics.get(statistic)
     score = "mean_signed_r2" if statistic.endswith("_signed_r2") else "mean_r"
@@ -127,7 +127,7 @@ def _off(expected: Expectation, obtained: float) -> str:
     return f"{abs(obtained - expected.value):.3g} off, more than the tolerance{tolerance}"
 
 
-def _not_given(numbers: Numbers, figure: str, statistic: str) -> str:
+def _not_given(numbers: FigureResult, figure: str, statistic: str) -> str:
     if statistic in numbers.statistics:
         return f"{statistic} is undefined for what was run"
     given = [
@@ -153,7 +153,9 @@ def _meaning(recipe: Recipe, statistic: str | None) -> str | None:
     return f"{said}; the score is signed r squared" if said is not None else None
 
 
-def _interval(numbers: Numbers | None, statistic: str | None) -> tuple[float | None, float | None]:
+def _interval(
+    numbers: FigureResult | None, statistic: str | None
+) -> tuple[float | None, float | None]:
     """Bounds of a statistic, where its figure has them."""
     if numbers is None or statistic is None:
         return None, None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from voxelzoo.api import DataError, Dataset
-from voxelzoo.datasets import opened_responses, unusable_subjects
-from voxelzoo.recipes import Recipe
+from voxelzoo.data.opening import opened_responses, unusable_subjects
 from voxelzoo.recipes.outcome import Difference
-from voxelzoo.sweep import Sweep
+from voxelzoo.recipes.runner import RecipeRunner
+from voxelzoo.recipes.schema import Recipe
 
 
 def subjects_there(recipe: Recipe, dataset: Dataset) -> tuple[str, ...]:
@@ -17,7 +17,7 @@ def subjects_there(recipe: Recipe, dataset: Dataset) -> tuple[str, ...]:
     return tuple(s for s in recipe.data.subjects if s in there) or recipe.data.subjects
 
 
-def differences(sweep: Sweep) -> list[Difference]:
+def differences(sweep: RecipeRunner) -> list[Difference]:
     """Subjects, training stories, test stories and repeats that are not the recipe's."""
     data, dataset = sweep.recipe.data, sweep.dataset
     found = []
@@ -47,7 +47,7 @@ def differences(sweep: Sweep) -> list[Difference]:
     return [*found, *_trim_differences(sweep)]
 
 
-def _trim_differences(sweep: Sweep) -> Iterator[Difference]:
+def _trim_differences(sweep: RecipeRunner) -> Iterator[Difference]:
     """Test stories whose scans lost another number of volumes at their start, where it is known."""
     trims, dataset = sweep.recipe.data.trims, sweep.dataset
     if trims is None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from voxelzoo.figures import Numbers
-from voxelzoo.recipes import Figure, Recipe
-from voxelzoo.sweep import Outcomes
+from voxelzoo.recipes.figures import FigureResult
+from voxelzoo.recipes.runner import Outcomes
+from voxelzoo.recipes.schema import Figure, Recipe
 
 Status = Literal["match", "mismatch", "partial", "not compared", "not run"]
 
@@ -60,7 +60,7 @@ class Reproduction:
 
     recipe: Recipe
     lines: list[Line] = field(default_factory=list)
-    numbers: dict[str, Numbers] = field(default_factory=dict)
+    numbers: dict[str, FigureResult] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     """Figures of which nothing could be computed, with the reason."""
     notes: list[str] = field(default_factory=list)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelzoo.api import UsageError
-from voxelzoo.figures import Axes, Numbers
+from voxelzoo.recipes.figures import Axes, FigureResult
 from voxelzoo.recipes.outcome import Reproduction
 
 
@@ -143,7 +143,7 @@ def _short_count(n: float) -> str:
     return f"{n:g}"
 
 
-def _by_quantity(numbers: Numbers) -> dict[str, dict[str, NDArray[Any]]]:
+def _by_quantity(numbers: FigureResult) -> dict[str, dict[str, NDArray[Any]]]:
     """Maps of each quantity by subject; weights of stacks left out, of which there are many."""
     subjects = dict.fromkeys(str(row["subject"]) for row in numbers.rows if "subject" in row)
     found: dict[str, dict[str, NDArray[Any]]] = {}

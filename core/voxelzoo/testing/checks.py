@@ -29,8 +29,10 @@ from voxelzoo.api import (
     Story,
     ZooError,
 )
-from voxelzoo.extraction import starts_anywhere
-from voxelzoo.host import Host, PluginRecord, Registered, load_target
+from voxelzoo.host.host import Host
+from voxelzoo.host.records import PluginRecord, Registered
+from voxelzoo.host.targets import load_target
+from voxelzoo.runs.models import starts_anywhere
 from voxelzoo.testing.stories import silent_story, synthetic_story
 
 HEAVY = ("torch", "transformers", "scipy", "sklearn", "zarr", "numpy")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from voxelzoo.host import load_host
+from voxelzoo.host.loading import load_host
 from voxelzoo.testing.checks import check_plugin
 
 

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from voxelzoo.api import DataError, Dataset, NotFoundError, UsageError
-from voxelzoo.curves import Setting
+from voxelzoo.reports.curves import Setting
 from voxelzoo_datasets.imported import ImportedDataset
 from voxelzoo_datasets.lebel import LebelDataset
 from voxelzoo_datasets.plugin import is_alice, is_folder, is_lebel

@@ -17,7 +17,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from shared_data import SHARED, needs_shared
 from voxelzoo.api import Regressor, UsageError
-from voxelzoo.design import delayed
+from voxelzoo.science.design import delayed
 from voxelzoo_regressors import Ridge, engine, recent, ridge
 from voxelzoo_regressors.errors import FitError
 from voxelzoo_regressors.folds import make_folds
@@ -199,14 +199,16 @@ def test_running_out_of_memory_halves_the_blocks_and_changes_nothing(
 ) -> None:
     X, Y, groups = problem(120, 30, n_voxels=150)
     whole = Ridge(ALPHAS, voxel_block=100).fit(X, Y, groups=groups)
-    real = engine.Sweep.scores
+    real = engine.AlphaSearch.scores
 
-    def greedy(sweep: engine.Sweep, y: engine.Projected, *wanted: engine.Score) -> torch.Tensor:
+    def greedy(
+        sweep: engine.AlphaSearch, y: engine.Projected, *wanted: engine.Score
+    ) -> torch.Tensor:
         if y.Z.shape[1] > 40:
             raise torch.OutOfMemoryError
         return real(sweep, y, *wanted)
 
-    monkeypatch.setattr(engine.Sweep, "scores", greedy)
+    monkeypatch.setattr(engine.AlphaSearch, "scores", greedy)
     model = Ridge(ALPHAS, voxel_block=100).fit(X, Y, groups=groups)
     np.testing.assert_allclose(model.cv_scores_, whole.cv_scores_, atol=1e-10)
     np.testing.assert_allclose(model.predict(X), whole.predict(X), atol=1e-10)

@@ -1,0 +1,11 @@
+"""Slices that cover a range, a block at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+
+def blocks(n: int, size: int) -> Iterator[slice]:
+    """Slices of at most ``size`` that cover ``range(n)``."""
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))

@@ -1,0 +1,1 @@
+"""What a plugin and the host agree on: specs, interfaces and hooks."""

@@ -1,0 +1,1 @@
+"""Opens, checks, guards, imports and fetches datasets."""

@@ -1,0 +1,351 @@
+"""``zoo data import``: any dataset into one folder whose responses stream by voxel block.
+
+::
+
+    imported.yaml                         what the dataset says of itself, stories and clocks
+    stories/<story>/words.csv             word,onset,offset in seconds; silences have no text
+    stories/<story>/sound.*               the recording, as it was
+    stories/<story>/features/<name>.npz   states computed elsewhere
+    responses/<subject>/<story>.zarr      Zarr v3, float32, chunks and shards of whole voxels
+    responses/<subject>/voxels.csv        a label a voxel, where there are labels
+
+A story, and one subject's responses to a story, is a piece: it appears whole, by one rename. An
+import that was cut off goes on with the first piece it lacks. Until all are there the description
+is called ``importing.yaml``, and nothing reads the folder as a dataset.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from voxelzoo.api import DataError, Dataset, Story, UsageError, Words, ZooError, read_words_csv
+from voxelzoo.blocks import blocks
+from voxelzoo.data.opening import opened_responses, own_stories
+from voxelzoo.progress import Progress, Silent
+
+FORMAT = 1
+
+
+CHUNK_BYTES = 1 << 20
+"""A chunk is what is read at least: whole voxels, about a megabyte."""
+
+
+SHARD_BYTES = 32 << 20
+"""A shard is a file, and what an import holds in memory at a time."""
+
+
+DONE, UNDONE = "imported.yaml", "importing.yaml"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """How an import went: pieces written now, and pieces that were there."""
+
+    root: Path
+    n_written: int
+    n_kept: int
+
+
+def import_dataset(
+    dataset: Dataset, root: Path, subjects: Sequence[str] = (), progress: Progress | None = None
+) -> Imported:
+    """Writes ``dataset`` into ``root``, keeping what an earlier call finished.
+
+    Raises :class:`UsageError` where ``root`` holds something else, and :class:`DataError` for a
+    piece that cannot be used; pieces before it are kept.
+    """
+    progress = progress or Silent()
+    subjects = tuple(subjects) or tuple(dataset.subjects())
+    common = (*dataset.train_stories(), *dataset.test_stories())
+    own = {subject: own_stories(dataset, subject) for subject in subjects}
+    more = tuple(dict.fromkeys(story for stories in own.values() for story in stories))
+    _claim(root, dataset)
+    written = kept = 0
+    try:
+        n_pieces = len(common) * (len(subjects) + 1) + len(more) + sum(map(len, own.values()))
+        with progress.task("import", n_pieces) as advance:
+            stories = []
+            for name in (*common, *more):
+                entry, new = _import_story(dataset, name, root)
+                stories.append(entry)
+                written, kept = written + new, kept + (not new)
+                advance(1)
+            for subject in subjects:
+                n_voxels: dict[str, int] = {}
+                for name in (*common, *own[subject]):
+                    new, n_voxels[name] = _import_responses(dataset, subject, name, root)
+                    written, kept = written + new, kept + (not new)
+                    advance(1)
+                _same_voxels(subject, n_voxels)
+                _import_labels(dataset, subject, n_voxels[common[0]], root)
+        _describe(dataset, root, own, stories)
+        _sweep(root)
+    except OSError as error:
+        raise ZooError(
+            f"{error.filename or root}: cannot be written ({error.strerror or error}); what was "
+            "finished is kept, run the same command again"
+        ) from error
+    return Imported(root, written, kept)
+
+
+def _claim(root: Path, dataset: Dataset) -> None:
+    """Makes the folder, or makes sure that it holds an import of this dataset."""
+    name = dataset.info().name
+    for file in (root / DONE, root / UNDONE):
+        if file.is_file():
+            try:
+                content = yaml.safe_load(file.read_text(encoding="utf-8"))
+                there = content["name"]
+            except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+                raise DataError(f"{file}: damaged; remove {root} and import again") from error
+            if there != name:
+                raise UsageError(f"{root}: holds an import of {there!r}, not of {name!r}")
+            break
+    else:
+        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+            raise UsageError(f"{root}: neither empty nor an import; name a new folder")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{root}: cannot be made ({error.strerror})") from error
+    _write_yaml(root / UNDONE, {"format": FORMAT, "name": name})
+    (root / DONE).unlink(missing_ok=True)
+
+
+def _describe(
+    dataset: Dataset,
+    root: Path,
+    own: Mapping[str, Sequence[str]],
+    stories: Sequence[Mapping[str, Any]],
+) -> None:
+    """The description, written last: with it the folder is a dataset."""
+    info = dataset.info()
+    _write_yaml(
+        root / DONE,
+        {
+            "format": FORMAT,
+            "name": info.name,
+            "summary": info.summary,
+            "licence": info.licence,
+            "citation": info.citation,
+            "subjects": list(own),
+            "train": list(dataset.train_stories()),
+            **({"own": {s: list(each) for s, each in own.items()}} if any(own.values()) else {}),
+            "test": list(dataset.test_stories()),
+            "stories": {
+                entry["name"]: {k: entry[k] for k in entry if k != "name"} for entry in stories
+            },
+        },
+    )
+    (root / UNDONE).unlink(missing_ok=True)
+
+
+def _import_story(dataset: Dataset, name: str, root: Path) -> tuple[dict[str, Any], bool]:
+    """(what the description says of the story, whether it was written now)."""
+    story, clock = dataset.story(name), dataset.clock(name)
+    sound = None
+    if story.audio is not None:
+        sound = "sound" + (story.audio.path.suffix.lower() if story.audio.path else ".wav")
+    entry = {
+        "name": name,
+        "tr": clock.tr,
+        "start": clock.start,
+        "n_trs": clock.n_trs,
+        "n_dropped": clock.n_dropped,
+        "sound": sound,
+        "sound_start": story.audio.start if story.audio is not None else None,
+    }
+    target, source = root / "stories" / name, story.digest("any")
+    if _read(target / ".source") == source:
+        return entry, False
+    with _draft(root, target) as draft:
+        draft.mkdir()
+        if story.words is not None:
+            _write_words(draft / "words.csv", story.words)
+        if story.audio is not None:
+            _write_sound(draft / str(sound), story)
+        if story.features:
+            (draft / "features").mkdir()
+        for feature, file in story.features.items():
+            shutil.copyfile(file, draft / "features" / f"{feature}.npz")
+        (draft / ".source").write_text(source)
+    return entry, True
+
+
+def _write_words(path: Path, words: Words) -> None:
+    """Words whose times read back as the same numbers; anything lost on the way is refused."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("word", "onset", "offset"))
+        for text, onset, offset in zip(words.text, words.onsets, words.offsets, strict=True):
+            writer.writerow((text, repr(float(onset)), repr(float(offset))))
+    if read_words_csv(path).digest != words.digest:
+        raise DataError(f"{path.name}: a word begins or ends with a space, or has a line break")
+
+
+def _write_sound(path: Path, story: Story) -> None:
+    audio = story.need_audio()
+    if audio.path is not None:
+        shutil.copyfile(audio.path, path)
+        return
+    import soundfile
+
+    soundfile.write(path, audio.samples, audio.rate, subtype="FLOAT")
+
+
+def _import_responses(dataset: Dataset, subject: str, story: str, root: Path) -> tuple[bool, int]:
+    """(whether they were written now, how many voxels there are)."""
+    import zarr
+
+    target = root / "responses" / subject / f"{story}.zarr"
+    source = dataset.fingerprint(subject, story)
+    if target.is_dir():
+        try:
+            there = zarr.open_array(target, mode="r")
+            if there.attrs.get("source") == source and "sha256" in there.attrs:
+                return False, there.shape[-1]
+        except Exception:  # whatever is wrong with it, it is written anew
+            pass
+    n_trs = dataset.clock(story).n_trs
+    opens = _opener(dataset, subject, story)
+    with opens() as opened:
+        shape = tuple(opened.shape)
+    if len(shape) not in (2, 3) or shape[-2] != n_trs or 0 in shape:
+        raise DataError(
+            f"subject {subject!r}, story {story!r}: responses of shape {shape}, but the clock has "
+            f"{n_trs} TRs"
+        )
+    voxel_bytes = 4 * int(np.prod(shape[:-1]))
+    chunk = max(1, min(shape[-1], CHUNK_BYTES // voxel_bytes))
+    shard = chunk * max(1, min(-(-shape[-1] // chunk), SHARD_BYTES // (chunk * voxel_bytes)))
+    with _draft(root, target) as draft:
+        array = zarr.create_array(
+            draft,
+            shape=shape,
+            dtype="float32",
+            chunks=(*shape[:-1], chunk),
+            shards=(*shape[:-1], shard),
+            compressors=None,  # noise does not compress; reading does not wait for it either
+            dimension_names=("repeat", "TR", "voxel")[-len(shape) :],
+            zarr_format=3,
+        )
+        digest = hashlib.sha256()
+        for part in blocks(shape[-1], shard):
+            values = _read_block(opens, shape, part)
+            if np.isinf(values).any():
+                *_, row, voxel = np.argwhere(np.isinf(values))[0]
+                raise DataError(
+                    f"subject {subject!r}, story {story!r}: TR {row}, voxel {part.start + voxel} "
+                    "is infinite"
+                )
+            array[..., part] = values
+            digest.update(values.data)
+        array.attrs.update({"source": source, "sha256": digest.hexdigest()})
+    return True, shape[-1]
+
+
+def _opener(
+    dataset: Dataset, subject: str, story: str
+) -> Callable[[], AbstractContextManager[Any]]:
+    """Opens the responses; those that can only be read whole are read once."""
+    if hasattr(dataset, "open_responses"):
+        return partial(opened_responses, dataset, subject, story)
+    whole = np.asarray(dataset.responses(subject, story))
+    return lambda: nullcontext(whole)
+
+
+def _read_block(
+    opens: Callable[[], AbstractContextManager[Any]], shape: tuple[int, ...], part: slice
+) -> NDArray[np.float32]:
+    """Some voxels' responses, (TR, voxel) or (repeat, TR, voxel).
+
+    Opened anew every thousand rows: only then does a mapped file give back its memory, of which
+    the system takes sixteen pages for each row touched.
+    """
+    values = np.empty((*shape[:-1], part.stop - part.start), dtype=np.float32)
+    with np.errstate(over="ignore"):  # what overflows is infinite, and is named
+        for repeat in np.ndindex(shape[:-2]):
+            for rows in blocks(shape[-2], 1000):
+                with opens() as opened:
+                    values[(*repeat, rows)] = opened[(*repeat, rows, part)]
+    return values
+
+
+def _same_voxels(subject: str, n_voxels: Mapping[str, int]) -> None:
+    first = next(iter(n_voxels))
+    for story, n in n_voxels.items():
+        if n != n_voxels[first]:
+            raise DataError(
+                f"subject {subject!r}: {n} voxels in story {story!r}, but {n_voxels[first]} in "
+                f"{first!r}"
+            )
+
+
+def _import_labels(dataset: Dataset, subject: str, n_voxels: int, root: Path) -> None:
+    labels = dataset.voxel_labels(subject)
+    target = root / "responses" / subject / "voxels.csv"
+    if labels is None:
+        target.unlink(missing_ok=True)
+        return
+    if len(labels) != n_voxels:
+        raise DataError(f"subject {subject!r}: {len(labels)} labels for {n_voxels} voxels")
+    with _draft(root, target) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([("label",), *((label,) for label in labels)])
+
+
+@contextmanager
+def _draft(root: Path, target: Path) -> Iterator[Path]:
+    """A path to write to; it becomes ``target`` when all went well, and is removed otherwise."""
+    draft = root / ".drafts" / f"{os.getpid()}-{uuid.uuid4().hex}"
+    draft.parent.mkdir(exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield draft
+        if target.is_dir():
+            target.rename(draft.with_suffix(".old"))
+        draft.rename(target)
+    finally:
+        for left in (draft, draft.with_suffix(".old")):
+            shutil.rmtree(left, ignore_errors=True)
+            left.unlink(missing_ok=True)
+
+
+def _sweep(root: Path) -> None:
+    """Removes drafts of calls that were killed; those of a call that still runs stay."""
+    for draft in (root / ".drafts").glob("*"):
+        try:
+            os.kill(int(draft.name.partition("-")[0]), 0)
+        except (ProcessLookupError, ValueError):
+            shutil.rmtree(draft, ignore_errors=True)
+        except OSError:
+            pass
+    if (root / ".drafts").is_dir() and not any((root / ".drafts").iterdir()):
+        (root / ".drafts").rmdir()
+
+
+def _write_yaml(path: Path, content: Mapping[str, Any]) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True))
+    draft.replace(path)
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except OSError:
+        return None

@@ -1,0 +1,159 @@
+"""One subject's responses: checked, standardised, and held, or laid on disk to be read by voxel."""
+
+from __future__ import annotations
+
+import shutil
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from voxelzoo.api import DataError, Dataset, ZooError
+from voxelzoo.science.traces import ResponseTrace
+from voxelzoo.science.voxel_arrays import CHUNK, Floats, Responses, block_width
+
+HELD_BYTES = 1 << 29
+"""Responses of one subject that are held in memory; more are laid on disk."""
+
+
+def read_responses(
+    dataset: Dataset,
+    subject: str,
+    story: str,
+    n_trs: int,
+    standardise: bool,
+    folder: Path | None = None,
+) -> Responses:
+    """Responses checked against the clock; each repeat z-scored over time where asked.
+
+    With a ``folder`` they are laid there, and no more of them is held than one story.
+    """
+    values = np.asarray(dataset.responses(subject, story))
+    where = f"{dataset.info().name!r}, subject {subject!r}, story {story!r}"
+    if values.ndim not in (2, 3):
+        raise DataError(
+            f"{where}: responses of shape {values.shape}; expected (TR, voxel) or "
+            "(repeat, TR, voxel)"
+        )
+    if values.shape[-2] != n_trs:
+        raise DataError(f"{where}: {values.shape[-2]} response rows, but the clock has {n_trs} TRs")
+    if folder is None:
+        mean, repeats = _prepared(values, standardise)
+        return Responses(mean, repeats, ResponseTrace.of(mean if repeats is None else repeats))
+    try:
+        return _laid(values, standardise, folder)
+    except OSError as error:
+        raise ZooError(
+            f"{folder}: cannot keep responses there while they are fitted "
+            f"({error.strerror or error}); choose another with --store"
+        ) from error
+
+
+def _prepared(values: Floats, standardise: bool) -> tuple[Floats, Floats | None]:
+    """Mean (TR, voxel) and, where there are several, repeats (repeat, TR, voxel)."""
+    if standardise:
+        # Undefined voxels stay undefined: a constant one becomes NaN here, not zero.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            deviation = values.std(axis=-2, keepdims=True)
+            values = (values - values.mean(axis=-2, keepdims=True)) / np.where(
+                deviation > 0, deviation, np.nan
+            )
+    if values.ndim == 2:
+        return values, None
+    return values.mean(axis=0), values if len(values) > 1 else None
+
+
+def _laid(values: Floats, standardise: bool, folder: Path) -> Responses:
+    import zarr
+
+    several = values.ndim == 3 and len(values) > 1
+    dtype = values.dtype if values.dtype.kind == "f" else np.dtype(float)
+    width = min(values.shape[-1], block_width(values.shape[:-1], dtype))
+
+    def create(name: str, shape: tuple[int, ...]) -> Any:
+        chunks = (*shape[:-1], min(width, CHUNK))
+        return zarr.create_array(
+            folder / name, shape=shape, chunks=chunks, dtype=dtype, compressors=None
+        )
+
+    mean = create("mean", values.shape[-2:])
+    repeats = create("repeats", values.shape) if several else None
+    sampled = ResponseTrace.sampled(values.shape[-1])
+    sample = np.empty((*values.shape[: values.ndim - 1], len(sampled)), dtype)
+    sample = sample if several else sample.reshape(-1, len(sampled))
+    for first in range(0, values.shape[-1], width):
+        block = slice(first, first + width)
+        block_mean, block_repeats = _prepared(values[..., block], standardise)
+        mean[:, block] = block_mean
+        if repeats is not None:
+            repeats[..., block] = block_repeats
+        here = (sampled >= first) & (sampled < first + width)
+        whole = block_mean if block_repeats is None else block_repeats
+        sample[..., here] = whole[..., sampled[here] - first]
+    return Responses(mean, repeats, ResponseTrace.of(sample))
+
+
+class ResponseCache:
+    """Responses of one dataset, read once for all that is fitted to them.
+
+    A subject's responses of up to ``HELD_BYTES`` are held, as many subjects as fit in twice that.
+    Larger ones lie in ``folder``, which goes when the shelf is no longer used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._numbers = count()
+        self._subjects: OrderedDict[tuple[str, bool], _CachedSubject] = OrderedDict()
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+
+    def take(
+        self, dataset: Dataset, subject: str, n_trs: Mapping[str, int], standardise: bool
+    ) -> Mapping[str, Responses]:
+        """The subject's responses to every story of ``n_trs``, whose rows they must have."""
+        known = subject, standardise
+        if known not in self._subjects:
+            self._subjects[known] = _CachedSubject(self._folder / str(next(self._numbers)))
+        board = self._subjects[known]
+        self._subjects.move_to_end(known)
+        for i, (story, n) in enumerate(n_trs.items()):
+            if story not in board.stories:
+                board.add(story, partial(read_responses, dataset, subject, story, n, standardise))
+            if i == 0:
+                board.expect(story, n, sum(n_trs.values()))
+        self._evict()
+        return {story: board.stories[story] for story in n_trs}
+
+    def _evict(self) -> None:
+        """Forgets what has not been used for longest, of what is held."""
+        held = [known for known, board in self._subjects.items() if not board.on_disk]
+        sizes = [self._subjects[known].n_bytes for known in held]
+        while len(held) > 1 and sum(sizes) > 2 * HELD_BYTES:
+            del self._subjects[held.pop(0)], sizes[0]
+
+
+@dataclass
+class _CachedSubject:
+    """One subject's stories."""
+
+    folder: Path
+    stories: dict[str, Responses] = field(default_factory=dict)
+    on_disk: bool = False
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(each.n_bytes for each in self.stories.values())
+
+    def expect(self, story: str, n_trs: int, all_trs: int) -> None:
+        """From here on to disk, where so many rows like the story's would be too many."""
+        self.on_disk |= self.stories[story].n_bytes * all_trs > HELD_BYTES * n_trs
+
+    def add(self, story: str, read: Callable[..., Responses]) -> None:
+        self.stories[story] = read(
+            folder=self.folder / str(len(self.stories)) if self.on_disk else None
+        )

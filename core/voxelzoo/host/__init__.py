@@ -1,0 +1,1 @@
+"""Finds, isolates, blocks and calls plugins, and reads the catalogue of models."""

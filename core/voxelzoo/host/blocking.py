@@ -1,0 +1,106 @@
+"""Which plugins are not to be loaded, and where that was set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+from voxelzoo.api import NotFoundError, PluginError
+from voxelzoo.host.distributions import FIRST_PARTY, is_first_party, name_of, normalised_name
+from voxelzoo.host.records import Problem, suggestion
+
+
+@dataclass
+class Blocking:
+    """Which plugins are not to be imported, and by whose word."""
+
+    reasons: dict[str, str]
+    """Normalised entry-point or distribution name -> where it was disabled."""
+    allowed: frozenset[str] | None
+    first_party_only: str | None
+    typed: Collection[str]
+    problems: list[Problem] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, disabled: Collection[str], first_party_only: bool) -> Blocking:
+        """Collects what was disabled by option, environment and configuration file."""
+        reasons = {
+            normalised_name(name): "the user's config.yaml" for name in _disabled_by_config()
+        }
+        reasons |= {
+            normalised_name(n): "ZOO_DISABLE_PLUGINS" for n in _names("ZOO_DISABLE_PLUGINS") or ()
+        }
+        reasons |= {normalised_name(name): "--disable-plugin" for name in disabled}
+        only = "--no-plugins" if first_party_only else None
+        if only is None and flag("ZOO_NO_PLUGINS"):
+            only = "ZOO_NO_PLUGINS"
+        allowed = _names("ZOO_PLUGINS")
+        return cls(
+            reasons,
+            None if allowed is None else frozenset(map(normalised_name, allowed)),
+            only,
+            disabled,
+        )
+
+    def reason(self, point: EntryPoint) -> str | None:
+        """Why a plugin is blocked; ``None`` if it is not."""
+        names = {normalised_name(point.name), normalised_name(name_of(point))}
+        for name in sorted(names & self.reasons.keys()):
+            return f"disabled by {self.reasons[name]}"
+        if self.first_party_only and not is_first_party(point):
+            return f"third-party plugins are off ({self.first_party_only})"
+        if self.allowed is not None and not names & self.allowed:
+            return "not in ZOO_PLUGINS"
+        return None
+
+    def check_names(self, found: Sequence[EntryPoint]) -> None:
+        """Reports disabled names that no installed plugin has; raises for those typed."""
+        known = {normalised_name(name) for point in found for name in (point.name, name_of(point))}
+        for name in self.typed:
+            if normalised_name(name) not in known:
+                raise NotFoundError(f"no plugin {name!r} to disable; {suggestion(name, known)}")
+        for name in sorted(self.reasons.keys() - known):
+            self.problems.append(
+                Problem(FIRST_PARTY, f"{self.reasons[name]} disables {name!r}, which is no plugin")
+            )
+
+
+def config_path() -> Path:
+    """The user's ``config.yaml``; ``ZOO_CONFIG`` names another."""
+    if given := os.environ.get("ZOO_CONFIG"):
+        return Path(given).expanduser()
+    import platformdirs
+
+    return platformdirs.user_config_path("voxelzoo") / "config.yaml"
+
+
+def _disabled_by_config() -> tuple[str, ...]:
+    path = config_path()
+    if not path.is_file():
+        return ()
+    from voxelzoo.strict_yaml import read_yaml
+
+    document = read_yaml(path)
+    for line, problem in document.problems:
+        raise PluginError(f"{path}:{line}: {problem}")
+    settings = {} if document.value is None else document.value
+    plugins = settings.get("plugins", {}) if isinstance(settings, Mapping) else None
+    names = plugins.get("disabled", ()) if isinstance(plugins, Mapping) else None
+    if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+        raise PluginError(
+            f"{path}:{document.line('plugins', 'disabled')}: write plugins: {{disabled: [NAME]}}"
+        )
+    return names
+
+
+def flag(variable: str) -> bool:
+    """Whether an environment variable is set to yes."""
+    return os.environ.get(variable, "").strip().lower() not in ("", "0", "false", "no")
+
+
+def _names(variable: str) -> list[str] | None:
+    text = os.environ.get(variable)
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]

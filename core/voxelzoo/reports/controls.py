@@ -1,0 +1,213 @@
+"""Controls beside a curve: what networks of the same size, width or timing give without its point.
+
+A control is compared with a curve only where it has the curve's subjects, dataset, protocol,
+training stories and fit; one that is absent is named, with the command that makes it.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from voxelzoo.errors import NotFoundError
+from voxelzoo.reports.curves import SAME, Cell, Chosen, Setting, choose_layer
+from voxelzoo.science.protocols import find_protocol
+from voxelzoo.store.artefacts import Artefact
+
+BASELINES = ("word-rate", "position", "autocorrelation")
+"""Timing of words, place in the story, and how alike neighbouring rows are."""
+
+
+UNTRAINED = "untrained"
+
+
+_WIDTH = ("width", "reduce", "seed")
+"""Settings of a regressor that project a design onto fewer columns."""
+
+
+_OPEN = {"untrained", "aligner", "regressor_options"}
+"""Settings in which a control may differ from the curve; the last but for a width."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """One control's results in the settings of a curve's points, at a layer that stands for it."""
+
+    kind: str
+    """``untrained``, ``pca to 64``, or a baseline's name."""
+    model: str
+    points: Sequence[Chosen]
+    seed: int | None = None
+    """Of the projection that cut the features to a width; seeds of one width are one curve."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return self.kind if self.kind == self.model else f"{self.model}, {self.kind}"
+
+
+def is_reduced(record: Mapping[str, Any]) -> bool:
+    """Whether a result is of fewer columns than its model has: a width control, not the model."""
+    return bool((record.get("regressor_options") or {}).get("width"))
+
+
+def controls(
+    every: Sequence[Artefact],
+    points: Sequence[Chosen],
+    choose: Callable[[Sequence[Cell]], Sequence[Chosen]],
+) -> list[Control]:
+    """Every control of a curve that the store has; ``choose`` picks the layers of networks, as the
+    curve's were. Of two results of the same setting, layer and subject the newer is taken.
+    """
+    subjects = points[0].results
+    example = next(iter(subjects.values())).summary
+    models = {point.setting.model for point in points}
+    amounts = {(point.setting.n_stories, point.setting.subset_seed) for point in points}
+    found: dict[tuple[str, str, int | None], dict[Setting, dict[int, dict[str, Artefact]]]] = {}
+    for artefact in every:
+        record = artefact.summary
+        kind = _kind(record, example, models)
+        setting = Setting.of(record)
+        if (
+            kind is None
+            or record["layer"] is None
+            or record["mean_r"] is None
+            or record["subject"] not in subjects
+            or (setting.n_stories, setting.subset_seed) not in amounts
+            or any(record.get(n) != example.get(n) for n in SAME if n not in _OPEN)
+        ):
+            continue
+        seed = record["regressor_options"].get("seed", 0) if is_reduced(record) else None
+        layers = found.setdefault((kind, record["model"], seed), {}).setdefault(setting, {})
+        layers.setdefault(record["layer"], {})[record["subject"]] = artefact
+    order = {point.setting.model: i for i, point in enumerate(points)}
+    made = []
+    for (kind, model, seed), settings in found.items():
+        cells = [
+            Cell(setting, whole)
+            for setting, layers in settings.items()
+            if (whole := {n: e for n, e in sorted(layers.items()) if len(e) == len(subjects)})
+        ]
+        try:
+            own = kind == model
+            chosen = [choose_layer(cell) for cell in cells] if own or not cells else choose(cells)
+        except NotFoundError:
+            continue  # the layer asked for is not among the control's
+        if chosen:
+            made.append(Control(kind, model, chosen, seed))
+    return sorted(
+        made,
+        key=lambda each: (_rank(each.kind), each.kind, order.get(each.model, -1), each.seed or 0),
+    )
+
+
+def _kind(record: Mapping[str, Any], example: Mapping[str, Any], models: set[str]) -> str | None:
+    """Which control of a curve a result is; ``None``: none."""
+    options = dict(record.get("regressor_options") or {})
+    width, reduce = options.get("width"), options.get("reduce", "pca")
+    full = {name: value for name, value in options.items() if name not in _WIDTH}
+    of_curve = dict(example.get("regressor_options") or {})
+    if full != {name: value for name, value in of_curve.items() if name not in _WIDTH}:
+        return None
+    alike = record["untrained"] == example["untrained"]
+    if width is not None:
+        reduced = record["model"] in models and alike and not is_reduced(example)
+        return f"{reduce} to {width}" if reduced else None
+    if record["model"] in models:
+        return UNTRAINED if record["untrained"] and not alike else None
+    return str(record["model"]) if record["family"] == "baselines" else None
+
+
+def _rank(kind: str) -> int:
+    """Baselines last, in their own order."""
+    return BASELINES.index(kind) + 2 if kind in BASELINES else int(kind != UNTRAINED)
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A control that the store lacks at some of a curve's points, and how to make it."""
+
+    kind: str
+    commands: Sequence[str]
+    """One for each training set of the curve that has no such control."""
+
+
+def absent_controls(points: Sequence[Chosen], found: Sequence[Control]) -> list[Absent]:
+    """What a reviewer would miss beside the curve, each with the ``zoo run`` that makes it.
+
+    A control is absent where some training set of the curve lacks it; a twin, where it lacks one
+    of the models there.
+    """
+    missing: dict[str, list[str]] = {}
+    for training in dict.fromkeys(_training(point) for point in points):
+        own = [point for point in points if _training(point) == training]
+        there = {
+            (each.kind, each.model)
+            for each in found
+            if any(_training(point) == training for point in each.points)
+        }
+        for kind, command in _missing(own, there):
+            missing.setdefault(kind, []).append(command)
+    return [Absent(kind, commands) for kind, commands in missing.items()]
+
+
+def _training(point: Chosen) -> tuple[float | None, int | None]:
+    return point.setting.n_stories, point.setting.subset_seed
+
+
+def _missing(points: Sequence[Chosen], there: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Kinds of control that are not ``there``, and commands, for points of one training set."""
+    first = next(iter(points[0].results.values())).summary
+    models = list(dict.fromkeys(point.setting.model for point in points))
+    subjects = list(points[0].results)
+    of_networks = first["family"] != "baselines"
+    layers = {point.layer for point in points}
+    layer = ["--layer", str(*layers)] if len(layers) == 1 else []
+    twins = [model for model in models if (UNTRAINED, model) not in there]
+    if of_networks and not first["untrained"] and twins:
+        yield UNTRAINED, _command(first, subjects, twins, ["--untrained", *layer])
+    cut = {model for kind, model in there if " to " in kind}
+    if of_networks and not is_reduced(first) and (whole := [m for m in models if m not in cut]):
+        more = [*(["--untrained"] if first["untrained"] else []), *layer]
+        command = _command(first, subjects, whole, more, width="width=W,reduce=pca")
+        yield "width", f"{command}, W being at most the narrowest model's width"
+    for baseline in BASELINES:
+        if baseline not in models and (baseline, baseline) not in there:
+            yield baseline, _command(first, subjects, [baseline])
+
+
+def _command(
+    record: Mapping[str, Any],
+    subjects: Sequence[str],
+    models: Sequence[str],
+    more: Sequence[str] = (),
+    width: str = "",
+) -> str:
+    """``zoo run`` with what a curve's results have in common."""
+    protocol = find_protocol(record["protocol"])
+    words = ["zoo", "run"]
+    for model in models:
+        words += ["--plugin", model]
+    words += [*more, "--dataset", str(record["dataset"])]
+    for subject in subjects:
+        words += ["--subject", subject]
+    if record["protocol"] != "clean":
+        words += ["--protocol", record["protocol"]]
+    options = dict(record.get("regressor_options") or {})
+    settings = [f"{name}={_typed(value)}" for name, value in options.items() if name not in _WIDTH]
+    settings += [width] if width else []
+    if record["regressor"] != protocol.regressor or settings:
+        words += ["--regressor", ":".join(filter(None, [record["regressor"], ",".join(settings)]))]
+    if list(record["delays"]) != list(protocol.delays):
+        words += ["--delays", ",".join(map(str, record["delays"]))]
+    if record.get("subset_seed") is not None:
+        words += ["--train-stories", str(record["n_train_stories"])]
+        words += ["--subset-seed", str(record["subset_seed"])]
+    return shlex.join(words)
+
+
+def _typed(value: Any) -> str:
+    """A setting as it is typed."""
+    return str(value).replace(" ", "")

@@ -1,0 +1,399 @@
+"""The methods paragraph of a result, and what it cites, from the result's own record.
+
+Nothing is said that the store does not hold; what is to be cited, and a licence that an old
+record lacks, comes from the catalogue and the plugins that are installed. What nobody knows is
+named as such.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from voxelzoo.host.catalogue import Catalogue
+from voxelzoo.host.host import Host
+from voxelzoo.science.ceilings import DEFAULT, METHODS
+from voxelzoo.store.artefacts import Artefact, Store
+
+TOOLS = {
+    "numpy": "harris2020numpy",
+    "scipy": "virtanen2020scipy",
+    "scikit-learn": "pedregosa2011sklearn",
+    "torch": "paszke2019pytorch",
+    "transformers": "wolf2020transformers",
+}
+"""Distribution -> what its authors ask to be cited."""
+
+
+DATASETS = {
+    "alice": ("brennan2016",),
+    "antonello-box": ("antonello2023scaling", "lebel2023"),
+    "lebel2023": ("lebel2023",),
+    "narratives": ("nastase2021",),
+    "petit-prince": ("li2022",),
+    "podcast-ecog": ("zada2025",),
+}
+
+
+PROTOCOLS = {"antonello2023": "antonello2023scaling"}
+
+
+REGRESSORS = {"banded-ridge": "duprelatour2022banded", "stacking": "lin2024stacking"}
+
+
+CEILINGS = {
+    "schoppe": (
+        "estimated from repeated test responses by signal and noise power (CCmax)",
+        "schoppe2016",
+    ),
+    "split-half": (
+        "estimated as the reliability of repeated test responses, from r between halves of them "
+        "by the Spearman-Brown formula",
+        "hsu2004",
+    ),
+    "explainable-variance": (
+        "estimated as the root of the bias-corrected explainable variance of repeated test "
+        "responses",
+        "hsu2004",
+    ),
+    "inter-subject": (
+        "estimated as r of the subject's held-out responses with the mean of the other subjects'",
+        "nastase2019",
+    ),
+}
+"""Noise ceiling -> how it is made, and whom to cite."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a result's authors would write of it."""
+
+    key: str
+    sentences: tuple[str, ...]
+    citations: tuple[str, ...]
+    """Keys of :func:`bibliography`, in order of use."""
+    lacking: tuple[str, ...]
+    """What the record does not say, each as a phrase."""
+
+    @property
+    def paragraph(self) -> str:
+        """The methods paragraph."""
+        return " ".join(self.sentences)
+
+    @property
+    def bibtex(self) -> str:
+        """Entries of everything cited."""
+        known = bibliography()
+        return "\n\n".join(known[key] for key in self.citations if key in known)
+
+    def record(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        return {
+            "key": self.key,
+            "methods": self.paragraph,
+            "citations": list(self.citations),
+            "bibtex": self.bibtex,
+            "lacking": list(self.lacking),
+        }
+
+
+@cache
+def bibliography() -> dict[str, str]:
+    """Every BibTeX entry that the package knows, by its key."""
+    text = (resources.files("voxelzoo") / "citations.bib").read_text(encoding="utf-8")
+    entries = [entry.strip() for entry in re.split(r"\n\s*\n(?=@)", text) if entry.strip()]
+    return {re.split(r"[{,]", entry, maxsplit=2)[1].strip(): entry for entry in entries}
+
+
+def explain(artefact: Artefact, store: Store, host: Host, catalogue: Catalogue) -> Explanation:
+    """The methods of one result."""
+    writer = _Writer(artefact, store, host, catalogue)
+    sentences = tuple(writer.sentences())
+    cited = tuple(dict.fromkeys(writer.citations))
+    unknown = [f"BibTeX of {key}" for key in cited if key not in bibliography()]
+    lacking = tuple(dict.fromkeys([*writer.lacking, *unknown]))
+    return Explanation(artefact.key, sentences, cited, lacking)
+
+
+@dataclass
+class _Writer:
+    """Writes sentences and notes, on the way, what they cite and what they lack."""
+
+    artefact: Artefact
+    store: Store
+    host: Host
+    catalogue: Catalogue
+    citations: list[str] = field(default_factory=list)
+    lacking: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.record = self.artefact.summary
+        self.provenance = self.artefact.provenance
+        states: Mapping[str, Any] = self.provenance["states"]
+        joint = bool(states) and isinstance(next(iter(states.values())), Mapping)
+        self.spaces = states if joint else {self.record["model"]: states}
+        self.states = {
+            space: self._states_provenance(space, keys) for space, keys in self.spaces.items()
+        }
+
+    def _states_provenance(self, space: str, keys: Mapping[str, str]) -> dict[str, Any]:
+        """Provenance of one story's TR-rate states; they share all but story and clock."""
+        for key in keys.values():
+            path = self.store.root / "aligned" / key
+            if (path / "artefact.json").is_file():
+                return Artefact(path).provenance
+        self.lacking.append(f"how the states of {space} were made: they are no longer in the store")
+        return {}
+
+    def sentences(self) -> Iterator[str]:
+        """The paragraph, sentence by sentence."""
+        yield self._data()
+        yield from self._held_out()
+        for space, made in self.states.items():
+            yield from self._model(space, made)
+        yield from self._alignment()
+        yield from self._regression()
+        yield from self._scores()
+        yield from self._exceptions()
+        yield self._software()
+
+    # --------------------------------------------------------------------------------- sentences
+
+    def _data(self) -> str:
+        record, name = self.record, self.record["dataset"]
+        licence, citation = record.get("dataset_licence"), record.get("dataset_citation")
+        for registered in self.host.datasets:
+            if registered.spec.name == name:
+                licence = licence or registered.spec.licence
+                citation = citation or registered.spec.citation
+        self.citations.extend(DATASETS.get(name, ()))
+        if not licence:
+            self.lacking.append(f"licence of dataset {name}")
+        if not citation:
+            self.lacking.append(f"citation of dataset {name}")
+        said = [f"licence {licence}" if licence else "", (citation or "").rstrip(".")]
+        brackets = "; ".join(part for part in said if part)
+        undefined = record["n_undefined_voxels"]
+        left = f", {undefined} of which have no defined score" if undefined else ""
+        return (
+            f"Responses of subject {record['subject']} of the dataset {name}"
+            f"{f' ({brackets})' if brackets else ''} were predicted in "
+            f"{_count(record['n_voxels'], 'voxel')}{left}."
+        )
+
+    def _held_out(self) -> Iterator[str]:
+        record, protocol = self.record, self.provenance["protocol"]
+        train, test = record["train_stories"], record["test_stories"]
+        hours = f"{_count(record['n_train'], 'TR')}, {record['train_hours']:.2f} h"
+        if test:
+            drawn = record["subset_seed"]
+            how = "" if drawn is None else f", drawn at random with seed {drawn}"
+            yield (
+                f"Models were fitted on {_count(len(train), 'story', 'stories')} ({hours}{how}: "
+                f"{_listed(train)}) and tested on {_listed(test)} "
+                f"({_count(record['n_test'], 'TR')}), held out whole."
+            )
+            if drawn is None and (mean := record.get("mean_train_stories")) is not None:
+                yield (
+                    "Subjects heard different training stories and were fitted on all of theirs, "
+                    f"{_number(mean)} on average."
+                )
+            if protocol["skip_test_trs"]:
+                yield (
+                    f"The first {protocol['skip_test_trs']} TRs of each test story were excluded."
+                )
+        else:
+            yield (
+                f"Models were tested by {record['evaluation']} of the story {_listed(train)}, each "
+                f"fold predicted by a fit on the rest (at least {_count(record['n_train'], 'TR')} "
+                f"of {record['n_test']})."
+            )
+
+    def _model(self, space: str, made: Mapping[str, Any]) -> Iterator[str]:
+        if not made:
+            yield f"Features were {space}."
+            return
+        model, layer = made["model"], made["layer"]
+        entry = next((e for e in self.catalogue.entries if e.id == model["id"]), None)
+        if entry is not None and entry.citation:
+            self.citations.append(entry.citation)
+        elif model["repo"]:
+            self.lacking.append(f"citation of model {model['id']}")
+        depth = model["architecture"] and entry is not None and entry.n_layers
+        name = model["id"].partition("/")[2]
+        size = self.record["n_parameters"]
+        facts = [model["repo"] if not made["untrained"] else "", self._weights(made)]
+        if size:
+            facts.append(f"{size:,} parameters")
+        facts.append(f"{made['dtype']} arithmetic")
+        which = f"layer {layer} of {depth}" if depth else f"layer {layer}"
+        what = f"the hidden states of {which} of {name}" if model["architecture"] else name
+        yield f"Features were {what} ({', '.join(part for part in facts if part)})."
+        extractor = made["extractor"]
+        # The network's own configuration is the model's, not a choice made in reading it.
+        chosen = {k: v for k, v in extractor["fingerprint"].items() if k != "source"}
+        settings = {**_flat(chosen), **made["options"]}
+        how = f" with {_settings(settings)}" if settings else ""
+        yield (
+            f"They were read by the extractor {extractor['id']} ({extractor['distribution']} "
+            f"{extractor['version']}){how}."
+        )
+
+    def _weights(self, made: Mapping[str, Any]) -> str:
+        model = made["model"]
+        if made["untrained"]:
+            return f"untrained: random weights of seed {made['seed']}"
+        if not model["repo"]:
+            return ""
+        if model["revision"]:
+            return f"revision {model['revision']}"
+        if str(model["repo"]).startswith("/"):
+            return "a local folder, so no revision is known"
+        return "revision not pinned"
+
+    def _alignment(self) -> Iterator[str]:
+        record, protocol = self.record, self.provenance["protocol"]
+        made = next((made for made in self.states.values() if made), None)
+        if made is None:
+            yield f"States were brought onto scan times by {record['aligner']}."
+            tr = None
+        else:
+            aligner, tr = made["aligner"], made["clock"]["tr"]
+            settings = _flat(aligner["fingerprint"])
+            yield (
+                f"States were resampled to the TR of {_number(tr)} s by {record['aligner']}"
+                f"{f' ({_settings(settings)})' if settings else ''}."
+            )
+        across = (
+            "after stories were joined"
+            if protocol["delays_cross_stories"]
+            else ("within each story")
+        )
+        seconds = [f"{_number(delay * tr)}" for delay in record["delays"]] if tr else []
+        inside = f" ({_listed(seconds)} s)" if seconds else ""
+        standard = (
+            "and so were responses"
+            if protocol["standardise_responses"]
+            else ("and responses were taken as they came")
+        )
+        yield (
+            f"Each story's features were z-scored over time, {standard}; finite impulse responses "
+            f"were modelled by delays of {_listed(record['delays'])} TRs{inside}, {across}."
+        )
+
+    def _regression(self) -> Iterator[str]:
+        regressor = self.provenance["regressor"]
+        parameters = dict(regressor["parameters"])
+        alphas = parameters.pop("alphas", None)
+        grid = f" over {_grid(alphas)}" if alphas else ""
+        others = _settings({k: v for k, v in parameters.items() if v is not None})
+        yield (
+            f"Each voxel was fitted by {regressor['id'].partition('/')[2]} "
+            f"({regressor['distribution']} {regressor['version']}){grid}"
+            f"{f', with {others}' if others else ''}, under the protocol "
+            f"{self.record['protocol']}."
+        )
+        if (name := regressor["id"].partition("/")[2]) in REGRESSORS:
+            self.citations.append(REGRESSORS[name])
+        if self.record["protocol"] in PROTOCOLS:
+            self.citations.append(PROTOCOLS[self.record["protocol"]])
+
+    def _scores(self) -> Iterator[str]:
+        record, floor = self.record, self.provenance["protocol"]["ceiling_floor"]
+        over = (
+            "over the test stories end to end"
+            if record["test_stories"]
+            else ("as the mean over folds")
+        )
+        mean = record["mean_r"]
+        found = "" if mean is None else f"; its mean over voxels was {mean:.4f}"
+        yield (f"Performance is Pearson's r of predicted and measured responses, {over}{found}.")
+        if record["mean_ceiling"] is None:
+            yield "No noise ceiling was estimated."
+            return
+        how, citation = CEILINGS[record.get("ceiling_method", DEFAULT)]
+        self.citations.append(citation)
+        if (least := METHODS[record.get("ceiling_method", DEFAULT)].floor) is not None:
+            how += ", without a floor" if floor is None else f", with a floor of {least}"
+        yield (
+            f"The noise ceiling of a voxel was {how}; its mean was {record['mean_ceiling']:.4f}."
+        )
+
+    def _exceptions(self) -> Iterator[str]:
+        record = self.record
+        if record["shift"]:
+            yield (
+                f"As a control, the stimulus was taken to come {record['shift']} s later than it "
+                "did."
+            )
+        if record["leaks"]:
+            yield f"Leaks that were found and let through: {'; '.join(record['leaks'])}."
+
+    def _software(self) -> str:
+        versions = self.record["software"]
+        if not any(made and made["model"]["architecture"] for made in self.states.values()):
+            versions = {n: v for n, v in versions.items() if n not in ("torch", "transformers")}
+        self.citations.extend(TOOLS[name] for name in versions if name in TOOLS)
+        for made in self.states.values():
+            if made and (name := made["extractor"]["distribution"]) not in versions:
+                versions = {**versions, name: made["extractor"]["version"]}
+        listed = [f"{name} {version}" for name, version in versions.items()]
+        return f"Software: {_listed(listed)}; the seed was {self.record['seed']}."
+
+
+def _count(n: int, one: str, many: str | None = None) -> str:
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def _listed(items: Sequence[Any]) -> str:
+    """``a, b and c``."""
+    texts = [str(item) for item in items]
+    return " and ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else "".join(texts)
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}"
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as ``outer inner``."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{name} ")
+        elif value is not None:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    return _listed(
+        [f"{name.replace('_', ' ')} {_value(value)}" for name, value in settings.items()]
+    )
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return _number(value)
+    if isinstance(value, list):
+        return "/".join(_value(item) for item in value)
+    return str(value)
+
+
+def _grid(alphas: Any) -> str:
+    """A grid of alphas: from, to and how many, where they are evenly spaced in logarithm."""
+    if not isinstance(alphas, list) or len(alphas) < 3:
+        return f"alpha {_value(alphas)}"
+    steps = np.diff(np.log10(np.asarray(alphas, dtype=float)))
+    ends = f"from {_number(alphas[0])} to {_number(alphas[-1])}"
+    if np.allclose(steps, steps[0], rtol=1e-6):
+        return f"{len(alphas)} values of alpha {ends}, evenly spaced in logarithm"
+    return f"alphas {_listed([_number(alpha) for alpha in alphas])}"

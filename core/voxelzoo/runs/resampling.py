@@ -1,0 +1,200 @@
+"""States of a story on their way to the store, resampled to the scanner's clock as they come.
+
+Alignment is linear, so each block of states is added to the scan times it reaches and forgotten.
+Scan times that no later state reaches go to disk at once: memory holds the few that are still
+open, however many layers and however long the story. What is on disk outlives the process, so that
+a run that was cut off goes on within the story.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+from scipy.sparse import csc_array
+
+from voxelzoo.api import StateBlock
+from voxelzoo.store.artefacts import draft_path
+
+CHECKPOINT_SECONDS = 10.0
+"""At most this much work is lost when a process is killed."""
+
+
+CHECKPOINT = "checkpoint.npz"
+
+
+Floats = NDArray[np.float32]
+
+
+@contextlib.contextmanager
+def workplace(root: Path, key: str) -> Iterator[Path]:
+    """A folder for the unfinished work ``key``: where it was left, unless another is at it.
+
+    It goes when the work is done, and stays for the next run when it is cut off.
+    """
+    folder = root / ".unfinished" / key
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.with_suffix(".lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        folder = draft_path(root)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return
+    finished = False
+    try:
+        yield folder
+        finished = True
+    finally:
+        if finished or not (folder / CHECKPOINT).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.with_suffix(".lock").unlink(missing_ok=True)
+        lock.release()
+
+
+class Resampling:
+    """TR-rate states (layer, TR, unit) of one story, growing in ``folder``.
+
+    ``weights`` (TR, time) is the aligner's matrix; its rows times the states are the result. With
+    ``keep_states`` the states themselves, (layer, time, unit), are kept too. :attr:`done` states
+    have been added, those of an earlier process included where ``resume``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        weights: csc_array,
+        n_layers: int,
+        keep_states: bool = False,
+        resume: bool = True,
+    ) -> None:
+        self._folder = folder
+        self._weights = weights
+        self._n_layers = n_layers
+        self._keep_states = keep_states
+        self.n_trs, self.n_times = weights.shape
+        self.done = 0
+        self._first = 0
+        self._open: Floats | None = None
+        self._settled = _settled(weights)
+        self._saved = time.monotonic()
+        if resume:
+            self._resume()
+        if self.done == 0:
+            for name in ("aligned", "states"):
+                (folder / name).unlink(missing_ok=True)
+
+    @property
+    def n_units(self) -> int:
+        """Width of the states; known once there are some."""
+        assert self._open is not None
+        return int(self._open.shape[2])
+
+    def add(self, block: StateBlock) -> None:
+        """Adds the next block of states, (layer, time, unit)."""
+        states = block.states
+        n = states.shape[1]
+        if self._open is None:
+            self._open = np.zeros((self._n_layers, 0, states.shape[2]), dtype=np.float32)
+        columns = self._weights[:, self.done : self.done + n]
+        if columns.nnz:
+            first, last = int(columns.indices.min()), int(columns.indices.max())
+            self._reach(last + 1)
+            dense = columns[first : last + 1].toarray().astype(np.float32)
+            self._open[:, first - self._first : last + 1 - self._first] += dense @ states
+        if self._keep_states:
+            self._write("states", self.done, self.n_times, states)
+        self.done += n
+        self._settle(int(self._settled[self.done]))
+        if time.monotonic() - self._saved > CHECKPOINT_SECONDS:
+            self._save()
+
+    def aligned(self, layer: int) -> Floats:
+        """(TR, unit) of the ``layer``-th layer, when every state has been added."""
+        assert self.done == self.n_times
+        return self._read("aligned", layer, self.n_trs)
+
+    def states(self, layer: int) -> Floats:
+        """(time, unit) of the ``layer``-th layer, where they were kept."""
+        return self._read("states", layer, self.n_times)
+
+    # -------------------------------------------------------------------------- open scan times
+
+    def _reach(self, stop: int) -> None:
+        """Opens scan times up to ``stop``."""
+        assert self._open is not None
+        n = stop - self._first - self._open.shape[1]
+        if n > 0:
+            more = np.zeros((self._n_layers, n, self.n_units), dtype=np.float32)
+            self._open = np.concatenate([self._open, more], axis=1)
+
+    def _settle(self, stop: int) -> None:
+        """Writes scan times before ``stop``, which no later state reaches, and forgets them."""
+        assert self._open is not None
+        n = min(stop - self._first, self._open.shape[1])
+        if n > 0:
+            self._write("aligned", self._first, self.n_trs, self._open[:, :n])
+            self._open = self._open[:, n:].copy()
+        if stop > self._first:
+            self._first = stop
+
+    # ------------------------------------------------------------------------------------- disk
+
+    def _write(self, name: str, start: int, n_rows: int, rows: Floats) -> None:
+        """Writes ``rows`` (layer, row, unit) from row ``start`` of (layer, ``n_rows``, unit)."""
+        path = self._folder / name
+        with path.open("r+b" if path.exists() else "w+b") as file:
+            file.truncate(4 * self._n_layers * n_rows * self.n_units)  # unwritten rows are zero
+            for layer, values in enumerate(rows):
+                file.seek(4 * (layer * n_rows + start) * self.n_units)
+                file.write(np.ascontiguousarray(values, dtype=np.float32).data)
+
+    def _read(self, name: str, layer: int, n_rows: int) -> Floats:
+        path, size = self._folder / name, n_rows * self.n_units
+        if not path.exists():
+            return np.zeros((n_rows, self.n_units), dtype=np.float32)
+        found = np.fromfile(path, dtype=np.float32, count=size, offset=4 * layer * size)
+        return found.reshape(n_rows, self.n_units)
+
+    def _save(self) -> None:
+        """Notes how far the work is, whole or not at all, after the rows it counts on."""
+        assert self._open is not None
+        for name in ("aligned", "states"):
+            if (self._folder / name).exists():
+                with (self._folder / name).open("rb") as file:
+                    os.fsync(file.fileno())
+        draft = self._folder / "checkpoint.draft.npz"
+        np.savez(draft, open=self._open, done=self.done, first=self._first)
+        draft.replace(self._folder / CHECKPOINT)
+        self._saved = time.monotonic()
+
+    def _resume(self) -> None:
+        """Goes on from the last checkpoint; from the beginning where there is no sound one."""
+        try:
+            with np.load(self._folder / CHECKPOINT, allow_pickle=False) as saved:
+                rows, done, first = saved["open"], int(saved["done"]), int(saved["first"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return
+        self._open, self.done, self._first = rows, done, first
+
+
+def _settled(weights: csc_array) -> NDArray[np.intp]:
+    """(time + 1,): when so many states have been added, scan times before it are finished."""
+    n_trs, n_times = weights.shape
+    lowest = np.full(n_times + 1, n_trs, dtype=np.intp)
+    used = np.flatnonzero(np.diff(weights.indptr))
+    lowest[used] = np.minimum.reduceat(weights.indices, weights.indptr[used]) if len(used) else []
+    settled: NDArray[np.intp] = np.minimum.accumulate(lowest[::-1])[::-1]
+    return settled

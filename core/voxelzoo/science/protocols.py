@@ -1,0 +1,65 @@
+"""The two modes of exactness: what the paper means, and what its released code does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from voxelzoo.api import NotFoundError
+
+
+@dataclass(frozen=True)
+class FitProtocol:
+    """Every choice between states and scores that a protocol makes, as data."""
+
+    name: str
+    summary: str
+    regressor: str
+    """The regressor used unless another is asked for."""
+    aligner: str = "lanczos"
+    delays: tuple[int, ...] = (1, 2, 3, 4)
+    """FIR delays in TRs (paper, section 2.3: 2 to 8 s)."""
+    delays_cross_stories: bool = False
+    """Delay after stories are joined: a story's first rows then see the one before it."""
+    standardise_responses: bool = True
+    """z-score each story's responses (each repeat's) here; else take them as they come."""
+    skip_test_trs: int = 0
+    """Rows dropped from the start of each test story (paper, section 3.5: 40, the first 100 s)."""
+    ceiling_floor: float | None = 0.25
+    """Least value that a noise ceiling may take (paper, section 2.5); ``None``: no floor."""
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Everything that changes a value; words about it left out."""
+        fields = asdict(self)
+        del fields["summary"]
+        return fields
+
+
+CLEAN = FitProtocol(
+    name="clean",
+    summary="what the paper means, its leaks removed",
+    regressor="ridge",
+)
+
+
+ANTONELLO2023 = FitProtocol(
+    name="antonello2023",
+    summary="what the released code of Antonello, Vaidya and Huth (2023) does, to the letter",
+    regressor="bootstrap-ridge",
+    delays_cross_stories=True,
+    standardise_responses=False,
+    skip_test_trs=40,
+    ceiling_floor=None,
+)
+
+
+PROTOCOLS = {protocol.name: protocol for protocol in (CLEAN, ANTONELLO2023)}
+
+
+def find_protocol(name: str) -> FitProtocol:
+    """The protocol of that name; :class:`NotFoundError` otherwise."""
+    try:
+        return PROTOCOLS[name]
+    except KeyError:
+        raise NotFoundError(f"no protocol {name!r}; there are {', '.join(PROTOCOLS)}") from None

@@ -1,0 +1,116 @@
+"""What is held out: whole test stories, or folds of one story."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voxelzoo.api import DataError, UsageError
+
+
+@dataclass(frozen=True)
+class HeldOutStories:
+    """Test stories are predicted whole by a fit on all training stories."""
+
+    train: tuple[str, ...]
+    """Of every subject."""
+    test: tuple[str, ...]
+    own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Training stories that a subject has beside those; of all subjects, where any has some."""
+
+    def __str__(self) -> str:
+        return f"held-out stories ({', '.join(self.test)})"
+
+    @property
+    def stories(self) -> tuple[str, ...]:
+        """Every story that is read."""
+        own = dict.fromkeys(story for stories in self.own.values() for story in stories)
+        return (*self.train, *own, *self.test)
+
+    def of(self, subject: str) -> HeldOutStories:
+        """What one subject is fitted on and tested on."""
+        return HeldOutStories((*self.train, *self.own.get(subject, ())), self.test)
+
+
+@dataclass(frozen=True)
+class ContiguousFolds:
+    """One story cut into contiguous folds; each is predicted by a fit on the rest.
+
+    ``gap`` TRs on both sides of the held-out fold train nothing: responses outlast their cause, and
+    neighbouring TRs are no independent evidence.
+    """
+
+    story: str
+    n_folds: int
+    gap: int
+
+    def __str__(self) -> str:
+        return f"{self.n_folds} contiguous folds, gap {self.gap} TRs"
+
+    @property
+    def stories(self) -> tuple[str, ...]:
+        """Every story that is read."""
+        return (self.story,)
+
+    def folds(self, n_trs: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """(train rows, test rows) of each fold, for a story of ``n_trs`` rows."""
+        edges = np.linspace(0, n_trs, self.n_folds + 1).round().astype(np.intp)
+        rows = np.arange(n_trs)
+        found = []
+        for first, stop in pairwise(edges):
+            train = rows[(rows < first - self.gap) | (rows >= stop + self.gap)]
+            found.append((train, rows[first:stop]))
+        if min(len(test) for _, test in found) < 3 or min(len(train) for train, _ in found) < 10:
+            raise DataError(
+                f"story {self.story!r} has {n_trs} TRs, too few for {self.n_folds} folds "
+                f"with a gap of {self.gap} TRs"
+            )
+        return found
+
+    def inner_groups(self, train: NDArray[np.intp], n_trs: int) -> NDArray[np.intp]:
+        """Group of each training row for the inner choice of alpha: the other folds."""
+        edges = np.linspace(0, n_trs, self.n_folds + 1).round().astype(np.intp)
+        groups: NDArray[np.intp] = np.searchsorted(edges, train, side="right") - 1
+        return groups
+
+
+Evaluation = HeldOutStories | ContiguousFolds
+
+
+def train_on_fewer(
+    evaluation: Evaluation, n_stories: int, seed: int, subjects: Sequence[str] = ()
+) -> HeldOutStories:
+    """The same test stories, and ``n_stories`` of the training stories, drawn from ``seed``.
+
+    A smaller subset of one seed is part of every larger one. Where subjects have stories of their
+    own, each takes the first it heard of the same draw; ``subjects``, or all, must have so many.
+    """
+    if not isinstance(evaluation, HeldOutStories):
+        raise UsageError("--train-stories is for datasets whose test stories are held out whole")
+    heard = {subject: evaluation.of(subject).train for subject in evaluation.own}
+    needed = {subject: heard[subject] for subject in subjects if subject in heard} or heard
+    for subject, stories in (needed or {"": evaluation.train}).items():
+        if not 1 <= n_stories <= len(stories):
+            there = f"subject {subject} has" if subject else "there are"
+            many = "story" if len(stories) == 1 else "stories"
+            raise UsageError(f"--train-stories {n_stories}: {there} {len(stories)} training {many}")
+    every = [story for story in evaluation.stories if story not in evaluation.test]
+    order = [every[i] for i in np.random.default_rng(seed).permutation(len(every))]
+
+    def drawn(stories: Sequence[str]) -> tuple[str, ...]:
+        chosen = [story for story in order if story in stories][:n_stories]
+        return tuple(story for story in stories if story in chosen)
+
+    if not heard:
+        return HeldOutStories(drawn(evaluation.train), evaluation.test)
+    draws = {subject: drawn(stories) for subject, stories in heard.items()}
+    shared = set.intersection(*(set(draw) for draw in draws.values()))
+    return HeldOutStories(
+        tuple(story for story in evaluation.train if story in shared),
+        evaluation.test,
+        {s: tuple(story for story in draw if story not in shared) for s, draw in draws.items()},
+    )

@@ -1,0 +1,126 @@
+"""Words with the times at which they are spoken."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from voxelzoo.errors import DataError
+from voxelzoo.stimuli.audio import Floats
+from voxelzoo.stimuli.files import content_digest, require_downloaded
+from voxelzoo.text import shortened
+
+
+@dataclass(frozen=True)
+class Words:
+    """Transcribed words with their times: ``onsets`` and ``offsets`` are (word,), in seconds.
+
+    An item with empty text is a silence; protocols differ on what to do with it.
+    """
+
+    text: tuple[str, ...]
+    onsets: Floats
+    offsets: Floats
+
+    def __post_init__(self) -> None:
+        n = len(self.text)
+        if self.onsets.shape != (n,) or self.offsets.shape != (n,):
+            raise DataError(
+                f"{n} words but onsets {self.onsets.shape} and offsets {self.offsets.shape}"
+            )
+        if not (np.isfinite(self.onsets).all() and np.isfinite(self.offsets).all()):
+            where = int(np.flatnonzero(~np.isfinite(self.onsets + self.offsets))[0])
+            raise DataError(f"word {where + 1} ({shortened(self.text[where])}) has no finite time")
+        if (self.offsets < self.onsets).any():
+            where = int(np.flatnonzero(self.offsets < self.onsets)[0])
+            raise DataError(
+                f"word {where + 1} ({shortened(self.text[where])}) ends at "
+                f"{self.offsets[where]:g} s, before it begins at {self.onsets[where]:g} s"
+            )
+        if (np.diff(self.onsets) < 0).any():
+            where = int(np.flatnonzero(np.diff(self.onsets) < 0)[0]) + 1
+            raise DataError(
+                f"word {where + 1} ({shortened(self.text[where])}) begins at "
+                f"{self.onsets[where]:g} s, before the word that precedes it "
+                f"({self.onsets[where - 1]:g} s)"
+            )
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    @property
+    def times(self) -> Floats:
+        """Middle of each word, (word,), in seconds: where the field places it."""
+        middles: Floats = (self.onsets + self.offsets) / 2
+        return middles
+
+    def spoken(self) -> Words:
+        """The words with text: silences removed."""
+        keep = [i for i, text in enumerate(self.text) if text]
+        return Words(
+            tuple(self.text[i] for i in keep), self.onsets[keep].copy(), self.offsets[keep].copy()
+        )
+
+    def shifted(self, seconds: float) -> Words:
+        """The same words later by ``seconds``: the misalignment control."""
+        return Words(self.text, self.onsets + seconds, self.offsets + seconds)
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of text and times."""
+        return content_digest("\0".join(self.text), self.onsets, self.offsets)
+
+
+def read_words_csv(path: Path) -> Words:
+    """Words from a CSV file with the columns ``word,onset,offset`` (times in seconds).
+
+    Raises :class:`DataError` that names the file, the line and the fault.
+    """
+    try:
+        raw = require_downloaded(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
+    if "\0" in raw:
+        raise DataError(f"{path}: holds NUL bytes; it is not a CSV file")
+    try:
+        reader = csv.reader(io.StringIO(raw, newline=""))
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise DataError(f"{path}: not a CSV file ({error})") from error
+    header = [name.strip().lower() for name in rows[0][1]] if rows else []
+    missing = [name for name in ("word", "onset", "offset") if name not in header]
+    if missing:
+        raise DataError(
+            f"{path}:1: no column {', '.join(missing)}; the first line must be word,onset,offset"
+        )
+    columns = [header.index(name) for name in ("word", "onset", "offset")]
+    text: list[str] = []
+    times: list[tuple[float, float]] = []
+    for number, row in rows[1:]:
+        if not row:
+            continue
+        if len(row) <= max(columns):
+            raise DataError(f"{path}:{number}: {len(row)} fields, expected {len(header)}")
+        word, onset, offset = (row[column].strip() for column in columns)
+        try:
+            times.append((float(onset), float(offset)))
+        except ValueError:
+            raise DataError(
+                f"{path}:{number}: onset {shortened(onset)} and offset {shortened(offset)} must be "
+                "seconds"
+            ) from None
+        text.append(word)
+    if not text:
+        raise DataError(f"{path}: no words")
+    both = np.array(times, dtype=np.float64)
+    try:
+        return Words(tuple(text), both[:, 0].copy(), both[:, 1].copy())
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
