@@ -67,3 +67,49 @@ def imports(path: Path, known: Mapping[str, Path]) -> Iterator[tuple[str, bool]]
         for name in names:
             if name in known:
                 yield name, id(node) in inside
+
+
+def arrows() -> dict[str, set[str]]:
+    """What each module of the core imports of it, inside functions as well."""
+    known = modules()
+    return {
+        module: {name for name, _ in imports(path, known) if name != module}
+        for module, path in known.items()
+    }
+
+
+def floor_map() -> str:
+    """The floors as a page of the docs: what each is for, its modules, and what it imports."""
+    known, of = modules(), arrows()
+    lines = ["# The floors", "", INTRODUCTION, ""]
+    for rooms in FLOORS:
+        for room in rooms:
+            own = {module: path for module, path in known.items() if module.split(".")[1] == room}
+            below = sorted({name.split(".")[1] for module in own for name in of[module]} - {room})
+            lines += [f"## {room}", "", _summary(known[f"voxelzoo.{room}"]), ""]
+            if len(own) > 1:
+                lines += [
+                    f"- `{module.removeprefix('voxelzoo.')}`: {_summary(path)}"
+                    for module, path in own.items()
+                    if module != f"voxelzoo.{room}"
+                ]
+                lines.append("")
+            lines += [f"Imports: {', '.join(below) or 'nothing of the core'}.", ""]
+    return "\n".join(lines)
+
+
+INTRODUCTION = (
+    "The core is a house: a folder is a floor, and a module imports only its own floor and those "
+    "below it. This page is written from the imports themselves "
+    "(`python tests/floors.py > docs/floors.md`), and a test compares the two."
+)
+
+
+def _summary(path: Path) -> str:
+    """First sentence of a module's docstring."""
+    doc = ast.get_docstring(ast.parse(path.read_text())) or ""
+    return " ".join(doc.split("\n\n")[0].split())
+
+
+if __name__ == "__main__":
+    print(floor_map(), end="")

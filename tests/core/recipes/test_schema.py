@@ -382,7 +382,7 @@ def test_a_statistic_that_a_figure_lacks_is_named_with_those_it_has(
 
 
 def test_the_readmes_recipe_runs_as_it_stands(zoo: Zoo, tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
     block = next(b for b in readme.split("```yaml\n")[1:] if b.startswith("# mine.yaml"))
     path = tmp_path / "mine.yaml"
     path.write_text(block.partition("```")[0])

@@ -388,7 +388,7 @@ def test_a_line_through_decades_is_least_squares() -> None:
 
 @needs_shared
 def test_alice_is_reported_as_it_is(zoo: Zoo) -> None:
-    recipe = Path(__file__).parents[1] / "recipes" / "alice.yaml"
+    recipe = Path(__file__).parents[2] / "recipes" / "alice.yaml"
     ended = zoo("reproduce", recipe, "-d", SHARED / "data" / "alice", "--json", "-q")
     assert ended.code == 0, ended.err
     figures = ended.json["reproduction"]["figures"]
