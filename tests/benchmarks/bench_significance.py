@@ -4,7 +4,7 @@
 
 The loop permutes the rows of the responses (or swaps those of predictions, or draws them) of all
 voxels and scores them, a permutation at a time. It is timed on a few permutations and scaled up.
-That both give the same p is tested (tests/core/science/test_significance.py). Memory is what a test adds
+That both give the same p is tested (tests/core/science/test_significance.py). Memory is what a
 to the responses and predictions, which are there before it starts.
 """
 

@@ -7,6 +7,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+
 from floors import CORE, arrows, floor_map, height, modules
 
 PLUGINS = CORE.parents[1] / "plugins"
