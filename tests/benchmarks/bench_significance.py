@@ -4,8 +4,8 @@
 
 The loop permutes the rows of the responses (or swaps those of predictions, or draws them) of all
 voxels and scores them, a permutation at a time. It is timed on a few permutations and scaled up.
-That both give the same p is tested (tests/core/science/test_significance.py). Memory is what a
-to the responses and predictions, which are there before it starts.
+That both give the same p is tested (tests/core/science/test_significance.py).
+Memory is what a test adds to the responses and predictions, which are there before it starts.
 """
 
 from __future__ import annotations
