@@ -147,7 +147,7 @@ def layer_rows(cell: Cell) -> list[dict[str, Any]]:
     inner = {layer: mean_score(results, "mean_cv_r") for layer, results in cell.layers.items()}
     rows = []
     for layer, results in cell.layers.items():
-        own = np.array([a.summary["mean_r"] for a in results.values()], dtype=float)
+        own = np.array([a.record.scores.mean_r for a in results.values()], dtype=float)
         several = len(own) > 1
         rows.append(
             {
@@ -169,13 +169,12 @@ def best_rows(cell: Cell) -> list[dict[str, Any]]:
     """The best layer of each region, and those that may be it where predictions were kept."""
     from voxelzoo.reports.curves import best_layers
     from voxelzoo.science.layers import layer_sets
-    from voxelzoo.store.results import kept_with, read_held_out
 
     results = [each for of_layer in cell.layers.values() for each in of_layer.values()]
     sets = {}
-    if all("predictions" in kept_with(each) for each in results):
+    if all("predictions" in each.kept for each in results):
         sets = layer_sets(
-            {n: [read_held_out(each) for each in of.values()] for n, of in cell.layers.items()}
+            {n: [each.read_held_out() for each in of.values()] for n, of in cell.layers.items()}
         )
     return [
         _numbers(row) | {"may_be_best": list(sets[region].layers) if region in sets else None}

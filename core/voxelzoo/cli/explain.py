@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from voxelzoo.api import UsageError
 from voxelzoo.cli.output import print_json
 from voxelzoo.cli.session import JsonOption, RegistryOption
 from voxelzoo.host.zoo import open_zoo
@@ -27,15 +26,11 @@ def explain(
     Example:  zoo explain 3fa9 --bibtex > methods.bib
     """
     from voxelzoo.reports.explain import explain as explain_result
-    from voxelzoo.store.artefacts import Store
+    from voxelzoo.store.store import open_store
 
-    if not store.is_dir():
-        raise UsageError(f"no store at {store}; say --store PATH, or make one with zoo run")
     session = open_zoo(registry, None, False)
-    opened = Store(store)
-    found = explain_result(
-        opened.by_key("results", result), opened, session.host, session.catalogue
-    )
+    opened = open_store(store)
+    found = explain_result(opened.result(result), opened, session.host, session.catalogue)
     if as_json:
         print_json(explanation=found.record())
     elif bibtex:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,8 @@ from voxelzoo.cli.output import print_json, print_table
 from voxelzoo.cli.session import JsonOption
 
 if TYPE_CHECKING:
-    from voxelzoo.store.artefacts import Artefact, Store
+    from voxelzoo.store.results import Result
+    from voxelzoo.store.store import Store
 
 app = typer.Typer(help="List, show and export results.", no_args_is_help=True)
 
@@ -33,16 +35,15 @@ COLUMNS = (
 
 
 def open_store(store: Path) -> Store:
-    """The store in that folder; :class:`UsageError` where there is none."""
-    from voxelzoo.store.artefacts import Store
+    """The store in that folder; :class:`UsageError` if there is none."""
+    from voxelzoo.store.store import open_store
 
-    if not store.is_dir():
-        raise UsageError(f"no store at {store}; say --store PATH, or make one with zoo run")
-    return Store(store)
+    return open_store(store)
 
 
-def _record(artefact: Artefact) -> dict[str, Any]:
-    return {**artefact.summary, "key": artefact.key}
+def read_results(store: Store) -> list[Result]:
+    """Every result; one line on stderr if some were written by another version of voxelzoo."""
+    return store.results(notify=lambda line: print(f"zoo: {line}", file=sys.stderr))
 
 
 @app.command("list")
@@ -58,7 +59,7 @@ def list_results(
     """
     records = [
         record
-        for record in map(_record, open_store(store).all("results"))
+        for record in map(_flat, read_results(open_store(store)))
         if model in (None, record["model"], record["model_id"])
         and subject in (None, record["subject"])
     ]
@@ -66,6 +67,10 @@ def list_results(
         print_json(results=records)
     else:
         print_table([{**r, "key": r["key"][:12]} for r in records], COLUMNS)
+
+
+def _flat(result: Result) -> dict[str, Any]:
+    return {**result.record.flat(), "key": result.key}
 
 
 @app.command()
@@ -78,21 +83,22 @@ def show(
 
     Example:  zoo results show 3fa9 --json
     """
-    artefact = open_store(store).by_key("results", key)
+    result = open_store(store).result(key)
+    arrays = result.artefact.arrays
     if as_json:
-        print_json(result=_record(artefact), provenance=artefact.provenance, arrays=artefact.arrays)
+        print_json(result=_flat(result), provenance=result.provenance, arrays=arrays)
         return
-    flat = [
+    rows = [
         {"field": name, "value": value}
-        for name, value in _record(artefact).items()
+        for name, value in _flat(result).items()
         if name != "by_label"
     ]
-    flat += [
-        {"field": f"mean_r[{label}]", "value": scores["mean_r"]}
-        for label, scores in artefact.summary["by_label"].items()
+    rows += [
+        {"field": f"mean_r[{label}]", "value": score.mean_r}
+        for label, score in result.record.scores.by_region.items()
     ]
-    flat.append({"field": "arrays", "value": ", ".join(artefact.arrays)})
-    print_table(flat, ("field", "value"))
+    rows.append({"field": "arrays", "value": ", ".join(arrays)})
+    print_table(rows, ("field", "value"))
 
 
 @app.command()
@@ -112,7 +118,7 @@ def export(
     if not out.absolute().parent.is_dir():
         raise UsageError(f"{out}: no folder {out.absolute().parent}")
     opened = open_store(store)
-    chosen = [opened.by_key("results", k) for k in key] if key else list(opened.all("results"))
+    chosen = [opened.result(k) for k in key] if key else read_results(opened)
     if not chosen:
         raise UsageError(f"{store} holds no result")
     draft = out.with_name(f".{out.stem}.{os.getpid()}{out.suffix}")
@@ -126,7 +132,7 @@ def export(
         draft.unlink(missing_ok=True)
 
 
-def _write_npz(path: Path, artefacts: list[Artefact]) -> None:
+def _write_npz(path: Path, results: list[Result]) -> None:
     """``KEY/ARRAY`` per result, labels as text, and ``KEY/summary`` as JSON.
 
     Weights of a design's columns, which may be larger than memory, stay in the store.
@@ -135,37 +141,33 @@ def _write_npz(path: Path, artefacts: list[Artefact]) -> None:
 
     import numpy as np
 
-    from voxelzoo.store.results import read_labels
-
     arrays: dict[str, Any] = {}
-    for artefact in artefacts:
-        for name in artefact.arrays:
-            if name.startswith("coef_"):
-                continue
-            value = read_labels(artefact) if name == "label" else artefact.read(name)
-            arrays[f"{artefact.key}/{name}"] = np.asarray(value)
-        arrays[f"{artefact.key}/summary"] = np.asarray(json.dumps(artefact.summary))
+    for result in results:
+        of_result = {name: result.map(name) for name in result.maps}
+        if result.labels is not None:
+            of_result["label"] = np.asarray(result.labels)
+        for part in result.held_out.values():
+            of_result |= part.read()
+        of_result["summary"] = np.asarray(json.dumps(result.record.flat()))
+        arrays |= {f"{result.key}/{name}": array for name, array in of_result.items()}
     np.savez(path, **arrays)
 
 
-def _write_csv(path: Path, artefacts: list[Artefact]) -> None:
+def _write_csv(path: Path, results: list[Result]) -> None:
     """A row a voxel; an undefined value is an empty field."""
     import csv
 
     import numpy as np
-
-    from voxelzoo.store.results import read_labels
 
     named = ("r", "signed_r2", "ceiling", "r_normalised", "alpha")
     what = ("key", "model", "layer", "subject", "dataset")
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*what, "voxel", "label", *named])
-        for artefact in artefacts:
-            record = _record(artefact)
-            labels = read_labels(artefact)
-            columns = {n: artefact.read(n) if n in artefact.arrays else None for n in named}
-            for voxel in range(len(artefact.read("r"))):
+        for result in results:
+            record, labels = _flat(result), result.labels
+            columns = {name: result.map(name) if name in result.maps else None for name in named}
+            for voxel in range(result.record.n_voxels):
                 values = [None if c is None else float(c[voxel]) for c in columns.values()]
                 writer.writerow(
                     [

@@ -40,9 +40,10 @@ from voxelzoo.cli.session import DisableOption, JsonOption, NoPluginsOption, Reg
 from voxelzoo.host.zoo import Zoo, open_zoo
 
 if TYPE_CHECKING:
-    from voxelzoo.runs.execute import Result, RunReport
+    from voxelzoo.runs.execute import RunReport
     from voxelzoo.runs.models import Model
     from voxelzoo.runs.plan import Plan
+    from voxelzoo.store.results import Result
 
 
 def run(
@@ -145,8 +146,8 @@ def run(
             progress.say(f"{kept} of {len(report.results)} results were in {store}")
     from voxelzoo.reports.layers import layer_choices
 
-    records = [result.record() for result in report.results]
-    choices = layer_choices([result.artefact for result in report.results])
+    records = [result.flat() for result in report.results]
+    choices = layer_choices(report.results)
     if as_json:
         print_json(
             results=records,
@@ -233,7 +234,7 @@ def _open_job(typed: Mapping[str, Any]) -> _Job:
     from voxelzoo.runs.plan import Plan
     from voxelzoo.science.protocols import find_protocol
     from voxelzoo.science.splits import train_on_fewer
-    from voxelzoo.store.artefacts import Store
+    from voxelzoo.store.store import Store
 
     protocol = find_protocol(typed["protocol"])
     aligner, aligner_options = read_tool(typed["aligner"] or protocol.aligner)
@@ -330,7 +331,7 @@ RESULT_COLUMNS = (
 
 def _print_results(results: Sequence[Result]) -> None:
     """One row a result; on a terminal fewer columns, and r of as many regions as fit."""
-    records = [result.record() for result in results]
+    records = [result.flat() for result in results]
     if not sys.stdout.isatty():
         print_table(records, RESULT_COLUMNS)
         return

@@ -27,12 +27,12 @@ from voxelzoo.cli.curve_report import (
     show_law,
     show_layers,
 )
-from voxelzoo.cli.results import StoreOption, open_store
+from voxelzoo.cli.results import StoreOption, open_store, read_results
 from voxelzoo.cli.session import JsonOption
 
 if TYPE_CHECKING:
     from voxelzoo.reports.curves import Cell, Chosen, Setting
-    from voxelzoo.store.artefacts import Artefact
+    from voxelzoo.store.results import Result
 
 app = typer.Typer(
     help="Scaling laws over the results in a store: size, data, grid (both), layers.",
@@ -95,9 +95,9 @@ def size(
     from voxelzoo.reports.controls import controls
 
     _check_options(by, metric, draws, out)
-    every = list(open_store(store).all("results"))
+    every = read_results(open_store(store))
     chosen = _select(every, family, model, dataset, subject, protocol, untrained)
-    found, notes = _cells([a for a in chosen if a.summary.get("subset_seed") is None])
+    found, notes = _cells([a for a in chosen if a.record.subset_seed is None])
     _one_family(chosen, family, model)
     _same_training(found)
     points = _choose([cell for cell in found if cell.setting.n_parameters], layer, by)
@@ -136,7 +136,7 @@ def data(
     from voxelzoo.reports.controls import controls
 
     _check_options(by, metric, draws, out)
-    every = list(open_store(store).all("results"))
+    every = read_results(open_store(store))
     chosen = _select(every, None, [model], dataset, subject, protocol, untrained)
     found, notes = _cells(chosen)
     points = _choose_one_layer(found, layer, by)
@@ -175,7 +175,7 @@ def grid(
     from voxelzoo.reports.controls import controls
 
     _check_options(by, metric, draws, None)
-    every = list(open_store(store).all("results"))
+    every = read_results(open_store(store))
     chosen = _select(every, family, model, dataset, subject, protocol, untrained)
     _one_family(chosen, family, model)
     found, notes = _cells(chosen)
@@ -217,9 +217,9 @@ def layers(
     """
     from voxelzoo.reports.controls import controls
 
-    every = list(open_store(store).all("results"))
+    every = read_results(open_store(store))
     chosen = _select(every, family, model, dataset, subject, protocol, untrained)
-    found, notes = _cells([a for a in chosen if a.summary.get("subset_seed") is None])
+    found, notes = _cells([a for a in chosen if a.record.subset_seed is None])
     rows = [row for cell in found for row in layer_rows(cell)]
     points = _every_layer(found)
     beside = controls(every, points, _every_layer)
@@ -242,14 +242,14 @@ def _check_options(by: str, metric: str, draws: int, out: Path | None) -> None:
 
 
 def _select(
-    every: Sequence[Artefact],
+    every: Sequence[Result],
     family: str | None,
     models: Sequence[str] | None,
     dataset: str | None,
     subjects: Sequence[str] | None,
     protocol: str | None,
     untrained: bool,
-) -> list[Artefact]:
+) -> list[Result]:
     """Results that fit: of trained models unless only untrained ones are there, or are asked for;
     of all their features unless only width controls are there."""
     from voxelzoo.reports.controls import is_reduced
@@ -264,22 +264,20 @@ def _select(
         protocol=protocol,
         untrained=True if untrained else None,
     )
-    trained = [artefact for artefact in found if not artefact.summary["untrained"]]
+    trained = [artefact for artefact in found if not artefact.record.untrained]
     found = found if untrained else trained or found
-    found = [artefact for artefact in found if not is_reduced(artefact.summary)] or found
+    found = [artefact for artefact in found if not is_reduced(artefact.record)] or found
     check_comparable(found)
     return found
 
 
-def _one_family(
-    chosen: Sequence[Artefact], family: str | None, models: Sequence[str] | None
-) -> None:
-    families = sorted({artefact.summary["family"] for artefact in chosen})
+def _one_family(chosen: Sequence[Result], family: str | None, models: Sequence[str] | None) -> None:
+    families = sorted({artefact.record.family for artefact in chosen})
     if len(families) > 1 and not family and not models:
         raise UsageError(f"the store has several families ({', '.join(families)}): say --family")
 
 
-def _cells(artefacts: Sequence[Artefact]) -> tuple[list[Cell], list[str]]:
+def _cells(artefacts: Sequence[Result]) -> tuple[list[Cell], list[str]]:
     from voxelzoo.reports.curves import cells
 
     if not artefacts:

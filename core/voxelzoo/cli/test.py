@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,13 +10,14 @@ import typer
 
 from voxelzoo.api import DataError, UsageError
 from voxelzoo.cli.output import print_json, print_table
-from voxelzoo.cli.results import StoreOption, open_store
+from voxelzoo.cli.results import StoreOption, open_store, read_results
 from voxelzoo.cli.session import JsonOption
 
 if TYPE_CHECKING:
     from voxelzoo.reports.region_table import RegionTable, Settings
     from voxelzoo.science.ceilings import Others
-    from voxelzoo.store.artefacts import Artefact, Store
+    from voxelzoo.store.results import Result
+    from voxelzoo.store.store import Store
 
 NULLS = ("circular-shift", "blocks")
 OVER = ("time", "stories")
@@ -110,7 +110,7 @@ def run(
         seed=seed,
     )
     opened = open_store(store)
-    tested = [opened.by_key("results", key) for key in (result, against) if key is not None]
+    tested = [opened.result(key) for key in (result, against) if key is not None]
     subjects = _siblings(opened, tested) if all_subjects else [tuple(tested)]
     if by_story:
         found = [(tuple(tested), _stories(tested[0], settings))]
@@ -125,16 +125,15 @@ def run(
         _print(found, across)
 
 
-Pair = tuple["Artefact", ...]
+Pair = tuple["Result", ...]
 
 
 def _verdict(
     store: Store, pair: Pair, settings: Settings, without_first: int | None
 ) -> RegionTable:
     from voxelzoo.reports.region_table import compare, long_context_artefact, result_table
-    from voxelzoo.store.results import read_held_out
 
-    held_out = [read_held_out(artefact) for artefact in pair]
+    held_out = [artefact.read_held_out() for artefact in pair]
     if without_first is not None:
         return long_context_artefact(held_out[0], without_first)
     if len(held_out) == 1:
@@ -143,14 +142,13 @@ def _verdict(
     return compare(held_out[0], held_out[1], settings)
 
 
-def _stories(artefact: Artefact, settings: Settings) -> RegionTable:
+def _stories(artefact: Result, settings: Settings) -> RegionTable:
     from voxelzoo.reports.region_table import by_story
-    from voxelzoo.store.results import read_held_out
 
-    return by_story(read_held_out(artefact), settings)
+    return by_story(artefact.read_held_out(), settings)
 
 
-def _siblings(store: Store, tested: list[Artefact]) -> list[Pair]:
+def _siblings(store: Store, tested: list[Result]) -> list[Pair]:
     """The same comparison in every subject who has it; the newest result where there are two.
 
     A mean over subjects is no subject: a test over them would count each of them twice.
@@ -166,23 +164,21 @@ def _siblings(store: Store, tested: list[Artefact]) -> list[Pair]:
     return [tuple(each[subject] for each in by_subject) for subject in sorted(subjects)]
 
 
-def _alike(store: Store, artefact: Artefact) -> dict[str, Artefact]:
+def _alike(store: Store, artefact: Result) -> dict[str, Result]:
     """By subject, the results that differ from this one in the subject alone."""
     like = _settings_of(artefact)
     return {
-        other.summary["subject"]: other
-        for other in store.all("results")
-        if _settings_of(other) == like
-        and any(name.startswith("prediction_") for name in other.arrays)
-    } | {artefact.summary["subject"]: artefact}
+        other.record.subject: other
+        for other in read_results(store)
+        if _settings_of(other) == like and "predictions" in other.kept
+    } | {artefact.record.subject: artefact}
 
 
-def _others(store: Store, artefact: Artefact) -> Others:
+def _others(store: Store, artefact: Result) -> Others:
     """Held-out responses of the other subjects who heard the same, to be read one at a time."""
     from voxelzoo.data.opening import GROUP
-    from voxelzoo.store.results import read_labels, read_responses
 
-    own = artefact.summary["subject"]
+    own = artefact.record.subject
     if own == GROUP:
         raise UsageError(f"--ceiling inter-subject: {GROUP!r} is a mean of subjects, not one")
     found = {
@@ -195,17 +191,16 @@ def _others(store: Store, artefact: Artefact) -> Others:
             "--ceiling inter-subject needs all subjects' responses, and the store has this result "
             "for one; run it for others too, with zoo run --keep predictions"
         )
-    labels = read_labels(artefact)
     for subject, other in found.items():
-        if read_labels(other) != labels:
+        if other.labels != artefact.labels:
             raise DataError(
                 f"--ceiling inter-subject: voxels of {own!r} and {subject!r} are labelled "
                 "differently, so they do not correspond"
             )
-    return {subject: partial(read_responses, other) for subject, other in found.items()}
+    return {subject: other.read_responses for subject, other in found.items()}
 
 
-def _settings_of(artefact: Artefact) -> Any:
+def _settings_of(artefact: Result) -> Any:
     """All that determined a result but the subject."""
     return {k: v for k, v in artefact.provenance.items() if k not in ("responses", "others")}
 
@@ -232,11 +227,11 @@ def _across(found: list[tuple[Pair, RegionTable]]) -> list[dict[str, Any]]:
 def _title(pair: Pair) -> str:
     said = []
     for artefact in pair:
-        record = artefact.summary
-        name = record["model"] + (" untrained" if record["untrained"] else "")
-        said.append(f"{name} layer {record['layer']} ({artefact.key[:8]})")
-    record = pair[0].summary
-    return f"{' against '.join(said)}: {record['dataset']} {record['subject']}"
+        record = artefact.record
+        name = record.model + (" untrained" if record.untrained else "")
+        said.append(f"{name} layer {record.layer} ({artefact.key[:8]})")
+    record = pair[0].record
+    return f"{' against '.join(said)}: {record.dataset} {record.subject}"
 
 
 def _print_json(found: list[tuple[Pair, RegionTable]], across: list[dict[str, Any]] | None) -> None:
@@ -244,9 +239,9 @@ def _print_json(found: list[tuple[Pair, RegionTable]], across: list[dict[str, An
         tests=[
             {
                 "keys": [artefact.key for artefact in pair],
-                "models": [artefact.summary["model"] for artefact in pair],
-                "layers": [artefact.summary["layer"] for artefact in pair],
-                "subject": pair[0].summary["subject"],
+                "models": [artefact.record.model for artefact in pair],
+                "layers": [artefact.record.layer for artefact in pair],
+                "subject": pair[0].record.subject,
                 "regions": verdict.rows,
                 "notes": verdict.notes,
             }
@@ -260,7 +255,7 @@ def _print(found: list[tuple[Pair, RegionTable]], across: list[dict[str, Any]] |
     """Intervals are drawn together on a terminal, apart when piped."""
     several = len(found) > 1
     if not sys.stdout.isatty():
-        rows = [{"subject": p[0].summary["subject"]} | row for p, v in found for row in v.rows]
+        rows = [{"subject": p[0].record.subject} | row for p, v in found for row in v.rows]
         print_table(rows, list(rows[0]))
         return
     for pair, verdict in found:
@@ -318,7 +313,7 @@ def _write(path: Path, found: list[tuple[Pair, RegionTable]]) -> None:
     import numpy as np
 
     maps: dict[str, Any] = {
-        f"{pair[0].summary['subject']}/{name}": values
+        f"{pair[0].record.subject}/{name}": values
         for pair, verdict in found
         for name, values in verdict.maps.items()
     }

@@ -14,7 +14,8 @@ from voxelzoo.recipes.runner import Outcomes, Run
 from voxelzoo.recipes.schema import Figure, Recipe
 from voxelzoo.science.ceilings import estimate_ceiling, headroom, normalised
 from voxelzoo.science.ceilings import inter_subject as between_subjects
-from voxelzoo.science.held_out import EVERYWHERE, HeldOut
+from voxelzoo.science.held_out import HeldOut
+from voxelzoo.science.regions import EVERYWHERE
 from voxelzoo.science.scaling import (
     Measured,
     compare_forms,
@@ -24,8 +25,7 @@ from voxelzoo.science.scaling import (
     slope_intervals,
 )
 from voxelzoo.science.scores import signed_square
-from voxelzoo.store.artefacts import Artefact
-from voxelzoo.store.results import read_held_out, read_labels
+from voxelzoo.store.results import Result
 
 Floats = NDArray[np.floating[Any]]
 
@@ -33,7 +33,7 @@ Floats = NDArray[np.floating[Any]]
 Row = dict[str, Any]
 
 
-Results = Mapping[tuple[str, int | None], Artefact]
+Results = Mapping[tuple[str, int | None], Result]
 """Results of one run by subject and layer."""
 
 
@@ -141,7 +141,7 @@ class FigureInputs:
             raise FigureError(f"{', '.join(wanted)}: no such subject was run")
         return chosen
 
-    def at_layer(self, model: str, results: Results, layer: int) -> dict[str, Artefact]:
+    def at_layer(self, model: str, results: Results, layer: int) -> dict[str, Result]:
         """Results of one layer by subject."""
         found = {subject: a for (subject, each), a in results.items() if each == layer}
         if not found:
@@ -169,26 +169,26 @@ class FigureInputs:
             return self.figure.layers[model]
         means: dict[int, list[float]] = {}
         for (_, layer), artefact in results.items():
-            value = artefact.summary["mean_cv_r"] if by == "cv_r" else self.mean(artefact)
+            value = artefact.record.scores.mean_cv_r if by == "cv_r" else self.mean(artefact)
             if value is not None and layer is not None:
                 means.setdefault(layer, []).append(value)
         if not means:
             raise FigureError(f"{model} has no score to choose a layer by")
         return max(means, key=lambda layer: float(np.mean(means[layer])))
 
-    def r(self, artefact: Artefact) -> Floats:
+    def r(self, artefact: Result) -> Floats:
         """r of each voxel, (voxel,); NaN where the figure does not look."""
         story = self.figure.story
-        name = "r" if story is None else f"r_{story}"
-        if name not in artefact.arrays:
+        if story is not None and story not in artefact.stories:
             raise FigureError(f"story {story!r} was not held out")
-        return np.where(self.mask(artefact), artefact.read(name), np.nan)
+        r = artefact.map("r") if story is None else artefact.story(story).r
+        return np.where(self.mask(artefact), r, np.nan)
 
-    def mask(self, artefact: Artefact) -> NDArray[np.bool_]:
+    def mask(self, artefact: Result) -> NDArray[np.bool_]:
         """(voxel,): where the figure looks."""
-        mask = np.ones(artefact.summary["n_voxels"], dtype=np.bool_)
+        mask = np.ones(artefact.record.n_voxels, dtype=np.bool_)
         if self.figure.region is not None:
-            labels = read_labels(artefact)
+            labels = artefact.labels
             if labels is None or self.figure.region not in labels:
                 raise FigureError(f"needs region labels: the dataset has no {self.figure.region!r}")
             mask &= np.asarray(labels) == self.figure.region
@@ -196,19 +196,19 @@ class FigureInputs:
             mask &= self.ceiling(artefact) > self.figure.least_ceiling
         return mask
 
-    def ceiling(self, artefact: Artefact) -> Floats:
+    def ceiling(self, artefact: Result) -> Floats:
         """(voxel,): CCmax from the figure's story, or the one with most repeats."""
-        repeats = self.repeats(artefact.summary["subject"], self.figure.story)
+        repeats = self.repeats(artefact.record.subject, self.figure.story)
         if repeats is None:
             raise FigureError("needs repeats: no held-out story has single repeats")
         return estimate_ceiling(repeats, "schoppe", self.figure.floor).values
 
-    def mean(self, artefact: Artefact, square: bool = False) -> float | None:
+    def mean(self, artefact: Result, square: bool = False) -> float | None:
         """Mean over the voxels the figure looks at, of r or of signed r squared."""
         r = self.r(artefact)
         return _mean(signed_square(r) if square else r)
 
-    def over_subjects(self, artefacts: Mapping[str, Artefact]) -> Row:
+    def over_subjects(self, artefacts: Mapping[str, Result]) -> Row:
         """Scores averaged over voxels, then subjects, with the standard error over subjects."""
         r = [v for a in artefacts.values() if (v := self.mean(a)) is not None]
         squares = [v for a in artefacts.values() if (v := self.mean(a, True)) is not None]
@@ -227,19 +227,19 @@ def size_scaling(canvas: FigureInputs) -> FigureResult:
     """Score of each model's best layer against its parameters; a fit for each family."""
     axes = Axes("n_parameters", "mean_r", "family", log=True, error="se_over_subjects")
     numbers = FigureResult(axes=axes)
-    chosen: dict[str, dict[str, Artefact]] = {}
+    chosen: dict[str, dict[str, Result]] = {}
     for model, results in canvas.available(numbers).items():
         layer = canvas.best_layer(model, results)
         chosen[model] = artefacts = canvas.at_layer(model, results, layer)
-        about = next(iter(artefacts.values())).summary
+        about = next(iter(artefacts.values())).record
         row = {
             "model": model,
-            "family": about["family"],
-            "n_parameters": about["n_parameters"],
+            "family": about.family,
+            "n_parameters": about.n_parameters,
             "layer": layer,
             **canvas.over_subjects(artefacts),
         }
-        if all(a.summary["mean_cv_r"] is not None for a in results.values()):
+        if all(a.record.scores.mean_cv_r is not None for a in results.values()):
             honest = canvas.best_layer(model, results, by="cv_r")
             fair = canvas.over_subjects(canvas.at_layer(model, results, honest))
             row |= {"layer_by_training": honest, "mean_r_by_training": fair["mean_r"]}
@@ -311,7 +311,7 @@ class _Point:
     """One model fitted on one subset of the training stories."""
 
     n: int
-    artefacts: Mapping[str, Artefact]
+    artefacts: Mapping[str, Result]
     """By subject."""
     score: Row
     n_parameters: int | None
@@ -327,7 +327,7 @@ def _subset_points(canvas: FigureInputs, model: str) -> list[_Point]:
             if layer is None:
                 layer = max(each for _, each in results if each is not None)
             artefacts = canvas.at_layer(model, results, layer)
-            size = next(iter(artefacts.values())).summary["n_parameters"]
+            size = next(iter(artefacts.values())).record.n_parameters
             points.append(_Point(n, artefacts, canvas.over_subjects(artefacts), size))
     return points
 
@@ -382,11 +382,11 @@ def layers(canvas: FigureInputs) -> FigureResult:
         rows = []
         for layer in each:
             artefacts = canvas.at_layer(model, results, layer)
-            about = next(iter(artefacts.values())).summary
+            about = next(iter(artefacts.values())).record
             rows.append(
                 {
                     "model": model,
-                    "family": about["family"],
+                    "family": about.family,
                     "layer": layer,
                     "depth": layer / max(each[-1], 1),
                     **canvas.over_subjects(artefacts),
@@ -468,10 +468,10 @@ def stacking(canvas: FigureInputs) -> FigureResult:
     layer = canvas.best_layer(single, alone)
     gains, means = [], []
     for (subject, _), artefact in stacked.items():
-        spaces = artefact.summary["spaces"]
+        spaces = artefact.record.spaces or ()
         r = canvas.r(artefact)
         gain = r - canvas.r(canvas.at_layer(single, alone, layer)[subject])
-        weights = artefact.read("weights")
+        weights = artefact.map("weights")
         others = [i for i, name in enumerate(spaces) if not name.startswith(f"{single}:")]
         # Weights are not normalised again for what the single space has.
         centre: Floats = weights[:, others] @ np.arange(1, len(others) + 1)
@@ -488,7 +488,7 @@ def stacking(canvas: FigureInputs) -> FigureResult:
     numbers.statistics |= {
         "mean_gain": float(np.mean(known)) if known else None,
         "mean_r": float(np.mean([mean for mean in means if mean is not None])),
-        "n_spaces": len(next(iter(stacked.values())).summary["spaces"]),
+        "n_spaces": len(next(iter(stacked.values())).record.spaces or ()),
     }
     return numbers
 
@@ -497,9 +497,9 @@ def voxel_scaling(canvas: FigureInputs) -> FigureResult:
     """What each voxel's r gains by doubling the parameters, or the training stories."""
     numbers = FigureResult()
     r: dict[str, dict[float, list[Floats]]] = {}
-    artefacts: dict[str, Artefact] = {}
+    artefacts: dict[str, Result] = {}
 
-    def add(subject: str, size: float, artefact: Artefact) -> None:
+    def add(subject: str, size: float, artefact: Result) -> None:
         r.setdefault(subject, {}).setdefault(float(np.log10(size)), []).append(canvas.r(artefact))
         artefacts[subject] = artefact
 
@@ -517,7 +517,8 @@ def voxel_scaling(canvas: FigureInputs) -> FigureResult:
         for model, results in canvas.available(numbers).items():
             layer = canvas.best_layer(model, results)
             for subject, artefact in canvas.at_layer(model, results, layer).items():
-                add(subject, artefact.summary["n_parameters"], artefact)
+                if (size := artefact.record.n_parameters) is not None:
+                    add(subject, size, artefact)
     gains = []
     for subject, sizes in r.items():
         if len(sizes) < 2:
@@ -553,7 +554,7 @@ def long_context(canvas: FigureInputs) -> FigureResult:
         for layer in sorted({layer for _, layer in results if layer is not None}):
             with_first, without_first = [], []
             for subject, artefact in canvas.at_layer(model, results, layer).items():
-                held_out: HeldOut = read_held_out(artefact)
+                held_out: HeldOut = artefact.read_held_out()
                 whole, later = held_out.r, held_out.without_first(canvas.lead).r
                 numbers.maps[f"difference_{model}_{layer}_{subject}"] = whole - later
                 with_first.append(np.nanmean(whole))
@@ -587,7 +588,7 @@ def inter_subject(canvas: FigureInputs) -> FigureResult:
     found = between_subjects(canvas.responses(story))
     labels = None
     if run is not None:
-        labels = read_labels(next(iter(canvas.results(run).values())))
+        labels = next(iter(canvas.results(run).values())).labels
     names = labels or [f"voxel {i}" for i in range(found.shape[1])]
     numbers = FigureResult(maps={"ceiling": found.mean(axis=0)})
     for name in dict.fromkeys(names):
@@ -617,7 +618,7 @@ def baseline(canvas: FigureInputs) -> FigureResult:
     )
     base = canvas.results(canvas.full(name))
     floor = canvas.at_layer(name, base, canvas.best_layer(name, base))
-    below = {subject: read_held_out(artefact) for subject, artefact in floor.items()}
+    below = {subject: artefact.read_held_out() for subject, artefact in floor.items()}
     numbers.rows.extend(_tested(canvas, name, base, {}))
     verdicts: list[str] = []
     statistics: dict[str, Any] = {}
@@ -664,7 +665,7 @@ def _tested(
     n, rows = canvas.figure.n_permutations, []
     for layer in sorted({layer for _, layer in results if layer is not None}):
         for subject, artefact in canvas.at_layer(model, results, layer).items():
-            held_out = read_held_out(artefact)
+            held_out = artefact.read_held_out()
             row: Row = {
                 "model": model,
                 "layer": layer,
@@ -748,7 +749,7 @@ def _best_form(rows: Sequence[Row], x: str, y: str) -> dict[str, float | str | N
 
 
 def _slope_intervals(
-    canvas: FigureInputs, sizes: Sequence[float], points: Sequence[Mapping[str, Artefact]]
+    canvas: FigureInputs, sizes: Sequence[float], points: Sequence[Mapping[str, Result]]
 ) -> dict[str, float | None]:
     """Interval of the slope in percent, by every source of chance and by all together."""
     subjects = [s for s in points[0] if all(s in point for point in points)]
@@ -759,10 +760,10 @@ def _slope_intervals(
         if not defined.any():
             return {}
         r.append(maps[:, defined])
-        stories = points[0][subject].summary["test_stories"]
+        stories = points[0][subject].record.test_stories
         if stories and canvas.figure.story is None:
             means = [
-                [np.nanmean(point[subject].read(f"r_{story}")[defined]) for story in stories]
+                [np.nanmean(point[subject].story(story).r[defined]) for story in stories]
                 for point in points
             ]
             parts.append(np.asarray(means))
@@ -789,10 +790,10 @@ def gain_percent(before: float, after: float) -> float | None:
     return 100 * (after - before) / before if before > 0 else None
 
 
-def _by_region(artefact: Artefact, maps: Mapping[str, Floats]) -> list[Row]:
+def _by_region(artefact: Result, maps: Mapping[str, Floats]) -> list[Row]:
     """Means of maps over all voxels and over each label."""
-    names = read_labels(artefact)
-    n = artefact.summary["n_voxels"]
+    names = artefact.labels
+    n = artefact.record.n_voxels
     regions = {"all": np.ones(n, dtype=np.bool_)}
     if names:
         regions |= {name: np.asarray(names) == name for name in dict.fromkeys(names)}

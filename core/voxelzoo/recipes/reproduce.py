@@ -24,7 +24,7 @@ from voxelzoo.recipes.outcome import Reproduction
 from voxelzoo.recipes.runner import NOT_ASKED_FOR, Outcomes, RecipeRunner, Zoo, obstacle
 from voxelzoo.recipes.schema import Figure, Recipe
 from voxelzoo.science.protocols import find_protocol
-from voxelzoo.store.artefacts import Store
+from voxelzoo.store.store import Store
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from voxelzoo.host.host import Host
 from voxelzoo.progress import Progress
 from voxelzoo.recipes.schema import Recipe
 from voxelzoo.runs.estimate import estimate_extraction
-from voxelzoo.runs.execute import Result, run_joint, run_model
+from voxelzoo.runs.execute import run_joint, run_model
 from voxelzoo.runs.models import (
     Alignment,
     Model,
@@ -27,7 +27,8 @@ from voxelzoo.runs.models import (
 from voxelzoo.runs.plan import Plan, new_response_cache
 from voxelzoo.science.protocols import find_protocol
 from voxelzoo.science.splits import HeldOutStories, train_on_fewer
-from voxelzoo.store.artefacts import Artefact, Store
+from voxelzoo.store.results import Result
+from voxelzoo.store.store import Store
 from voxelzoo.text import human_bytes
 
 NOT_ASKED_FOR = "was not asked for"
@@ -67,15 +68,15 @@ class Run:
 class Outcomes:
     """What came of every run: results by subject and layer, or why there are none."""
 
-    results: dict[Run, dict[tuple[str, int | None], Artefact]] = field(default_factory=dict)
+    results: dict[Run, dict[tuple[str, int | None], Result]] = field(default_factory=dict)
     reasons: dict[Run, str] = field(default_factory=dict)
     n_computed: int = 0
     n_kept: int = 0
 
     def add(self, run: Run, result: Result) -> None:
         """Notes one result."""
-        summary = result.artefact.summary
-        self.results.setdefault(run, {})[summary["subject"], summary["layer"]] = result.artefact
+        record = result.record
+        self.results.setdefault(run, {})[record.subject, record.layer] = result
         self.n_computed += result.computed
         self.n_kept += not result.computed
 

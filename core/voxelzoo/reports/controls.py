@@ -7,14 +7,15 @@ training stories and fit; one that is absent is named, with the command that mak
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from voxelzoo.errors import NotFoundError
 from voxelzoo.reports.curves import SAME, Cell, Chosen, Setting, choose_layer
 from voxelzoo.science.protocols import find_protocol
-from voxelzoo.store.artefacts import Artefact
+from voxelzoo.store.records import ResultRecord
+from voxelzoo.store.results import Result
 
 BASELINES = ("word-rate", "position", "autocorrelation")
 """Timing of words, place in the story, and how alike neighbouring rows are."""
@@ -48,13 +49,13 @@ class Control:
         return self.kind if self.kind == self.model else f"{self.model}, {self.kind}"
 
 
-def is_reduced(record: Mapping[str, Any]) -> bool:
+def is_reduced(record: ResultRecord) -> bool:
     """Whether a result is of fewer columns than its model has: a width control, not the model."""
-    return bool((record.get("regressor_options") or {}).get("width"))
+    return bool(record.regressor_options.get("width"))
 
 
 def controls(
-    every: Sequence[Artefact],
+    every: Sequence[Result],
     points: Sequence[Chosen],
     choose: Callable[[Sequence[Cell]], Sequence[Chosen]],
 ) -> list[Control]:
@@ -62,26 +63,26 @@ def controls(
     curve's were. Of two results of the same setting, layer and subject the newer is taken.
     """
     subjects = points[0].results
-    example = next(iter(subjects.values())).summary
+    example = next(iter(subjects.values())).record
     models = {point.setting.model for point in points}
     amounts = {(point.setting.n_stories, point.setting.subset_seed) for point in points}
-    found: dict[tuple[str, str, int | None], dict[Setting, dict[int, dict[str, Artefact]]]] = {}
+    found: dict[tuple[str, str, int | None], dict[Setting, dict[int, dict[str, Result]]]] = {}
     for artefact in every:
-        record = artefact.summary
+        record = artefact.record
         kind = _kind(record, example, models)
         setting = Setting.of(record)
         if (
             kind is None
-            or record["layer"] is None
-            or record["mean_r"] is None
-            or record["subject"] not in subjects
+            or record.layer is None
+            or record.scores.mean_r is None
+            or record.subject not in subjects
             or (setting.n_stories, setting.subset_seed) not in amounts
-            or any(record.get(n) != example.get(n) for n in SAME if n not in _OPEN)
+            or any(getattr(record, n) != getattr(example, n) for n in SAME if n not in _OPEN)
         ):
             continue
-        seed = record["regressor_options"].get("seed", 0) if is_reduced(record) else None
-        layers = found.setdefault((kind, record["model"], seed), {}).setdefault(setting, {})
-        layers.setdefault(record["layer"], {})[record["subject"]] = artefact
+        seed = record.regressor_options.get("seed", 0) if is_reduced(record) else None
+        layers = found.setdefault((kind, record.model, seed), {}).setdefault(setting, {})
+        layers.setdefault(record.layer, {})[record.subject] = artefact
     order = {point.setting.model: i for i, point in enumerate(points)}
     made = []
     for (kind, model, seed), settings in found.items():
@@ -103,21 +104,21 @@ def controls(
     )
 
 
-def _kind(record: Mapping[str, Any], example: Mapping[str, Any], models: set[str]) -> str | None:
+def _kind(record: ResultRecord, example: ResultRecord, models: set[str]) -> str | None:
     """Which control of a curve a result is; ``None``: none."""
-    options = dict(record.get("regressor_options") or {})
+    options = dict(record.regressor_options)
     width, reduce = options.get("width"), options.get("reduce", "pca")
     full = {name: value for name, value in options.items() if name not in _WIDTH}
-    of_curve = dict(example.get("regressor_options") or {})
+    of_curve = dict(example.regressor_options)
     if full != {name: value for name, value in of_curve.items() if name not in _WIDTH}:
         return None
-    alike = record["untrained"] == example["untrained"]
+    alike = record.untrained == example.untrained
     if width is not None:
-        reduced = record["model"] in models and alike and not is_reduced(example)
+        reduced = record.model in models and alike and not is_reduced(example)
         return f"{reduce} to {width}" if reduced else None
-    if record["model"] in models:
-        return UNTRAINED if record["untrained"] and not alike else None
-    return str(record["model"]) if record["family"] == "baselines" else None
+    if record.model in models:
+        return UNTRAINED if record.untrained and not alike else None
+    return str(record.model) if record.family == "baselines" else None
 
 
 def _rank(kind: str) -> int:
@@ -159,18 +160,18 @@ def _training(point: Chosen) -> tuple[float | None, int | None]:
 
 def _missing(points: Sequence[Chosen], there: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """Kinds of control that are not ``there``, and commands, for points of one training set."""
-    first = next(iter(points[0].results.values())).summary
+    first = next(iter(points[0].results.values())).record
     models = list(dict.fromkeys(point.setting.model for point in points))
     subjects = list(points[0].results)
-    of_networks = first["family"] != "baselines"
+    of_networks = first.family != "baselines"
     layers = {point.layer for point in points}
     layer = ["--layer", str(*layers)] if len(layers) == 1 else []
     twins = [model for model in models if (UNTRAINED, model) not in there]
-    if of_networks and not first["untrained"] and twins:
+    if of_networks and not first.untrained and twins:
         yield UNTRAINED, _command(first, subjects, twins, ["--untrained", *layer])
     cut = {model for kind, model in there if " to " in kind}
     if of_networks and not is_reduced(first) and (whole := [m for m in models if m not in cut]):
-        more = [*(["--untrained"] if first["untrained"] else []), *layer]
+        more = [*(["--untrained"] if first.untrained else []), *layer]
         command = _command(first, subjects, whole, more, width="width=W,reduce=pca")
         yield "width", f"{command}, W being at most the narrowest model's width"
     for baseline in BASELINES:
@@ -179,32 +180,32 @@ def _missing(points: Sequence[Chosen], there: set[tuple[str, str]]) -> Iterator[
 
 
 def _command(
-    record: Mapping[str, Any],
+    record: ResultRecord,
     subjects: Sequence[str],
     models: Sequence[str],
     more: Sequence[str] = (),
     width: str = "",
 ) -> str:
     """``zoo run`` with what a curve's results have in common."""
-    protocol = find_protocol(record["protocol"])
+    protocol = find_protocol(record.protocol)
     words = ["zoo", "run"]
     for model in models:
         words += ["--plugin", model]
-    words += [*more, "--dataset", str(record["dataset"])]
+    words += [*more, "--dataset", str(record.dataset)]
     for subject in subjects:
         words += ["--subject", subject]
-    if record["protocol"] != "clean":
-        words += ["--protocol", record["protocol"]]
-    options = dict(record.get("regressor_options") or {})
+    if record.protocol != "clean":
+        words += ["--protocol", record.protocol]
+    options = dict(record.regressor_options)
     settings = [f"{name}={_typed(value)}" for name, value in options.items() if name not in _WIDTH]
     settings += [width] if width else []
-    if record["regressor"] != protocol.regressor or settings:
-        words += ["--regressor", ":".join(filter(None, [record["regressor"], ",".join(settings)]))]
-    if list(record["delays"]) != list(protocol.delays):
-        words += ["--delays", ",".join(map(str, record["delays"]))]
-    if record.get("subset_seed") is not None:
-        words += ["--train-stories", str(record["n_train_stories"])]
-        words += ["--subset-seed", str(record["subset_seed"])]
+    if record.regressor != protocol.regressor or settings:
+        words += ["--regressor", ":".join(filter(None, [record.regressor, ",".join(settings)]))]
+    if list(record.delays) != list(protocol.delays):
+        words += ["--delays", ",".join(map(str, record.delays))]
+    if record.subset_seed is not None:
+        words += ["--train-stories", str(record.n_train_stories)]
+        words += ["--subset-seed", str(record.subset_seed)]
     return shlex.join(words)
 
 

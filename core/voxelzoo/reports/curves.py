@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelzoo.api import DataError, NotFoundError, UsageError
-from voxelzoo.science.held_out import EVERYWHERE
+from voxelzoo.science.regions import EVERYWHERE, region_masks
 from voxelzoo.science.scaling import Measured
 from voxelzoo.science.scores import signed_square
-from voxelzoo.store.artefacts import Artefact
+from voxelzoo.store.records import ResultRecord
+from voxelzoo.store.results import Result
 
 Floats = NDArray[np.floating[Any]]
 
@@ -28,7 +29,10 @@ SAME = (
     "dataset",
     "untrained",
     "protocol",
-    "evaluation",
+    "kind",
+    "test_stories",
+    "n_folds",
+    "gap_trs",
     "regressor",
     "regressor_options",
     "aligner",
@@ -49,14 +53,14 @@ class Setting:
     hours: float | None
 
     @classmethod
-    def of(cls, record: Mapping[str, Any]) -> Setting:
+    def of(cls, record: ResultRecord) -> Setting:
         """A result's; where subjects train on stories of their own, in the mean over subjects."""
         return cls(
-            record["model"],
-            record["n_parameters"],
-            record.get("mean_train_stories") or record.get("n_train_stories"),
-            record.get("subset_seed"),
-            record.get("mean_train_hours") or record.get("train_hours"),
+            record.model,
+            record.n_parameters,
+            record.mean_train_stories or record.n_train_stories,
+            record.subset_seed,
+            record.mean_train_hours or record.train_hours,
         )
 
 
@@ -65,7 +69,7 @@ class Cell:
     """Results of one setting: by layer, then by subject."""
 
     setting: Setting
-    layers: Mapping[int, Mapping[str, Artefact]]
+    layers: Mapping[int, Mapping[str, Result]]
 
 
 @dataclass(frozen=True)
@@ -76,12 +80,12 @@ class Chosen:
     layer: int
     by: str
     """How the layer was chosen, in words."""
-    results: Mapping[str, Artefact]
+    results: Mapping[str, Result]
     """By subject."""
 
 
 def select(
-    artefacts: Sequence[Artefact],
+    artefacts: Sequence[Result],
     *,
     family: str | None = None,
     models: Sequence[str] = (),
@@ -89,19 +93,19 @@ def select(
     subjects: Sequence[str] = (),
     untrained: bool | None = None,
     protocol: str | None = None,
-) -> list[Artefact]:
+) -> list[Result]:
     """Results of single layers that fit; :class:`NotFoundError` where none does."""
     found = []
     for artefact in artefacts:
-        record = artefact.summary
+        record = artefact.record
         if (
-            record["layer"] is not None
-            and family in (None, record["family"])
-            and (not models or record["model"] in models or record["model_id"] in models)
-            and dataset in (None, record["dataset"])
-            and (not subjects or record["subject"] in subjects)
-            and untrained in (None, record["untrained"])
-            and protocol in (None, record["protocol"])
+            record.layer is not None
+            and family in (None, record.family)
+            and (not models or record.model in models or record.model_id in models)
+            and dataset in (None, record.dataset)
+            and (not subjects or record.subject in subjects)
+            and untrained in (None, record.untrained)
+            and protocol in (None, record.protocol)
         ):
             found.append(artefact)
     if not found:
@@ -109,7 +113,7 @@ def select(
     return found
 
 
-def check_comparable(artefacts: Sequence[Artefact]) -> None:
+def check_comparable(artefacts: Sequence[Result]) -> None:
     """:class:`UsageError` that names what differs, where results do not belong on one curve."""
     options = {
         "dataset": "--dataset",
@@ -117,7 +121,7 @@ def check_comparable(artefacts: Sequence[Artefact]) -> None:
         "protocol": "--protocol",
     }
     for name in SAME:
-        values = list(dict.fromkeys(_said(each.summary.get(name)) for each in artefacts))
+        values = list(dict.fromkeys(_said(getattr(each.record, name)) for each in artefacts))
         if len(values) > 1:
             say = options.get(name)
             mend = f"say {say}" if say else "keep them in stores of their own"
@@ -131,22 +135,26 @@ def _said(value: Any) -> str:
     """A setting in words; settings of a tool as they are typed, ``none`` where there are none."""
     if isinstance(value, Mapping):
         value = ",".join(f"{name}={value[name]}" for name in sorted(value))
+    if isinstance(value, tuple):
+        value = ", ".join(map(str, value))
     return str(value) if value not in (None, "") else "none"
 
 
-def cells(artefacts: Sequence[Artefact]) -> tuple[list[Cell], list[str]]:
+def cells(artefacts: Sequence[Result]) -> tuple[list[Cell], list[str]]:
     """Results by setting, layer and subject, and notes of what was left out.
 
     Of two results of the same setting, layer and subject the newer is taken. A layer must have the
     same subjects as every other.
     """
-    grouped: dict[Setting, dict[int, dict[str, Artefact]]] = {}
+    grouped: dict[Setting, dict[int, dict[str, Result]]] = {}
     replaced = 0
     for artefact in artefacts:
-        record = artefact.summary
-        place = grouped.setdefault(Setting.of(record), {}).setdefault(record["layer"], {})
-        replaced += record["subject"] in place
-        place[record["subject"]] = artefact
+        record = artefact.record
+        if record.layer is None:
+            continue
+        place = grouped.setdefault(Setting.of(record), {}).setdefault(record.layer, {})
+        replaced += record.subject in place
+        place[record.subject] = artefact
     every = {s for layers in grouped.values() for each in layers.values() for s in each}
     common = sorted(
         s for s in every if all(s in e for layers in grouped.values() for e in layers.values())
@@ -165,9 +173,9 @@ def cells(artefacts: Sequence[Artefact]) -> tuple[list[Cell], list[str]]:
     return made, notes
 
 
-def mean_score(results: Mapping[str, Artefact], name: str = "mean_r") -> float:
-    """Mean over subjects of a field of the record; NaN where a subject has none."""
-    values = [artefact.summary.get(name) for artefact in results.values()]
+def mean_score(results: Mapping[str, Result], name: str = "mean_r") -> float:
+    """Mean over subjects of a score of the record; NaN where a subject has none."""
+    values = [getattr(artefact.record.scores, name) for artefact in results.values()]
     return float(np.mean([np.nan if value is None else value for value in values]))
 
 
@@ -212,26 +220,19 @@ def best_layers(cell: Cell) -> list[dict[str, Any]]:
     ``layer_cv_r`` is chosen within the training data and ``r_of_layer_cv_r`` is what it gives held
     out; ``None`` where some layer has no cv_r.
     """
-    from voxelzoo.store.results import read_labels
-
     layers = list(cell.layers)
     sums: dict[str, dict[str, list[Floats]]] = {}
     for subject in cell.layers[layers[0]]:
         results = [cell.layers[layer][subject] for layer in layers]
-        held = np.stack([artefact.read("r") for artefact in results])
-        honest = all("cv_r" in artefact.arrays for artefact in results)
-        inner = (
-            np.stack([a.read("cv_r") for a in results]) if honest else np.full_like(held, np.nan)
-        )
-        defined = np.isfinite(held).all(axis=0)
+        held = np.stack([artefact.map("r") for artefact in results])
+        honest = all("cv_r" in artefact.maps for artefact in results)
+        inner = np.stack([a.map("cv_r") for a in results]) if honest else np.full_like(held, np.nan)
+        defined = np.asarray(np.isfinite(held).all(axis=0))
         if honest:
             defined &= np.isfinite(inner).all(axis=0)
-        labels = read_labels(results[0])
-        masks = {EVERYWHERE: defined}
-        if labels:
-            names = np.asarray(labels)
-            masks |= {str(name): defined & (names == name) for name in dict.fromkeys(labels)}
-        for region, mask in masks.items():
+        labels = results[0].labels
+        for region, mask in region_masks(labels, len(defined)).items():
+            mask &= defined
             if mask.any():
                 means = sums.setdefault(region, {"r": [], "cv_r": []})
                 means["r"].append(held[:, mask].mean(axis=1))
@@ -290,8 +291,6 @@ def make_curve(points: Sequence[Chosen], x: Sequence[float], metric: Metric = "r
     ``x`` is ``log10`` of each point's size. Points of one model and ``x`` differ in their training
     subset alone.
     """
-    from voxelzoo.store.results import read_labels
-
     order = np.argsort(x, kind="stable")
     points = [points[i] for i in order]
     subjects = list(points[0].results)
@@ -300,7 +299,7 @@ def make_curve(points: Sequence[Chosen], x: Sequence[float], metric: Metric = "r
     names: list[list[str] | None] = []
     for subject in subjects:
         results = [point.results[subject] for point in points]
-        rows = [artefact.read("r") for artefact in results]
+        rows = [artefact.map("r") for artefact in results]
         if len({len(row) for row in rows}) > 1:
             raise DataError(f"subject {subject!r} has a different number of voxels in some results")
         r = np.stack(rows)
@@ -310,11 +309,11 @@ def make_curve(points: Sequence[Chosen], x: Sequence[float], metric: Metric = "r
         maps.append(_scored(r[:, defined], metric))
         voxels.append(defined)
         totals.append(r.shape[1])
-        held = _parts(results[0])
-        if held and all(_parts(artefact) == held for artefact in results):
+        held = list(results[0].held_out)
+        if held and all(list(artefact.held_out) == held for artefact in results):
             means = [[_part(a, name, defined, metric) for name in held] for a in results]
             parts.append(np.array(means))
-        labels = read_labels(results[0])
+        labels = results[0].labels
         names.append(labels)
     every = list(dict.fromkeys(label for labels in names if labels for label in labels))
     for region in [EVERYWHERE, *every]:
@@ -339,13 +338,6 @@ def _scored(r: Floats, metric: Metric) -> Floats:
     return signed_square(r) if metric == "signed_r2" else r
 
 
-def _parts(artefact: Artefact) -> tuple[str, ...]:
-    """Held-out stories or folds that the result has scores of."""
-    return tuple(name for name in artefact.arrays if name.startswith("r_") and name not in _OWN)
-
-
-_OWN = ("r_normalised",)
-
-
-def _part(artefact: Artefact, name: str, voxels: NDArray[np.intp], metric: Metric) -> float:
-    return float(np.nanmean(_scored(artefact.read(name)[voxels], metric)))
+def _part(artefact: Result, name: str, voxels: NDArray[np.intp], metric: Metric) -> float:
+    """Mean score over some voxels in one held-out story or fold."""
+    return float(np.nanmean(_scored(artefact.held_out[name].r[voxels], metric)))

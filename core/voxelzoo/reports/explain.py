@@ -19,7 +19,9 @@ import numpy as np
 from voxelzoo.host.catalogue import Catalogue
 from voxelzoo.host.host import Host
 from voxelzoo.science.ceilings import DEFAULT, METHODS
-from voxelzoo.store.artefacts import Artefact, Store
+from voxelzoo.store.artefacts import Artefact
+from voxelzoo.store.results import Result
+from voxelzoo.store.store import Store
 
 TOOLS = {
     "numpy": "harris2020numpy",
@@ -111,21 +113,21 @@ def bibliography() -> dict[str, str]:
     return {re.split(r"[{,]", entry, maxsplit=2)[1].strip(): entry for entry in entries}
 
 
-def explain(artefact: Artefact, store: Store, host: Host, catalogue: Catalogue) -> Explanation:
+def explain(result: Result, store: Store, host: Host, catalogue: Catalogue) -> Explanation:
     """The methods of one result."""
-    writer = _Writer(artefact, store, host, catalogue)
+    writer = _Writer(result, store, host, catalogue)
     sentences = tuple(writer.sentences())
     cited = tuple(dict.fromkeys(writer.citations))
     unknown = [f"BibTeX of {key}" for key in cited if key not in bibliography()]
     lacking = tuple(dict.fromkeys([*writer.lacking, *unknown]))
-    return Explanation(artefact.key, sentences, cited, lacking)
+    return Explanation(result.key, sentences, cited, lacking)
 
 
 @dataclass
 class _Writer:
     """Writes sentences and notes, on the way, what they cite and what they lack."""
 
-    artefact: Artefact
+    result: Result
     store: Store
     host: Host
     catalogue: Catalogue
@@ -133,11 +135,11 @@ class _Writer:
     lacking: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.record = self.artefact.summary
-        self.provenance = self.artefact.provenance
+        self.record = self.result.record
+        self.provenance = self.result.provenance
         states: Mapping[str, Any] = self.provenance["states"]
-        joint = bool(states) and isinstance(next(iter(states.values())), Mapping)
-        self.spaces = states if joint else {self.record["model"]: states}
+        joint = self.record.fit == "joint"
+        self.spaces = states if joint else {self.record.model: states}
         self.states = {
             space: self._states_provenance(space, keys) for space, keys in self.spaces.items()
         }
@@ -166,8 +168,8 @@ class _Writer:
     # --------------------------------------------------------------------------------- sentences
 
     def _data(self) -> str:
-        record, name = self.record, self.record["dataset"]
-        licence, citation = record.get("dataset_licence"), record.get("dataset_citation")
+        record, name = self.record, self.record.dataset
+        licence, citation = record.dataset_licence, record.dataset_citation
         for registered in self.host.datasets:
             if registered.spec.name == name:
                 licence = licence or registered.spec.licence
@@ -179,27 +181,27 @@ class _Writer:
             self.lacking.append(f"citation of dataset {name}")
         said = [f"licence {licence}" if licence else "", (citation or "").rstrip(".")]
         brackets = "; ".join(part for part in said if part)
-        undefined = record["n_undefined_voxels"]
+        undefined = record.n_undefined_voxels
         left = f", {undefined} of which have no defined score" if undefined else ""
         return (
-            f"Responses of subject {record['subject']} of the dataset {name}"
+            f"Responses of subject {record.subject} of the dataset {name}"
             f"{f' ({brackets})' if brackets else ''} were predicted in "
-            f"{_count(record['n_voxels'], 'voxel')}{left}."
+            f"{_count(record.n_voxels, 'voxel')}{left}."
         )
 
     def _held_out(self) -> Iterator[str]:
         record, protocol = self.record, self.provenance["protocol"]
-        train, test = record["train_stories"], record["test_stories"]
-        hours = f"{_count(record['n_train'], 'TR')}, {record['train_hours']:.2f} h"
+        train, test = record.train_stories, record.test_stories
+        hours = f"{_count(record.n_train, 'TR')}, {record.train_hours:.2f} h"
         if test:
-            drawn = record["subset_seed"]
+            drawn = record.subset_seed
             how = "" if drawn is None else f", drawn at random with seed {drawn}"
             yield (
                 f"Models were fitted on {_count(len(train), 'story', 'stories')} ({hours}{how}: "
                 f"{_listed(train)}) and tested on {_listed(test)} "
-                f"({_count(record['n_test'], 'TR')}), held out whole."
+                f"({_count(record.n_test, 'TR')}), held out whole."
             )
-            if drawn is None and (mean := record.get("mean_train_stories")) is not None:
+            if drawn is None and (mean := record.mean_train_stories) is not None:
                 yield (
                     "Subjects heard different training stories and were fitted on all of theirs, "
                     f"{_number(mean)} on average."
@@ -210,9 +212,9 @@ class _Writer:
                 )
         else:
             yield (
-                f"Models were tested by {record['evaluation']} of the story {_listed(train)}, each "
-                f"fold predicted by a fit on the rest (at least {_count(record['n_train'], 'TR')} "
-                f"of {record['n_test']})."
+                f"Models were tested by {record.evaluation} of the story {_listed(train)}, each "
+                f"fold predicted by a fit on the rest (at least {_count(record.n_train, 'TR')} "
+                f"of {record.n_test})."
             )
 
     def _model(self, space: str, made: Mapping[str, Any]) -> Iterator[str]:
@@ -227,7 +229,7 @@ class _Writer:
             self.lacking.append(f"citation of model {model['id']}")
         depth = model["architecture"] and entry is not None and entry.n_layers
         name = model["id"].partition("/")[2]
-        size = self.record["n_parameters"]
+        size = self.record.n_parameters
         facts = [model["repo"] if not made["untrained"] else "", self._weights(made)]
         if size:
             facts.append(f"{size:,} parameters")
@@ -261,13 +263,13 @@ class _Writer:
         record, protocol = self.record, self.provenance["protocol"]
         made = next((made for made in self.states.values() if made), None)
         if made is None:
-            yield f"States were brought onto scan times by {record['aligner']}."
+            yield f"States were brought onto scan times by {record.aligner}."
             tr = None
         else:
             aligner, tr = made["aligner"], made["clock"]["tr"]
             settings = _flat(aligner["fingerprint"])
             yield (
-                f"States were resampled to the TR of {_number(tr)} s by {record['aligner']}"
+                f"States were resampled to the TR of {_number(tr)} s by {record.aligner}"
                 f"{f' ({_settings(settings)})' if settings else ''}."
             )
         across = (
@@ -275,7 +277,7 @@ class _Writer:
             if protocol["delays_cross_stories"]
             else ("within each story")
         )
-        seconds = [f"{_number(delay * tr)}" for delay in record["delays"]] if tr else []
+        seconds = [f"{_number(delay * tr)}" for delay in record.delays] if tr else []
         inside = f" ({_listed(seconds)} s)" if seconds else ""
         standard = (
             "and so were responses"
@@ -284,7 +286,7 @@ class _Writer:
         )
         yield (
             f"Each story's features were z-scored over time, {standard}; finite impulse responses "
-            f"were modelled by delays of {_listed(record['delays'])} TRs{inside}, {across}."
+            f"were modelled by delays of {_listed(record.delays)} TRs{inside}, {across}."
         )
 
     def _regression(self) -> Iterator[str]:
@@ -297,46 +299,43 @@ class _Writer:
             f"Each voxel was fitted by {regressor['id'].partition('/')[2]} "
             f"({regressor['distribution']} {regressor['version']}){grid}"
             f"{f', with {others}' if others else ''}, under the protocol "
-            f"{self.record['protocol']}."
+            f"{self.record.protocol}."
         )
         if (name := regressor["id"].partition("/")[2]) in REGRESSORS:
             self.citations.append(REGRESSORS[name])
-        if self.record["protocol"] in PROTOCOLS:
-            self.citations.append(PROTOCOLS[self.record["protocol"]])
+        if self.record.protocol in PROTOCOLS:
+            self.citations.append(PROTOCOLS[self.record.protocol])
 
     def _scores(self) -> Iterator[str]:
         record, floor = self.record, self.provenance["protocol"]["ceiling_floor"]
         over = (
             "over the test stories end to end"
-            if record["test_stories"]
+            if record.test_stories
             else ("as the mean over folds")
         )
-        mean = record["mean_r"]
+        mean = record.scores.mean_r
         found = "" if mean is None else f"; its mean over voxels was {mean:.4f}"
         yield (f"Performance is Pearson's r of predicted and measured responses, {over}{found}.")
-        if record["mean_ceiling"] is None:
+        if (bound := record.scores.mean_ceiling) is None:
             yield "No noise ceiling was estimated."
             return
-        how, citation = CEILINGS[record.get("ceiling_method", DEFAULT)]
+        how, citation = CEILINGS[record.ceiling_method or DEFAULT]
         self.citations.append(citation)
-        if (least := METHODS[record.get("ceiling_method", DEFAULT)].floor) is not None:
+        if (least := METHODS[record.ceiling_method or DEFAULT].floor) is not None:
             how += ", without a floor" if floor is None else f", with a floor of {least}"
-        yield (
-            f"The noise ceiling of a voxel was {how}; its mean was {record['mean_ceiling']:.4f}."
-        )
+        yield f"The noise ceiling of a voxel was {how}; its mean was {bound:.4f}."
 
     def _exceptions(self) -> Iterator[str]:
         record = self.record
-        if record["shift"]:
+        if record.shift:
             yield (
-                f"As a control, the stimulus was taken to come {record['shift']} s later than it "
-                "did."
+                f"As a control, the stimulus was taken to come {record.shift} s later than it did."
             )
-        if record["leaks"]:
-            yield f"Leaks that were found and let through: {'; '.join(record['leaks'])}."
+        if record.leaks:
+            yield f"Leaks that were found and let through: {'; '.join(record.leaks)}."
 
     def _software(self) -> str:
-        versions = self.record["software"]
+        versions = self.record.software
         if not any(made and made["model"]["architecture"] for made in self.states.values()):
             versions = {n: v for n, v in versions.items() if n not in ("torch", "transformers")}
         self.citations.extend(TOOLS[name] for name in versions if name in TOOLS)
@@ -344,7 +343,7 @@ class _Writer:
             if made and (name := made["extractor"]["distribution"]) not in versions:
                 versions = {**versions, name: made["extractor"]["version"]}
         listed = [f"{name} {version}" for name, version in versions.items()]
-        return f"Software: {_listed(listed)}; the seed was {self.record['seed']}."
+        return f"Software: {_listed(listed)}; the seed was {self.record.seed}."
 
 
 def _count(n: int, one: str, many: str | None = None) -> str:

@@ -29,7 +29,8 @@ from voxelzoo.science.ceilings import (
     headroom,
     inter_subject_ceiling,
 )
-from voxelzoo.science.held_out import HeldOut, region_mean
+from voxelzoo.science.held_out import HeldOut
+from voxelzoo.science.regions import region_mean
 from voxelzoo.science.scores import signed_square
 from voxelzoo.science.significance import (
     N_PERMUTATIONS,

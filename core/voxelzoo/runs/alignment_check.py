@@ -34,7 +34,7 @@ from voxelzoo.runs.execute import run_model
 from voxelzoo.runs.models import Alignment, open_model
 from voxelzoo.runs.plan import Plan
 from voxelzoo.science.protocols import CLEAN
-from voxelzoo.store.artefacts import Store
+from voxelzoo.store.store import Store
 
 SHIFTS = tuple(float(shift) for shift in range(-40, 41, 4))
 """Seconds by which the stimulus is shifted."""
@@ -173,7 +173,7 @@ def alignment_curve(
             )
             model = open_model(host, row, ExtractorRequest(model=row))
             (result,) = run_model(plan, model, [0], Silent())
-            found.append(result.artefact.read("r"))
+            found.append(result.map("r"))
             advance(1)
     r = np.stack(found)
     with np.errstate(invalid="ignore"):

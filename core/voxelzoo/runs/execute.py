@@ -22,24 +22,8 @@ from voxelzoo.runs.summary import summarise
 from voxelzoo.science.evaluation import Scores, evaluate
 from voxelzoo.science.voxel_arrays import Responses
 from voxelzoo.store.artefacts import Artefact
-from voxelzoo.store.results import kept_with, labels_as_bytes
-
-
-@dataclass(frozen=True)
-class Result:
-    """Scores of one model, layer and subject, as kept in the store."""
-
-    artefact: Artefact
-    computed: bool
-    """False when it came from the store."""
-
-    def record(self) -> dict[str, Any]:
-        """The summary as one flat record, with the artefact's key."""
-        return {
-            **self.artefact.summary,
-            "computed": self.computed,
-            "key": self.artefact.key,
-        }
+from voxelzoo.store.layout import kept_with, result_arrays
+from voxelzoo.store.results import Result
 
 
 @dataclass
@@ -107,13 +91,8 @@ def _run_with(
                 artefact = store.put(
                     "results",
                     keys[subject, i],
-                    {
-                        **scores.arrays(),
-                        **({"label": labels_as_bytes(labels)} if labels else {}),
-                        **(scores.predictions() if "predictions" in keep else {}),
-                        **scores.coefficients,
-                    },
-                    summarise(plan, fit, subject, scores, labels, leaks),
+                    result_arrays(scores, labels, "predictions" in keep),
+                    summarise(plan, fit, subject, scores, labels, leaks).to_json(),
                     replace=True,
                 )
                 advance(1)

@@ -18,7 +18,8 @@ from voxelzoo.api import PluginError, ScanClock, StateBlock, Story
 from voxelzoo.progress import Progress
 from voxelzoo.runs.models import Alignment, Model, starts_anywhere
 from voxelzoo.runs.resampling import Resampling, workplace
-from voxelzoo.store.artefacts import Artefact, Store, artefact_key
+from voxelzoo.store.artefacts import Artefact, artefact_key
+from voxelzoo.store.store import Store
 
 
 def validated_blocks(

@@ -35,17 +35,17 @@ from voxelzoo.science.traces import ResponseTrace
 from voxelzoo.science.voxel_arrays import Responses, voxel_blocks
 from voxelzoo.store.artefacts import (
     Artefact,
-    Store,
     artefact_key,
     draft_path,
     remove_abandoned_drafts,
 )
-from voxelzoo.store.results import KEPT, kept_with
+from voxelzoo.store.layout import KEPT, kept_with
+from voxelzoo.store.store import Store
 
 Floats = NDArray[np.floating[Any]]
 
 
-SCORES_VERSION = 3
+SCORES_VERSION = 4
 """Raised when scores change for the same states and responses, so that old results are not used."""
 
 
@@ -357,7 +357,7 @@ class Plan:
         }
         return {
             "scores_version": SCORES_VERSION,
-            "evaluation": str(self.evaluation),
+            "evaluation": self.evaluation.fingerprint(),
             "protocol": dict(self.protocol.fingerprint()),
             "delays": list(self.delays),
             "regressor": self._regressor_provenance,
@@ -387,7 +387,7 @@ class Plan:
     def find(self, provenance: Mapping[str, Any]) -> Artefact | None:
         """The result already in the store, if it has what is to be kept."""
         found = self.store.find("results", provenance)
-        if found is None or self.keep & KEPT.keys() - kept_with(found):
+        if found is None or self.keep & KEPT - kept_with(found):
             return None
         return found
 

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from voxelzoo.runs.plan import Features, Plan, hours
 from voxelzoo.science.ceilings import DEFAULT
 from voxelzoo.science.evaluation import Scores
+from voxelzoo.science.regions import finite_mean, label_masks
 from voxelzoo.science.splits import HeldOutStories
+from voxelzoo.store.records import RegionScore, ResultRecord, ScoreSummary
 
 
 def summarise(
@@ -22,58 +24,81 @@ def summarise(
     scores: Scores,
     labels: Sequence[str] | None,
     leaks: Sequence[str] = (),
-) -> dict[str, Any]:
-    """One record of JSON values: what was run, and the scores over defined voxels.
+) -> ResultRecord:
+    """The record of one result.
 
-    An undefined mean is ``None``. The record names the software, so that it can be cited.
+    Parameters
+    ----------
+    plan : Plan
+        What was done with every model.
+    features : Features
+        What the fit was made from.
+    subject : str
+        Whose responses were predicted.
+    scores : Scores
+        Scores of every voxel.
+    labels : sequence of str or None
+        The label of each voxel, if there are labels.
+    leaks : sequence of str
+        Leak guards that found something and were overridden.
+
+    Returns
+    -------
+    ResultRecord
+        With the versions of the software, so that it can be cited.
     """
     model, _ = features.parts[0]
     info = plan.dataset.info()
-    r, defined = scores.r, np.isfinite(scores.r)
-    by_label = {}
-    if labels:
-        names = np.asarray(labels)
-        for name in dict.fromkeys(labels):
-            chosen = r[(names == name) & defined]
-            by_label[str(name)] = {"n_voxels": len(chosen), "mean_r": _mean(chosen)}
-    return {
+    return ResultRecord(
         **_identity(features),
-        "subject": subject,
-        "dataset": info.name,
-        "dataset_licence": info.licence,
-        "dataset_citation": info.citation,
-        "n_voxels": len(r),
-        "n_undefined_voxels": int((~defined).sum()),
-        "n_train": scores.n_train,
-        "n_test": scores.n_test,
-        "mean_r": _mean(r),
-        "median_r": _number(np.median(r[defined])) if defined.any() else None,
-        "mean_signed_r2": _mean(scores.signed_r2),
-        "mean_r2": _mean(scores.r2),
-        "mean_cv_r": None if scores.cv_r is None else _mean(scores.cv_r),
-        "best_voxel_r": _number(r[defined].max()) if defined.any() else None,
-        "mean_ceiling": None if scores.ceiling is None else _mean(scores.ceiling),
-        "ceiling_method": None if scores.ceiling is None else plan.ceiling or DEFAULT,
-        "by_label": by_label,
-        "evaluation": str(plan.evaluation),
-        **_training(plan),
-        "protocol": plan.protocol.name,
-        "aligner": plan.alignment.registered.spec.name,
-        "regressor": plan.regressor.spec.name,
-        "regressor_options": plan.regressor_settings,
-        "spaces": list(features.spaces()) if features.joint else None,
-        "mean_weights": None if scores.weights is None else _means(scores.weights.T),
-        "mean_split_r": None if scores.split_r is None else _means(scores.split_r),
-        "mean_partition": _partition(features, scores),
-        "delays": list(plan.delays),
-        "shift": plan.shift,
-        "leaks": list(leaks),
-        "fitted": list(scores.paths),
-        "options": dict(model.request.options),
-        "dtype": model.request.dtype,
-        "seed": model.request.seed,
-        "software": _software(),
-    }
+        spaces=tuple(features.spaces()) if features.joint else None,
+        subject=subject,
+        dataset=info.name,
+        dataset_licence=info.licence,
+        dataset_citation=info.citation,
+        n_voxels=len(scores.r),
+        n_undefined_voxels=int((~np.isfinite(scores.r)).sum()),
+        n_train=scores.n_train,
+        n_test=scores.n_test,
+        ceiling_method=None if scores.ceiling is None else plan.ceiling or DEFAULT,
+        **_evaluation(plan),
+        protocol=plan.protocol.name,
+        aligner=plan.alignment.registered.spec.name,
+        regressor=plan.regressor.spec.name,
+        regressor_options=plan.regressor_settings,
+        delays=tuple(plan.delays),
+        shift=plan.shift,
+        leaks=tuple(leaks),
+        fitted=tuple(scores.paths),
+        options=dict(model.request.options),
+        dtype=model.request.dtype,
+        seed=model.request.seed,
+        software=_software(),
+        scores=_scores(features, scores, labels),
+    )
+
+
+def _scores(features: Features, scores: Scores, labels: Sequence[str] | None) -> ScoreSummary:
+    """Scores over the voxels in which they are defined."""
+    defined = scores.r[np.isfinite(scores.r)]
+    return ScoreSummary(
+        mean_r=_mean(scores.r),
+        median_r=_number(np.median(defined)) if len(defined) else None,
+        best_voxel_r=_number(defined.max()) if len(defined) else None,
+        mean_signed_r2=_mean(scores.signed_r2),
+        mean_r2=_mean(scores.r2),
+        mean_cv_r=None if scores.cv_r is None else _mean(scores.cv_r),
+        mean_ceiling=None if scores.ceiling is None else _mean(scores.ceiling),
+        by_region={
+            label: RegionScore(
+                n_voxels=int(np.isfinite(scores.r[mask]).sum()), mean_r=_mean(scores.r[mask])
+            )
+            for label, mask in label_masks(labels).items()
+        },
+        mean_weights=None if scores.weights is None else _means(scores.weights.T),
+        mean_split_r=None if scores.split_r is None else _means(scores.split_r),
+        mean_partition=_partition(features, scores),
+    )
 
 
 def _partition(features: Features, scores: Scores) -> dict[str, float | None] | None:
@@ -91,18 +116,17 @@ def _identity(features: Features) -> dict[str, Any]:
     """Which model, and which of its layers."""
     if features.joint:
         return {
+            "fit": "joint",
             "model": features.label,
             "model_id": " + ".join(model.request.model.id for model, _ in features.parts),
             "family": "joint",
-            "n_parameters": None,
             "untrained": any(model.request.untrained for model, _ in features.parts),
             "layer": None,
-            "repo": None,
-            "revision": None,
         }
     ((model, layer),) = features.parts
     entry = model.request.model
     return {
+        "fit": "layer",
         "model": entry.name,
         "model_id": entry.id,
         "family": entry.family or entry.plugin,
@@ -114,25 +138,25 @@ def _identity(features: Features) -> dict[str, Any]:
     }
 
 
-def _training(plan: Plan) -> dict[str, Any]:
-    """How much was learnt from, and what was held out."""
+def _evaluation(plan: Plan) -> dict[str, Any]:
+    """What was trained on, and what was held out."""
     evaluation = plan.evaluation
-    apart = isinstance(evaluation, HeldOutStories)
-    train = evaluation.train if isinstance(evaluation, HeldOutStories) else evaluation.stories
     n_mean, hours_mean = plan.mean_training or (None, None)
+    if isinstance(evaluation, HeldOutStories):
+        train = evaluation.train
+        held_out: dict[str, Any] = {"test_stories": evaluation.test}
+    else:
+        train = evaluation.stories
+        held_out = {"n_folds": evaluation.n_folds, "gap_trs": evaluation.gap}
     return {
-        "n_train_stories": len(train),
+        "kind": evaluation.kind,
+        "train_stories": train,
+        **held_out,
         "train_hours": _number(hours(plan, train)),
         "mean_train_stories": n_mean,
         "mean_train_hours": hours_mean,
-        "train_stories": list(train),
-        "test_stories": list(evaluation.stories[len(train) :]) if apart else [],
         "subset_seed": plan.subset_seed,
     }
-
-
-def _means(rows: NDArray[Any]) -> list[float | None]:
-    return [_mean(row) for row in rows]
 
 
 def _software() -> dict[str, str]:
@@ -140,9 +164,14 @@ def _software() -> dict[str, str]:
     return {name: metadata.version(name) for name in names}
 
 
+def _means(rows: NDArray[Any]) -> tuple[float | None, ...]:
+    return tuple(_mean(row) for row in rows)
+
+
 def _mean(values: NDArray[Any]) -> float | None:
-    finite = values[np.isfinite(values)]
-    return _number(finite.mean()) if len(finite) else None
+    """Mean of the finite values for JSON; ``None`` if there are none."""
+    mean = finite_mean(values)
+    return _number(mean) if np.isfinite(mean) else None
 
 
 def _number(value: Any) -> float:

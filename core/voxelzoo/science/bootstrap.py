@@ -21,7 +21,8 @@ from scipy.stats import norm, t
 
 from voxelzoo.api import DataError, UsageError
 from voxelzoo.science.ceilings import estimate_ceiling, find_method
-from voxelzoo.science.held_out import HeldOut, RegionMeans, over_voxels, region_mean, voxel_blocks
+from voxelzoo.science.held_out import HeldOut, over_voxels, voxel_blocks
+from voxelzoo.science.regions import RegionMeans, region_mean
 
 Floats = NDArray[np.floating[Any]]
 

@@ -20,7 +20,13 @@ from voxelzoo.api import DataError, Regressor
 from voxelzoo.science.design import delayed, zscore
 from voxelzoo.science.protocols import FitProtocol
 from voxelzoo.science.scores import correlation, explained_variance, signed_square
-from voxelzoo.science.splits import ContiguousFolds, Evaluation, HeldOutStories
+from voxelzoo.science.splits import (
+    FOLD,
+    ContiguousFolds,
+    Evaluation,
+    EvaluationKind,
+    HeldOutStories,
+)
 from voxelzoo.science.voxel_arrays import (
     Responses,
     VoxelArray,
@@ -49,6 +55,16 @@ class HeldOutPart:
     def r(self) -> Floats:
         """Correlation of each voxel, (voxel,)."""
         return _by_voxel(correlation, self.prediction, self.response)
+
+    def arrays(self) -> dict[str, Callable[[], Floats]]:
+        """``prediction`` and ``response`` (TR, voxel), and ``repeats`` if there are any.
+
+        Each is made when it is asked for: on disk there may be more than fits in memory.
+        """
+        named = {"prediction": self.prediction, "response": self.response, "repeats": self.repeats}
+        return {
+            name: partial(_float32, values) for name, values in named.items() if values is not None
+        }
 
 
 @dataclass(frozen=True)
@@ -88,6 +104,8 @@ class DesignSpec:
 class Scores:
     """Scores of one model, layer and subject; arrays are (voxel,), NaN where undefined."""
 
+    kind: EvaluationKind
+    """Whether stories or folds were held out."""
     r: Floats
     r2: Floats
     """Share of the held-out variance that is predicted; negative where the mean does better."""
@@ -111,17 +129,17 @@ class Scores:
     n_test: int
     ceiling: Floats | None = None
     """Noise ceiling, where it is known."""
-    coefficients: Mapping[str, Callable[[], Floats]] = field(default_factory=dict)
-    """Weights (delay, unit, voxel) of the design's columns, where asked for: ``coef_FIRST`` are
-    those of some voxels from ``FIRST`` on, made when it is their turn."""
+    coefficients: Mapping[int, Callable[[], Floats]] = field(default_factory=dict)
+    """Weights (delay, unit, voxel) of the design's columns, where asked for, in blocks of voxels by
+    the first voxel of each; made when they are asked for."""
 
     @property
     def signed_r2(self) -> Floats:
         """``|r| r`` (Antonello et al. 2023, Figure 1)."""
         return signed_square(self.r)
 
-    def arrays(self) -> dict[str, Floats]:
-        """Every array by name, as kept in the store."""
+    def maps(self) -> dict[str, Floats]:
+        """Every map by name, (voxel,) or with an axis of feature spaces."""
         named = {"r": self.r, "signed_r2": self.signed_r2, "r2": self.r2}
         if self.ceiling is not None:
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -138,17 +156,6 @@ class Scores:
             named["split_r"] = self.split_r
         if self.partition:
             named["partition"] = np.stack(list(self.partition.values()))
-        return named | {f"r_{name}": part.r for name, part in self.parts.items()}
-
-    def predictions(self) -> dict[str, Callable[[], Floats]]:
-        """Held-out predictions and responses (TR, voxel) of each part, and its repeats if any, each
-        made when it is asked for: on disk there may be more than fits in memory."""
-        named: dict[str, Callable[[], Floats]] = {}
-        for name, part in self.parts.items():
-            named[f"prediction_{name}"] = partial(_float32, part.prediction)
-            named[f"response_{name}"] = partial(_float32, part.response)
-            if part.repeats is not None:
-                named[f"repeats_{name}"] = partial(_float32, part.repeats)
         return named
 
 
@@ -188,7 +195,7 @@ def held_out_responses(
         return {story: stack_responses([responses[story].mean], skip) for story in evaluation.test}
     mean = responses[evaluation.story].mean
     folds = evaluation.folds(mean.shape[0])
-    return {f"fold{i}": select(mean, test) for i, (_, test) in enumerate(folds, start=1)}
+    return {f"{FOLD}{i}": select(mean, test) for i, (_, test) in enumerate(folds, start=1)}
 
 
 def held_out_repeats(
@@ -245,6 +252,7 @@ def _evaluate_stories(
         for prediction, (story, response) in zip(predictions, of_stories.items(), strict=True)
     }
     return Scores(
+        kind=evaluation.kind,
         r=_by_voxel(correlation, fitted.prediction, held_out),
         r2=_by_voxel(explained_variance, fitted.prediction, held_out),
         alpha=fitted.alpha,
@@ -288,6 +296,7 @@ def _evaluate_folds(
     weights = [fit.weights for fit in fits if fit.weights is not None]
     splits = [fit.split_r for fit in fits if fit.split_r is not None]
     return Scores(
+        kind=evaluation.kind,
         r=np.mean([part.r for part in parts.values()], axis=0),
         r2=np.mean(
             [_by_voxel(explained_variance, p.prediction, p.response) for p in parts.values()],
@@ -345,7 +354,7 @@ class _Fit:
     partition: Mapping[frozenset[str], Floats]
     """R2 (voxel,) that exactly these spaces share, where the regressor says."""
     path: str | None
-    coefficients: Mapping[str, Callable[[], Floats]]
+    coefficients: Mapping[int, Callable[[], Floats]]
     """(delay, unit, voxel) of some voxels each, where weights are kept."""
 
 
@@ -421,7 +430,7 @@ def _spread(values: Any, fitted: NDArray[np.intp], n_voxels: int) -> Floats:
 
 def _coefficients(
     regressor: Any, fitting: DesignSpec, train: Design, fitted: NDArray[np.intp], n_voxels: int
-) -> dict[str, Callable[[], Floats]]:
+) -> dict[int, Callable[[], Floats]]:
     """Weights of all voxels, some at a time, NaN of those that were not ``fitted``."""
     n_delays = len(fitting.delays)
     n_units = train.X.shape[1] // (1 if train.stretches is not None else n_delays)
@@ -436,10 +445,7 @@ def _coefficients(
 
     width = block_width((n_delays * n_units,), np.dtype(np.float32))
     starts = range(0, n_voxels, width)
-    return {
-        f"coef_{start:06}": partial(made, slice(start, min(n_voxels, start + width)))
-        for start in starts
-    }
+    return {start: partial(made, slice(start, min(n_voxels, start + width))) for start in starts}
 
 
 def _usable(Y: Floats) -> NDArray[np.bool_]:

@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from voxelzoo.api import DataError, UsageError
 from voxelzoo.blocks import blocks
+from voxelzoo.science.regions import region_masks
 from voxelzoo.science.scores import correlation, explained_variance
 
 Floats = NDArray[np.floating[Any]]
@@ -28,10 +29,6 @@ Found = TypeVar("Found")
 
 BLOCK = 256
 """Voxels worked on at a time: a thousand permutations of them stay in the cache."""
-
-
-EVERYWHERE = "all voxels"
-"""Name of the region that is all of them."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +98,7 @@ class HeldOut:
     @property
     def regions(self) -> dict[str, NDArray[np.bool_]]:
         """Voxels (voxel,) of all, then of each label in order of appearance."""
-        found = {EVERYWHERE: np.ones(self.n_voxels, dtype=np.bool_)}
-        if self.labels:
-            names = np.asarray(self.labels)
-            found |= {str(name): names == name for name in dict.fromkeys(self.labels)}
-        return found
+        return region_masks(self.labels, self.n_voxels)
 
     def without_first(self, n_trs: int) -> HeldOut:
         """The same without the first ``n_trs`` rows of each part.
@@ -177,37 +170,3 @@ def _unit(values: Floats) -> Floats:
         varies = np.ptp(values, axis=0) > 0
         unit: Floats = centred / np.where(varies, np.linalg.norm(centred, axis=0), np.nan)
     return unit
-
-
-class RegionMeans:
-    """Means over each region of many maps at once, gathered block of voxels by block."""
-
-    def __init__(self, regions: Mapping[str, NDArray[np.bool_]], r: Floats) -> None:
-        """Only voxels with a finite ``r`` (voxel,) count."""
-        self._names = list(regions)
-        self._members = np.array([mask & np.isfinite(r) for mask in regions.values()], dtype=float)
-        self._sums: Any = 0.0
-
-    def sums(self, voxels: slice, maps: Floats) -> Floats:
-        """Sums over these voxels of each region of maps (draw, voxel): (draw, region)."""
-        counted = self._members[0, voxels] > 0  # all voxels are the first region
-        if not counted.all():  # undefined, and zero times that is no zero
-            maps = np.where(counted, maps, 0)
-        found: Floats = maps @ self._members[:, voxels].T
-        return found
-
-    def add(self, sums: Floats) -> None:
-        """Counts what :meth:`sums` gave."""
-        self._sums = self._sums + sums
-
-    def means(self) -> dict[str, Floats]:
-        """(draw,) for each region; NaN where it has no voxel."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            means = self._sums / self._members.sum(axis=1)
-        return dict(zip(self._names, means.T, strict=True))
-
-
-def region_mean(values: Floats, mask: NDArray[np.bool_]) -> float:
-    """Mean over the region's finite voxels; NaN where there is none."""
-    chosen = values[mask & np.isfinite(values)]
-    return float(chosen.mean()) if len(chosen) else float("nan")

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from voxelzoo.errors import UsageError
 from voxelzoo.science.bootstrap import LEVEL, N_DRAWS, TRS_PER_BLOCK, region_draws
-from voxelzoo.science.held_out import HeldOut, region_mean
+from voxelzoo.science.held_out import HeldOut
+from voxelzoo.science.regions import region_mean
 
 Floats = NDArray[np.floating[Any]]
 

@@ -20,7 +20,8 @@ from scipy.fft import irfft, rfft
 
 from voxelzoo.api import DataError, UsageError
 from voxelzoo.science.bootstrap import TRS_PER_BLOCK, block_sums, check_paired, n_whole_blocks
-from voxelzoo.science.held_out import HeldOut, RegionMeans, over_voxels, region_mean
+from voxelzoo.science.held_out import HeldOut, over_voxels
+from voxelzoo.science.regions import RegionMeans, region_mean
 
 Floats = NDArray[np.floating[Any]]
 

@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from voxelzoo.api import DataError, UsageError
 
+EvaluationKind = Literal["stories", "folds"]
+"""Whole test stories were held out, or folds of one story."""
+
+
+FOLD = "fold"
+"""Folds are called ``fold1``, ``fold2``, ... beside the names of stories."""
+
 
 @dataclass(frozen=True)
 class HeldOutStories:
     """Test stories are predicted whole by a fit on all training stories."""
 
+    kind: ClassVar[EvaluationKind] = "stories"
     train: tuple[str, ...]
     """Of every subject."""
     test: tuple[str, ...]
@@ -24,6 +33,10 @@ class HeldOutStories:
 
     def __str__(self) -> str:
         return f"held-out stories ({', '.join(self.test)})"
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """What of it determines the scores of given stories."""
+        return {"kind": self.kind, "test": list(self.test)}
 
     @property
     def stories(self) -> tuple[str, ...]:
@@ -44,12 +57,17 @@ class ContiguousFolds:
     neighbouring TRs are no independent evidence.
     """
 
+    kind: ClassVar[EvaluationKind] = "folds"
     story: str
     n_folds: int
     gap: int
 
     def __str__(self) -> str:
         return f"{self.n_folds} contiguous folds, gap {self.gap} TRs"
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """What of it determines the scores of a given story."""
+        return {"kind": self.kind, "n_folds": self.n_folds, "gap": self.gap}
 
     @property
     def stories(self) -> tuple[str, ...]:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import shutil
 import socket
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,16 +22,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from voxelzoo.api import DataError, NotFoundError, ZooError
+from voxelzoo.api import DataError, NotFoundError
 
 Kind = Literal["states", "aligned", "results"]
 
 
 KINDS: tuple[Kind, ...] = ("states", "aligned", "results")
 """States at a model's own times, the same on the scanner's clock, and scores."""
-
-
-CHUNK_BYTES = 8 << 20
 
 
 def canonical_json(value: Any) -> str:
@@ -94,7 +90,7 @@ class Artefact:
             array = np.asarray(zarr.open_array(self.path / "arrays" / name, mode="r")[...])
         except (OSError, ValueError, RuntimeError) as error:
             raise self._damaged(f"array {name!r}: {error}") from error
-        if _checksum(array) != self._document["checksums"][name]:
+        if checksum(array) != self._document["checksums"][name]:
             raise self._damaged(f"array {name!r} does not match its checksum")
         return array
 
@@ -117,99 +113,9 @@ def remove_abandoned_drafts(root: Path) -> None:
             pass  # another user's, and alive
 
 
-@dataclass(frozen=True)
-class Store:
-    """A folder of artefacts, shared by runs and, where it is on a common disk, by machines."""
-
-    root: Path
-
-    def find(self, kind: Kind, provenance: Mapping[str, Any]) -> Artefact | None:
-        """The artefact with this provenance, if it was made."""
-        path = self.root / kind / artefact_key(provenance)
-        return Artefact(path) if path.is_dir() else None
-
-    def put(
-        self,
-        kind: Kind,
-        provenance: Mapping[str, Any],
-        arrays: Mapping[str, NDArray[Any] | Callable[[], NDArray[Any]]],
-        summary: Mapping[str, Any] | None = None,
-        replace: bool = False,
-    ) -> Artefact:
-        """Writes an artefact, whole or not at all. Arrays are chunked along their last axis; one
-        given by a function is made when it is its turn.
-
-        Where another process finished the same artefact first, that one stays; with ``replace``
-        it goes, for one with more arrays.
-        """
-        import zarr
-
-        target = self.root / kind / artefact_key(provenance)
-        draft = draft_path(self.root)
-        try:
-            draft.mkdir(parents=True)
-            group = zarr.open_group(draft / "arrays", mode="w", zarr_format=3)
-            checksums = {}
-            for name, given in arrays.items():
-                array = np.asarray(given() if callable(given) else given, order="C")
-                group.create_array(name, data=array, chunks=_chunks(array))
-                checksums[name] = _checksum(array)
-            document = {
-                "schema_version": 1,
-                "kind": kind,
-                "provenance": provenance,
-                "summary": summary or {},
-                "checksums": checksums,
-            }
-            (draft / "artefact.json").write_text(json.dumps(document, indent=1, allow_nan=False))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if replace and target.is_dir():
-                target.rename(draft.with_suffix(".old"))
-            try:
-                draft.rename(target)
-            except OSError:
-                if not target.is_dir():
-                    raise
-        except OSError as error:
-            raise ZooError(
-                f"{self.root}: cannot write to the store ({error.strerror or error}); "
-                "choose another with --store"
-            ) from error
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-            shutil.rmtree(draft.with_suffix(".old"), ignore_errors=True)
-        return Artefact(target)
-
-    def all(self, kind: Kind) -> Iterator[Artefact]:
-        """Every finished artefact of a kind, oldest first."""
-        folder = self.root / kind
-        if folder.is_dir():
-            for path in sorted(folder.iterdir(), key=lambda path: (path.stat().st_mtime, path)):
-                if (path / "artefact.json").is_file():
-                    yield Artefact(path)
-
-    def by_key(self, kind: Kind, prefix: str) -> Artefact:
-        """The artefact whose key begins with ``prefix``."""
-        found = [artefact for artefact in self.all(kind) if artefact.key.startswith(prefix)]
-        if len(found) == 1:
-            return found[0]
-        what = "no" if not found else f"{len(found)}"
-        raise NotFoundError(
-            f"{what} {kind} in {self.root} begin with key {prefix!r}; `zoo results list` shows them"
-        )
-
-
-def _checksum(array: NDArray[Any]) -> str:
+def checksum(array: NDArray[Any]) -> str:
+    """Digest of an array's type, shape and values: 64 hex digits."""
     array = np.ascontiguousarray(array)
     digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
     digest.update(array.data if array.size else b"")
     return digest.hexdigest()
-
-
-def _chunks(array: NDArray[Any]) -> tuple[int, ...]:
-    """Whole rows of blocks of columns, so that voxels and units stream in blocks."""
-    if array.ndim == 0 or array.size == 0:
-        return tuple(max(1, n) for n in array.shape)
-    rows = math.prod(array.shape[:-1])
-    columns = max(1, CHUNK_BYTES // max(1, rows * array.dtype.itemsize))
-    return (*array.shape[:-1], min(array.shape[-1], columns))

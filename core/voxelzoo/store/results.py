@@ -1,100 +1,234 @@
-"""Results as the store keeps them: labels, weights and held-out predictions."""
+"""One result as the store keeps it: its record, and its arrays under their own names."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from voxelzoo.api import UsageError
-from voxelzoo.science.held_out import Floats, HeldOut
+from voxelzoo.api import NotFoundError, UsageError
+from voxelzoo.science.held_out import HeldOut
 from voxelzoo.store.artefacts import Artefact
+from voxelzoo.store.layout import (
+    LABELS,
+    PREDICTIONS,
+    groups,
+    kept_with,
+    labels_from_bytes,
+    maps,
+    weight_blocks,
+)
+from voxelzoo.store.records import ResultRecord
 
-if TYPE_CHECKING:
-    from voxelzoo.store.artefacts import Artefact
-
-KEPT = {"predictions": "prediction_", "weights": "coef_"}
-"""What results may have beside scores, with how the names of its arrays begin."""
-
-
-def kept_with(artefact: Artefact) -> set[str]:
-    """What of :data:`KEPT` a result has."""
-    return {
-        what
-        for what, begin in KEPT.items()
-        if any(name.startswith(begin) for name in artefact.arrays)
-    }
+Floats = NDArray[np.floating[Any]]
 
 
-def labels_as_bytes(labels: Sequence[str]) -> NDArray[np.uint8]:
-    """Labels as UTF-8 bytes, one a line: plain numbers need no special Zarr type."""
-    return np.frombuffer("\n".join(labels).encode(), dtype=np.uint8)
+@dataclass(frozen=True)
+class HeldOutArrays:
+    """Arrays of one held-out story or fold, each read when it is asked for."""
+
+    artefact: Artefact
+    group: str
+    """Folder of the arrays."""
+
+    @property
+    def r(self) -> Floats:
+        """Pearson r of predicted and measured responses, (voxel,)."""
+        return self._read("r")
+
+    @property
+    def prediction(self) -> Floats:
+        """Predicted responses, (TR, voxel), if predictions were kept."""
+        return self._read("prediction")
+
+    @property
+    def response(self) -> Floats:
+        """Measured responses, (TR, voxel), the mean over repeats, if predictions were kept."""
+        return self._read("response")
+
+    @property
+    def repeats(self) -> Floats | None:
+        """Each repeat's responses, (repeat, TR, voxel); ``None`` if there were no repeats."""
+        there = f"{self.group}/repeats" in self.artefact.arrays
+        return self._read("repeats") if there else None
+
+    def read(self) -> dict[str, Floats]:
+        """Every array, by its name in the store."""
+        names = [name for name in self.artefact.arrays if name.startswith(f"{self.group}/")]
+        return {name: self.artefact.read(name) for name in names}
+
+    def _read(self, name: str) -> Floats:
+        name = f"{self.group}/{name}"
+        if name not in self.artefact.arrays:
+            raise _without_predictions(self.artefact)
+        return self.artefact.read(name)
 
 
-def read_labels(artefact: Artefact) -> list[str] | None:
-    """The voxels' labels of a result, or ``None``."""
-    if "label" not in artefact.arrays:
-        return None
-    return artefact.read("label").tobytes().decode().split("\n")
+@dataclass(frozen=True)
+class Result:
+    """Scores of one fit of one subject: a record, and arrays that are read when asked for."""
 
+    artefact: Artefact
+    computed: bool = False
+    """Whether this call computed it; else it was in the store."""
 
-def read_weights(artefact: Artefact, voxels: slice = slice(None)) -> NDArray[np.float32]:
-    """Weights (delay, unit, voxel) of some voxels of a result made with ``--keep weights``.
+    @property
+    def key(self) -> str:
+        """Name of the result in its store: 64 hex digits."""
+        return self.artefact.key
 
-    Units are z-scored within each story, as they were fitted; an undefined voxel is NaN. Raises
-    :class:`UsageError` for a result that kept none.
-    """
-    blocks = sorted(name for name in artefact.arrays if name.startswith("coef_"))
-    if not blocks:
-        raise UsageError(
-            f"result {artefact.key[:12]} kept no weights: make it again with zoo run --keep weights"
+    @cached_property
+    def record(self) -> ResultRecord:
+        """What was fitted, how it was tested, and the scores.
+
+        Raises
+        ------
+        RecordVersionError
+            If another version of voxelzoo wrote the result.
+        """
+        return ResultRecord.from_json(self.artefact.summary, str(self.artefact.path))
+
+    def flat(self) -> dict[str, Any]:
+        """The record in one level, with ``computed`` and ``key``."""
+        return {**self.record.flat(), "computed": self.computed, "key": self.key}
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Everything that determined the arrays; the key is its digest."""
+        return self.artefact.provenance
+
+    # ------------------------------------------------------------------------------------ voxels
+
+    @cached_property
+    def maps(self) -> tuple[str, ...]:
+        """Names of the maps: ``r``, ``signed_r2``, ``r2`` and what else the fit gave."""
+        return maps(self.artefact.arrays)
+
+    def map(self, name: str) -> Floats:
+        """One map.
+
+        Parameters
+        ----------
+        name : str
+            One of :attr:`maps`.
+
+        Returns
+        -------
+        array
+            (voxel,); of joint fits also ``weights`` (voxel, space), and ``split_r`` (space, voxel)
+            and ``partition`` (set of spaces, voxel). NaN where undefined.
+
+        Raises
+        ------
+        NotFoundError
+            If the result has no such map.
+        """
+        if name not in self.maps:
+            raise NotFoundError(
+                f"result {self.key[:12]} has no map {name!r}; it has {', '.join(self.maps)}"
+            )
+        return self.artefact.read(name)
+
+    @cached_property
+    def labels(self) -> list[str] | None:
+        """The label of each voxel, or ``None``."""
+        if LABELS not in self.artefact.arrays:
+            return None
+        return labels_from_bytes(self.artefact.read(LABELS))
+
+    # ---------------------------------------------------------------------------------- held out
+
+    @cached_property
+    def held_out(self) -> Mapping[str, HeldOutArrays]:
+        """Arrays of every held-out story, or fold (``fold1``), in order."""
+        parts = groups(self.artefact.arrays)
+        return {name: HeldOutArrays(self.artefact, group) for name, group in parts.items()}
+
+    @property
+    def stories(self) -> tuple[str, ...]:
+        """Names of the held-out stories; none if folds of one story were held out."""
+        return tuple(self.held_out) if self.record.kind == "stories" else ()
+
+    def story(self, name: str) -> HeldOutArrays:
+        """Arrays of one held-out story; :class:`NotFoundError` if it was not held out."""
+        if name not in self.stories:
+            raise NotFoundError(
+                f"result {self.key[:12]}: story {name!r} was not held out"
+                + (f"; {', '.join(self.stories)} were" if self.stories else "")
+            )
+        return self.held_out[name]
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """What it has beside scores: ``predictions``, ``weights``."""
+        return kept_with(self.artefact)
+
+    def read_held_out(self) -> HeldOut:
+        """Predictions and responses of everything that was held out.
+
+        Raises
+        ------
+        UsageError
+            If the result was made without ``--keep predictions``.
+        """
+        if PREDICTIONS not in self.kept:
+            raise _without_predictions(self.artefact)
+        every = {name: arrays.repeats for name, arrays in self.held_out.items()}
+        return HeldOut(
+            parts={name: (part.prediction, part.response) for name, part in self.held_out.items()},
+            joined=self.record.kind == "stories",
+            labels=self.labels,
+            repeats={name: repeats for name, repeats in every.items() if repeats is not None},
         )
-    n_voxels = len(artefact.read("r"))
-    first, stop, _ = voxels.indices(n_voxels)
-    edges = [*(int(name.removeprefix("coef_")) for name in blocks), n_voxels]
-    found = [
-        artefact.read(name)[..., max(0, first - start) : stop - start]
-        for name, (start, end) in zip(blocks, pairwise(edges), strict=True)
-        if start < stop and first < end
-    ]
-    return np.concatenate(found, axis=-1)
+
+    def read_responses(self) -> dict[str, Floats]:
+        """Held-out responses (TR, voxel) by story or fold, if predictions were kept."""
+        return {name: part.response for name, part in self.held_out.items()}
+
+    # ----------------------------------------------------------------------------------- weights
+
+    def read_weights(self, voxels: slice = slice(None)) -> NDArray[np.float32]:
+        """Weights of the design's columns.
+
+        Parameters
+        ----------
+        voxels : slice
+            Which voxels.
+
+        Returns
+        -------
+        (delay, unit, voxel) float32
+            For units that were z-scored within each story, as they were fitted. NaN for a voxel
+            that could not be fitted.
+
+        Raises
+        ------
+        UsageError
+            If the result was made without ``--keep weights``.
+        """
+        blocks = weight_blocks(self.artefact.arrays)
+        if not blocks:
+            raise UsageError(
+                f"result {self.key[:12]} kept no weights: make it again with zoo run --keep weights"
+            )
+        n_voxels = self.record.n_voxels
+        first, stop, _ = voxels.indices(n_voxels)
+        edges = pairwise([*blocks, n_voxels])
+        chosen = [
+            self.artefact.read(name)[..., max(0, first - start) : stop - start]
+            for name, (start, end) in zip(blocks.values(), edges, strict=True)
+            if start < stop and first < end
+        ]
+        return np.concatenate(chosen, axis=-1)
 
 
-def read_responses(artefact: Artefact) -> dict[str, Floats]:
-    """Held-out responses (TR, voxel) of a result that kept them, by part."""
-    return {
-        name.removeprefix("response_"): artefact.read(name)
-        for name in artefact.arrays
-        if name.startswith("response_")
-    }
-
-
-def read_held_out(artefact: Artefact) -> HeldOut:
-    """Held-out predictions of a result.
-
-    Raises :class:`UsageError` for a result that was made without ``--keep predictions``.
-    """
-    from voxelzoo.store.results import read_labels
-
-    names = [n.removeprefix("prediction_") for n in artefact.arrays if n.startswith("prediction_")]
-    if not names:
-        raise UsageError(
-            f"result {artefact.key[:12]} kept no predictions: make it again with "
-            "zoo run --keep predictions"
-        )
-    return HeldOut(
-        parts={
-            name: (artefact.read(f"prediction_{name}"), artefact.read(f"response_{name}"))
-            for name in names
-        },
-        joined=str(artefact.summary["evaluation"]).startswith("held-out stories"),
-        labels=read_labels(artefact),
-        repeats={
-            name: artefact.read(f"repeats_{name}")
-            for name in names
-            if f"repeats_{name}" in artefact.arrays
-        },
+def _without_predictions(artefact: Artefact) -> UsageError:
+    return UsageError(
+        f"result {artefact.key[:12]} kept no predictions: make it again with "
+        "zoo run --keep predictions"
     )

@@ -19,7 +19,8 @@ from voxelzoo.science.evaluation import DesignSpec, Scores, evaluate
 from voxelzoo.science.protocols import CLEAN
 from voxelzoo.science.splits import ContiguousFolds, Evaluation, HeldOutStories
 from voxelzoo.science.voxel_arrays import select, stack_responses
-from voxelzoo.store.artefacts import Store
+from voxelzoo.store.layout import result_arrays
+from voxelzoo.store.store import Store
 from voxelzoo_regressors import BandedRidge, BootstrapRidge, Ridge, Stacking, VariancePartition
 from zoo_cli import Zoo
 
@@ -127,13 +128,16 @@ def test_on_disk_as_in_memory(
         of_these = {name: states[name] for name in evaluation.stories}
         scores.append(evaluate(evaluation, CLEAN, fitting, of_these, read))
     held, laid = scores
-    assert set(held.arrays()) == set(laid.arrays())
-    for name, array in held.arrays().items():
-        np.testing.assert_allclose(laid.arrays()[name], array, rtol=1e-3, atol=1e-4, err_msg=name)
-    assert held.predictions().keys() == laid.predictions().keys()
-    for name, make_it in held.predictions().items():
-        found = laid.predictions()[name]()
-        np.testing.assert_allclose(found, make_it(), rtol=1e-3, atol=1e-4, err_msg=name)
+    arrays = [result_arrays(each, predictions=True) for each in (held, laid)]
+    assert set(arrays[0]) == set(arrays[1])
+    assert any(name.endswith("/prediction") for name in arrays[0])
+    for name in arrays[0]:
+        in_memory, on_disk = (each[name] for each in arrays)
+        np.testing.assert_allclose(
+            on_disk() if callable(on_disk) else on_disk,
+            in_memory() if callable(in_memory) else in_memory,
+            rtol=1e-3, atol=1e-4, err_msg=name,
+        )  # fmt: skip
     undefined = np.isnan(laid.r)
     assert undefined[4]
     assert undefined[6] == isinstance(evaluation, HeldOutStories)

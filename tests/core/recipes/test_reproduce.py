@@ -14,7 +14,8 @@ import pytest
 from shared_data import SHARED, needs_shared
 from voxelzoo.recipes.figures import fit_decades
 from voxelzoo.recipes.schema import find_recipe
-from voxelzoo.store.artefacts import Artefact, Store
+from voxelzoo.store.results import Result
+from voxelzoo.store.store import Store
 from voxelzoo_datasets.simulated import SimulatedDataset
 from zoo_cli import Zoo
 
@@ -290,17 +291,15 @@ def test_maps_are_what_the_results_say_by_loops(zoo: Zoo, mine: Path) -> None:
     figures = ended.json["reproduction"]["figures"]
     maps = {name: np.load(Path("out") / f"{name}.npz") for name in figures}
     results = [
-        each
-        for each in Store(Path("zoo-store")).all("results")
-        if each.summary["subject"] == "sub-01"
+        each for each in Store(Path("zoo-store")).results() if each.record.subject == "sub-01"
     ]
 
-    def one(model: str, n: int) -> list[Artefact]:
-        found = [r for r in results if r.summary["model"] == model]
-        return [r for r in found if r.summary["n_train_stories"] == n]
+    def one(model: str, n: int) -> list[Result]:
+        found = [r for r in results if r.record.model == model]
+        return [r for r in found if r.record.n_train_stories == n]
 
     # r of each voxel against log2 of stories, subsets of one size averaged, by least squares.
-    r = {n: np.mean([each.read("r") for each in one("word-rate", n)], axis=0) for n in (1, 2, 3)}
+    r = {n: np.mean([each.map("r") for each in one("word-rate", n)], axis=0) for n in (1, 2, 3)}
     x = np.log2([1, 2, 3])
     for voxel in range(16):
         slope = np.polyfit(x, [r[n][voxel] for n in (1, 2, 3)], 1)[0]
@@ -308,8 +307,8 @@ def test_maps_are_what_the_results_say_by_loops(zoo: Zoo, mine: Path) -> None:
         np.testing.assert_allclose(found, slope, atol=1e-6)
 
     # Predictions and responses of the held-out story, with and without its first 30 s (20 TRs).
-    (whole,) = (each for each in one("word-rate", 3) if "prediction_test01" in each.arrays)
-    prediction, response = whole.read("prediction_test01"), whole.read("response_test01")
+    (whole,) = (each for each in one("word-rate", 3) if "predictions" in each.kept)
+    prediction, response = whole.story("test01").prediction, whole.story("test01").response
     lead = figures["start"]["statistics"]["n_first_trs"]
     assert lead == 20
     for voxel in range(16):
@@ -330,8 +329,8 @@ def test_maps_are_what_the_results_say_by_loops(zoo: Zoo, mine: Path) -> None:
             found = maps["bound"][f"{name}_word-rate_sub-01"][voxel]
             np.testing.assert_allclose(found, expected if shown else np.nan, atol=1e-5)
 
-    (stack,) = (each for each in results if each.summary["family"] == "joint")
-    gain = stack.read("r") - r[3]
+    (stack,) = (each for each in results if each.record.family == "joint")
+    gain = stack.map("r") - r[3]
     np.testing.assert_allclose(maps["stack"]["gain_sub-01"], gain, atol=1e-6)
     weights = [maps["stack"][f"weight_{name}:0_sub-01"] for name in ("word-length", "word-rate")]
     np.testing.assert_allclose(maps["stack"]["centre_of_mass_sub-01"], weights[0], atol=1e-6)

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from result_records import make_record
 from voxelzoo.api import DataError
 from voxelzoo.reports.region_table import Settings, by_story
 from voxelzoo.science.ceilings import inter_subject_ceiling
 from voxelzoo.science.held_out import HeldOut
-from voxelzoo.store.artefacts import Store
-from voxelzoo.store.results import read_labels
+from voxelzoo.store.store import Store
 from zoo_cli import Zoo
 
 SHORT = ("--permutations", "100", "--json")
@@ -36,9 +36,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def key(store: Path, model: str, subject: str = "sub-01") -> str:
     (found,) = (
-        artefact.key
-        for artefact in Store(store).all("results")
-        if (artefact.summary["model"], artefact.summary["subject"]) == (model, subject)
+        result.key
+        for result in Store(store).results()
+        if (result.record.model, result.record.subject) == (model, subject)
     )
     return found[:12]
 
@@ -49,9 +49,9 @@ def test_a_baseline_is_above_chance_where_its_feature_drives(zoo: Zoo, store: Pa
     (test,) = ended.json["tests"]
     rows = {row["region"]: row for row in test["regions"]}
     sound, noise = rows["sound"], rows["noise"]
-    record = Store(store).by_key("results", key(store, "mel-spectrogram")).summary
-    assert sound["r"] == pytest.approx(record["by_label"]["sound"]["mean_r"], abs=1e-5)
-    assert rows["all voxels"]["ceiling"] == pytest.approx(record["mean_ceiling"], abs=1e-5)
+    record = Store(store).result(key(store, "mel-spectrogram")).record
+    assert sound["r"] == pytest.approx(record.scores.by_region["sound"].mean_r, abs=1e-5)
+    assert rows["all voxels"]["ceiling"] == pytest.approx(record.scores.mean_ceiling, abs=1e-5)
     assert sound["q"] < 0.05
     assert sound["share_significant"] > 0.8
     assert noise["share_significant"] < 0.2
@@ -71,7 +71,7 @@ def test_two_results_are_paired_voxel_by_voxel(zoo: Zoo, store: Path, tmp_path: 
     assert rows["word-rate"]["share_second_better"] > 0.8
     assert rows["word-rate"]["difference_high"] < 0
     maps = np.load(tmp_path / "maps.npz")
-    r = [Store(store).by_key("results", each).read("r") for each in keys]
+    r = [Store(store).result(each).map("r") for each in keys]
     np.testing.assert_allclose(maps["sub-01/difference"], r[0] - r[1], atol=1e-5)
 
 
@@ -81,18 +81,18 @@ def test_room_below_what_subjects_share(zoo: Zoo, store: Path, tmp_path: Path) -
     assert ended.code == 0, ended.err
     (test,) = ended.json["tests"]
     assert "inter-subject (r with the mean of sub-02): 0 voxels undefined" in test["notes"][1]
-    artefacts = [
-        Store(store).by_key("results", key(store, "mel-spectrogram", subject))
+    results = [
+        Store(store).result(key(store, "mel-spectrogram", subject))
         for subject in ("sub-01", "sub-02")
     ]
-    names = [name for name in artefacts[0].arrays if name.startswith("response_")]
-    own, other = (np.concatenate([a.read(name) for name in names]) for a in artefacts)
+    assert results[0].stories == results[1].stories == ("test01",)
+    own, other = (each.story("test01").response for each in results)
     expected = [np.corrcoef(a, b)[0, 1] for a, b in zip(own.T, other.T, strict=True)]
     maps = np.load(out)
     np.testing.assert_allclose(maps["sub-01/ceiling"], expected, atol=1e-5)
     np.testing.assert_allclose(maps["sub-01/headroom"], expected - maps["sub-01/r"], atol=1e-5)
     rows = {row["region"]: row for row in test["regions"]}
-    labels = np.array(read_labels(artefacts[0]))
+    labels = np.array(results[0].labels)
     for region in ("sound", "noise"):
         of_region = maps["sub-01/headroom"][labels == region].mean()
         assert rows[region]["headroom"] == pytest.approx(of_region, abs=1e-5)
@@ -137,10 +137,10 @@ def test_stories_are_shown_with_their_scores(zoo: Zoo, store: Path) -> None:
     ended = zoo("test", one, "--by-story", "--store", store, *SHORT)
     assert ended.code == 0, ended.err
     rows = {(r["story"], r["region"]): r for r in ended.json["tests"][0]["regions"]}
-    record = Store(store).by_key("results", one).summary
+    record = Store(store).result(one).record
     together = rows["together", "all voxels"]
-    assert together["r"] == pytest.approx(record["mean_r"], abs=1e-5)
-    assert together["signed_r2"] == pytest.approx(record["mean_signed_r2"], abs=1e-5)
+    assert together["r"] == pytest.approx(record.scores.mean_r, abs=1e-5)
+    assert together["signed_r2"] == pytest.approx(record.scores.mean_signed_r2, abs=1e-5)
     assert rows["test01", "sound"]["r2"] > 0.05 > rows["test01", "noise"]["r2"]
 
 
@@ -149,8 +149,8 @@ def test_the_start_of_a_story_can_be_left_out(zoo: Zoo, store: Path) -> None:
     ended = zoo("test", one, "--without-first", "20", "--store", store, "--json")
     assert ended.code == 0, ended.err
     row = ended.json["tests"][0]["regions"][0]
-    artefact = Store(store).by_key("results", one)
-    x, y = (artefact.read(f"{side}_test01")[20:] for side in ("prediction", "response"))
+    story = Store(store).result(one).story("test01")
+    x, y = story.prediction[20:], story.response[20:]
     expected = np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(x.T, y.T, strict=True)])
     assert row["r_without_start"] == pytest.approx(expected, abs=1e-5)
     assert row["difference"] == pytest.approx(row["r"] - row["r_without_start"], abs=1e-5)
@@ -198,13 +198,12 @@ def test_the_mean_over_subjects_is_no_subject(zoo: Zoo, tmp_path: Path) -> None:
     shared = rng.standard_normal((60, 2))
     heard = {f"s{i}": shared + rng.standard_normal(shared.shape) for i in (1, 2, 3)}
     heard["group"] = np.mean(list(heard.values()), axis=0)
-    summary = {"model": "m", "untrained": False, "layer": 0, "dataset": "d"}
     for subject, responses in heard.items():
         kept = Store(tmp_path).put(
             "results",
             {"responses": subject},
-            {"prediction_a": shared, "response_a": responses},
-            summary | {"subject": subject, "evaluation": "held-out stories"},
+            {"story/a/prediction": shared, "story/a/response": responses},
+            make_record(subject=subject, n_voxels=2, test_stories=("a",)).to_json(),
         )
     options = ("--ceiling", "inter-subject", "--store", tmp_path)
     refused = zoo("test", kept.key, *options)

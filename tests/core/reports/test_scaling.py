@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from result_records import make_record
 from voxelzoo.reports.curves import best_layers, cells
-from voxelzoo.store.artefacts import Store
+from voxelzoo.store.store import Store
 from zoo_cli import Zoo
 
 N = {"opt-s": 10**8, "opt-m": 10**9, "opt-l": 10**10, "opt-xl": 10**11}
@@ -39,32 +40,24 @@ def put(
             r[30:] -= 0.1
             r[-1] = np.nan
             mean = float(np.nanmean(r))
-            record: dict[str, Any] = {
+            fields = {
                 "model": model,
                 "model_id": f"opt/{model}",
-                "family": "opt",
                 "n_parameters": N.get(model),
-                "untrained": False,
                 "layer": layer,
                 "subject": subject,
-                "dataset": "planted",
                 "mean_r": mean,
                 "mean_cv_r": mean + 0.1,
-                "evaluation": "held-out stories (a, b)",
-                "n_train_stories": n_stories,
+                "train_stories": tuple(f"story{i}" for i in range(n_stories)),
                 "train_hours": n_stories / 4,
                 "subset_seed": subset_seed,
-                "protocol": "clean",
-                "regressor": "ridge",
-                "aligner": "lanczos",
-                "delays": [1, 2],
-                "shift": 0.0,
-            } | changed
+            }
+            record = make_record(**fields | changed).to_json()
             text = "\n".join([LABELS[0]] * 30 + [LABELS[1]] * 30)
             arrays = {
                 "r": r,
-                "r_a": r + 0.01,
-                "r_b": r - 0.01,
+                "story/a/r": r + 0.01,
+                "story/b/r": r - 0.01,
                 "label": np.frombuffer(text.encode(), np.uint8),
             }
             Store(store).put("results", record, arrays, record)
@@ -329,12 +322,7 @@ def test_each_region_has_its_own_best_layer(tmp_path: Path) -> None:
     for seed in range(10):
         store, best = tmp_path / str(seed), {"hearing": seed % 4, "thinking": (seed * 7 + 2) % 4}
         for layer in range(4):
-            record = {
-                "model": "opt-s", "model_id": "opt/opt-s", "family": "opt", "n_parameters": 10**8,
-                "layer": layer, "subject": "S1", "untrained": False, "dataset": "planted",
-                "protocol": "clean", "mean_r": 0.1, "evaluation": "", "regressor": "",
-                "aligner": "", "delays": [], "shift": 0,
-            }  # fmt: skip
+            record = make_record(layer=layer).to_json()
             lifted = np.repeat([0.1 * (layer == best[name]) for name in LABELS], 30)
             text = "\n".join([LABELS[0]] * 30 + [LABELS[1]] * 30)
             arrays = {
@@ -343,7 +331,7 @@ def test_each_region_has_its_own_best_layer(tmp_path: Path) -> None:
                 "label": np.frombuffer(text.encode(), np.uint8),
             }
             Store(store).put("results", record, arrays, record)
-        made, _ = cells(list(Store(store).all("results")))
+        made, _ = cells(Store(store).results())
         rows = {row["region"]: row for row in best_layers(made[0])}
         for name in LABELS:
             found.append(rows[name]["layer_cv_r"] == best[name])

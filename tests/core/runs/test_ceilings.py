@@ -10,13 +10,13 @@ import pytest
 from data_folder import write_study
 from shared_data import SHARED, needs_shared
 from voxelzoo.science.ceilings import estimate_ceiling
-from voxelzoo.store.artefacts import Store
+from voxelzoo.store.store import Store
 from zoo_cli import Zoo
 
 
 def of(store: Path, key: str) -> dict[str, np.ndarray]:
-    artefact = Store(store).by_key("results", key)
-    return {name: artefact.read(name) for name in artefact.arrays}
+    result = Store(store).result(key)
+    return {name: result.map(name) for name in result.maps}
 
 
 def test_inter_subject_is_r_with_the_mean_of_the_others(zoo: Zoo, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_from_repeats_by_name(zoo: Zoo, tmp_path: Path, name: str) -> None:
     assert (result["key"] == default["key"]) == (name == "schoppe")
     assert result["ceiling_method"] == name
     arrays = of(tmp_path, result["key"])
-    repeats = [each for at, each in arrays.items() if at.startswith("repeats_")]
+    repeats = list(Store(tmp_path).result(result["key"]).read_held_out().repeats.values())
     assert repeats
     expected = np.mean([estimate_ceiling(each, name).values for each in repeats], axis=0)
     np.testing.assert_allclose(arrays["ceiling"], expected, atol=1e-5)

@@ -26,7 +26,7 @@ from voxelzoo.host.records import Registered
 from voxelzoo.progress import Silent
 from voxelzoo.runs.extraction import aligned_states
 from voxelzoo.runs.models import Alignment, Model, choose_layers
-from voxelzoo.store.artefacts import Store
+from voxelzoo.store.store import Store
 
 ENTRY = ModelEntry(name="fake", plugin="fake", modality="any", n_layers=3, embed_dim=4)
 

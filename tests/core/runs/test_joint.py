@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from voxelzoo.store.artefacts import Store
+from voxelzoo.store.store import Store
 from zoo_cli import Zoo
 
 SPACES = ["word-rate:0", "mel-spectrogram:0"]
@@ -29,8 +29,8 @@ def run(zoo: Zoo, store: Path, regressor: str) -> dict[str, Any]:
 def test_weights_of_a_stack_sum_to_one_and_follow_the_region(zoo: Zoo, tmp_path: Path) -> None:
     result = run(zoo, tmp_path, "stacking")
     assert sum(result["mean_weights"]) == pytest.approx(1, abs=1e-5)
-    artefact = Store(tmp_path).by_key("results", result["key"])
-    words, sound = artefact.read("weights")[40:80].T, artefact.read("weights")[:40].T
+    kept = Store(tmp_path).result(result["key"])
+    words, sound = kept.map("weights")[40:80].T, kept.map("weights")[:40].T
     assert words[0].mean() > 0.9  # voxels that follow word rate
     assert sound[1].mean() > 0.9
 
@@ -39,10 +39,10 @@ def test_parts_of_the_variance_sum_to_the_joint_r2(zoo: Zoo, tmp_path: Path) -> 
     result = run(zoo, tmp_path, "variance-partition")
     parts = result["mean_partition"]
     assert list(parts) == [*SPACES, " & ".join(SPACES)]
-    artefact = Store(tmp_path).by_key("results", result["key"])
-    partition = artefact.read("partition")
+    kept = Store(tmp_path).result(result["key"])
+    partition = kept.map("partition")
     assert partition.shape == (3, 160)
-    prediction, response = artefact.read("prediction_test01"), artefact.read("response_test01")
+    prediction, response = kept.story("test01").prediction, kept.story("test01").response
     for voxel in (0, 50, 100, 159):
         y = response[:, voxel].astype(float)
         r2 = 1 - ((y - prediction[:, voxel]) ** 2).sum() / ((y - y.mean()) ** 2).sum()

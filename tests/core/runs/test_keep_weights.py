@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from data_folder import write_study
+from voxelzoo.api import UsageError
 from voxelzoo.data import responses as responses_module
 from voxelzoo.science import voxel_arrays
 from voxelzoo.science.design import delayed, zscore
-from voxelzoo.store.artefacts import Store
-from voxelzoo.store.results import kept_with, read_weights
+from voxelzoo.store.store import Store
 from zoo_cli import Zoo
 
 
@@ -33,14 +33,14 @@ def test_weights_times_the_design_are_the_predictions(
     ended = zoo(*ask, "--regressor", regressor, "--keep", "weights,predictions")
     assert ended.code == 0, ended.err
     (result,) = ended.json["results"]
-    artefact = Store(store).by_key("results", result["key"])
-    assert kept_with(artefact) == {"weights", "predictions"}
-    weights = read_weights(artefact)
+    kept = Store(store).result(result["key"])
+    assert kept.kept == {"weights", "predictions"}
+    weights = kept.read_weights()
     assert weights.shape == (4, 1, 9)  # delays, units, voxels
     np.testing.assert_array_equal(np.isnan(weights[0, 0]), np.arange(9) == 4)
-    np.testing.assert_array_equal(read_weights(artefact, slice(3, 8)), weights[..., 3:8])
+    np.testing.assert_array_equal(kept.read_weights(slice(3, 8)), weights[..., 3:8])
     aligned = list(Store(store).all("aligned"))
-    predicted = artefact.read("prediction_three")
+    predicted = kept.story("three").prediction
     designs = [delayed(zscore(each.read("states")), [1, 2, 3, 4]) for each in aligned]
     found = [design @ weights.reshape(4, 9) for design in designs]
     errors = [np.nanmax(np.abs(each - predicted)) for each in found]
@@ -57,7 +57,7 @@ def test_what_was_kept_before_stays(zoo: Zoo, tmp_path: Path) -> None:
     assert [first["computed"], second["computed"], third["computed"]] == [True, True, False]
     exported = tmp_path / "voxels.npz"
     assert zoo("results", "export", exported, "--store", store).code == 0
-    assert not any("coef_" in name for name in np.load(exported).files)
+    assert not any("coef" in name for name in np.load(exported).files)
 
 
 def test_where_there_are_none_it_says_so(zoo: Zoo, tmp_path: Path) -> None:
@@ -66,6 +66,6 @@ def test_where_there_are_none_it_says_so(zoo: Zoo, tmp_path: Path) -> None:
     assert ended.code == 2
     assert "--keep weights: stacking has none" in ended.err
     plain = zoo("run", "-p", "word-rate", "--store", tmp_path / "store", "-q", "--json").json
-    artefact = Store(tmp_path / "store").by_key("results", plain["results"][0]["key"])
-    with pytest.raises(Exception, match="make it again with zoo run --keep weights"):
-        read_weights(artefact)
+    result = Store(tmp_path / "store").result(plain["results"][0]["key"])
+    with pytest.raises(UsageError, match="make it again with zoo run --keep weights"):
+        result.read_weights()

@@ -21,7 +21,7 @@ from voxelzoo.science.layers import layer_sets
 from voxelzoo.science.protocols import CLEAN
 from voxelzoo.science.scaling import Measured, fit_line, slope_intervals
 from voxelzoo.science.splits import HeldOutStories
-from voxelzoo.store.artefacts import Store
+from voxelzoo.store.store import Store
 from voxelzoo_aligners.linear import Lanczos
 from voxelzoo_planted import extractor, plugin, truth
 from voxelzoo_planted.dataset import Planted
@@ -90,7 +90,7 @@ def test_a_stack_of_two_spaces_is_found(planted: Zoo, tmp_path: Path) -> None:
     spaces = ("--plugin", "planted-text", "--plugin", "planted-speech")
     (result,) = run(planted, *spaces, "--regressor", "stacking")
     data = Planted()
-    weights = Store(tmp_path / "store").by_key("results", result["key"]).read("weights")
+    weights = Store(tmp_path / "store").result(result["key"]).map("weights")
     both = np.array(data.voxel_labels("s1")) == "both"
     error = weights[both, 0] - data.weight
     assert np.abs(error).max() < 0.2

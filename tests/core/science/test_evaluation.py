@@ -226,7 +226,7 @@ def test_repeats_are_averaged_and_kept_for_a_ceiling() -> None:
     # One part signal to one part noise, five repeats: r of the truth is sqrt(5 / 6).
     np.testing.assert_allclose(scores.ceiling, np.sqrt(5 / 6), atol=0.05)
     np.testing.assert_allclose(scores.r, np.sqrt(5 / 6), atol=0.05)
-    assert scores.arrays()["r_normalised"] == pytest.approx(scores.r / scores.ceiling)
+    assert scores.maps()["r_normalised"] == pytest.approx(scores.r / scores.ceiling)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import pytest
 from scipy.stats import binom
 
 from voxelzoo.api import DataError, UsageError
-from voxelzoo.science.held_out import EVERYWHERE, HeldOut
+from voxelzoo.science.held_out import HeldOut
+from voxelzoo.science.regions import EVERYWHERE
 from voxelzoo.science.scores import correlation
 from voxelzoo.science.significance import (
     Null,

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from voxelzoo.api import DataError, NotFoundError, ZooError
-from voxelzoo.store.artefacts import Store, artefact_key, draft_path, remove_abandoned_drafts
+from voxelzoo.store.artefacts import artefact_key, draft_path, remove_abandoned_drafts
+from voxelzoo.store.store import Store
 
 
 def test_what_is_put_is_found_by_its_provenance_and_by_nothing_else(tmp_path: Path) -> None:
@@ -49,7 +50,7 @@ def test_a_killed_writer_leaves_no_artefact(tmp_path: Path) -> None:
     script = f"""
 import os, signal, zarr, numpy as np
 from pathlib import Path
-from voxelzoo.store import Store
+from voxelzoo.store.store import Store
 make = zarr.Group.create_array
 def die(self, *args, **kwargs):
     make(self, *args, **kwargs)
@@ -69,7 +70,8 @@ Store(Path({str(tmp_path)!r})).put("results", {{"a": 1}}, {{"r": np.ones(3)}})
 
 def test_what_a_killed_process_left_is_removed_and_no_more(tmp_path: Path) -> None:
     script = (
-        "import os, signal, sys; from pathlib import Path; from voxelzoo.store import draft_path\n"
+        "import os, signal, sys; from pathlib import Path\n"
+        "from voxelzoo.store.artefacts import draft_path\n"
         "(draft_path(Path(sys.argv[1])) / 'arrays').mkdir(parents=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
