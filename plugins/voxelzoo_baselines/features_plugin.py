@@ -15,4 +15,5 @@ def zoo_register_extractors() -> Iterator[ExtractorSpec]:
         "voxelzoo_baselines.features:PrecomputedFeatures",
         "any",
         "States computed elsewhere: stories/<story>/features/<name>.npz.",
+        reads_features=True,
     )

@@ -25,11 +25,12 @@ from voxelzoo.api import (
     read_textgrid,
 )
 from voxelzoo_datasets.options import choice, only_known, seconds
-from voxelzoo_datasets.plugin import alice_root
+from voxelzoo_datasets.plugin import ALICE, alice_root
 
 REGIONS = ("LATL", "RATL", "LPTL", "LIPL", "LPreM", "LIFG")
 STORY = "alice"
 GROUP = "group"
+"""The mean over listeners."""
 TR = 2.0
 START = 20.0
 N_TRS = 362
@@ -91,20 +92,17 @@ class AliceDataset:
 
     def info(self) -> DatasetInfo:
         """Name, licence and citation."""
-        return DatasetInfo(
-            name="alice",
-            summary="Chapter 1 of Alice in Wonderland, heard in the scanner; six regions.",
-            licence="CC BY 4.0",
-            citation=(
-                "Brennan, Stabler, Van Wagenen, Luh and Hale (2016). Abstract linguistic structure "
-                "correlates with temporal activity during naturalistic comprehension. Brain and "
-                "Language 157-158, 81-94."
-            ),
+        return DatasetInfo.of(
+            ALICE, "Chapter 1 of Alice in Wonderland, heard in the scanner; six regions."
         )
 
     def subjects(self) -> tuple[str, ...]:
         """Listeners with usable time courses, then ``group``."""
         return (*self._raw, GROUP)
+
+    def averages(self) -> tuple[str, ...]:
+        """``group``, the mean over listeners."""
+        return (GROUP,)
 
     def unusable_subjects(self) -> dict[str, str]:
         """Listeners whose published time courses are constant, with the regions that are."""

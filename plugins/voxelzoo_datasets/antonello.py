@@ -39,6 +39,7 @@ from voxelzoo.api import (
     Words,
     content_digest,
 )
+from voxelzoo_datasets import plugin
 from voxelzoo_datasets.declared import ANTONELLO_BOX, Read, disagreements
 from voxelzoo_datasets.lebel import PAPER_TESTS, read_published
 from voxelzoo_datasets.names import known, listed
@@ -114,11 +115,9 @@ class AntonelloBox:
         """Licence and citation; says which stories lack words or a clock."""
         left_out = sorted(self._heard - (set(self._grids) & set(self._logs)))
         without = f" Without {', '.join(left_out)}: no words or no clock." if left_out else ""
-        return DatasetInfo(
-            name=NAME,
-            summary=f"Spoken stories in the scanner, as Antonello et al. had them.{without}",
-            licence=ANTONELLO_BOX.licence,
-            citation=ANTONELLO_BOX.citation,
+        return DatasetInfo.of(
+            plugin.ANTONELLO_BOX,
+            f"Spoken stories in the scanner, as Antonello et al. had them.{without}",
         )
 
     def subjects(self) -> tuple[str, ...]:

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 class Declared:
     """A dataset as published: stories, TRs of each, voxels of each subject."""
 
-    licence: str
-    citation: str
     tr: float
     """Repetition time, in seconds."""
     n_subjects: int
@@ -49,11 +47,6 @@ def disagreements(declared: Declared, read: Read) -> list[str]:
     ]
 
 
-_LEBEL_CITATION = (
-    "LeBel, Wagner, Jain, Adhikari-Desai, Gupta, Morgenthal, Tang, Xu and Huth (2023). A natural "
-    "language fMRI dataset for voxelwise encoding models. Scientific Data 10, 555."
-)
-
 _LEBEL_VOXELS = {
     "UTS01": 81_126,
     "UTS02": 94_251,
@@ -67,8 +60,6 @@ _LEBEL_VOXELS = {
 }
 
 LEBEL = Declared(
-    licence="CC0",
-    citation=_LEBEL_CITATION,
     tr=2.0,
     n_subjects=9,
     n_trs={"wheretheressmoke": 291, "fromboyhoodtofatherhood": 348},
@@ -77,11 +68,6 @@ LEBEL = Declared(
 )
 
 ANTONELLO_BOX = Declared(
-    licence="not stated",
-    citation=(
-        "Antonello, Vaidya and Huth (2023). Scaling laws for language encoding models in fMRI. "
-        "NeurIPS 2023. " + _LEBEL_CITATION
-    ),
     tr=2.0,
     n_subjects=3,
     n_trs={"wheretheressmoke": 291, "fromboyhoodtofatherhood": 348, "onapproachtopluto": 271},
@@ -90,24 +76,12 @@ ANTONELLO_BOX = Declared(
 )
 
 NARRATIVES = Declared(
-    licence="CC0",
-    citation=(
-        "Nastase, Liu, Hillman, ..., Norman and Hasson (2021). The 'Narratives' fMRI dataset for "
-        "evaluating models of naturalistic language comprehension. Scientific Data 8, 250."
-    ),
     tr=1.5,
     n_subjects=345,
 )
 
-PETIT_PRINCE_CITATION = (
-    "Li, Bhattasali, Zhang, Franzluebbers, Luh, Spreng, Brennan, Yang, Pallier and Hale (2022). "
-    "Le Petit Prince multilingual naturalistic fMRI corpus. Scientific Data 9, 530."
-)
-
 PETIT_PRINCE = {
     language: Declared(
-        licence="CC0",
-        citation=PETIT_PRINCE_CITATION,
         tr=2.0,
         n_subjects=n_subjects,
         n_trs={f"section{i}": n for i, n in enumerate(n_trs, start=1)},
@@ -120,11 +94,6 @@ PETIT_PRINCE = {
 }
 
 PODCAST = Declared(
-    licence="CC0",
-    citation=(
-        "Zada, Nastase, Aubrey, Jalon, ... and Hasson (2025). The 'Podcast' ECoG dataset for "
-        "modeling neural activity during natural language comprehension. Scientific Data 12."
-    ),
     tr=1 / 512,
     n_subjects=9,
 )

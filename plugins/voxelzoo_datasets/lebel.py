@@ -43,6 +43,7 @@ from voxelzoo.api import (
 )
 from voxelzoo_datasets.declared import LEBEL, Read, disagreements
 from voxelzoo_datasets.options import only_known
+from voxelzoo_datasets.plugin import LEBEL2023
 from voxelzoo_datasets.triggers import read_report
 
 TR = 2.0
@@ -102,15 +103,8 @@ class LebelDataset:
         """Name, licence and citation; says which of the paper's test stories are not there."""
         lacking = [story for story in PAPER_TESTS if story not in self._test]
         without = f" Without the test stories {', '.join(lacking)}." if lacking else ""
-        return DatasetInfo(
-            name="lebel2023",
-            summary=f"Spoken stories in the scanner, OpenNeuro ds003020.{without}",
-            licence="CC0",
-            citation=(
-                "LeBel, Wagner, Jain, Adhikari-Desai, Gupta, Morgenthal, Tang, Xu and Huth (2023). "
-                "A natural language fMRI dataset for voxelwise encoding models. Scientific Data "
-                "10, 555."
-            ),
+        return DatasetInfo.of(
+            LEBEL2023, f"Spoken stories in the scanner, OpenNeuro ds003020.{without}"
         )
 
     def subjects(self) -> tuple[str, ...]:

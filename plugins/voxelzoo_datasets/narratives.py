@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from voxelzoo.api import Audio, DataError, DatasetInfo, NotFoundError, Story, UsageError, Words
+from voxelzoo_datasets import plugin
 from voxelzoo_datasets.declared import NARRATIVES
 from voxelzoo_datasets.imaging import (
     OPTIONS,
@@ -53,11 +54,8 @@ class NarrativesDataset(ImagingDataset):
 
     def info(self) -> DatasetInfo:
         """Name, licence and citation."""
-        return DatasetInfo(
-            name=self.name,
-            summary="Spoken stories in the scanner, OpenNeuro ds002345.",
-            licence=NARRATIVES.licence,
-            citation=NARRATIVES.citation,
+        return DatasetInfo.of(
+            plugin.NARRATIVES, "Spoken stories in the scanner, OpenNeuro ds002345."
         )
 
     def find_runs(self) -> dict[str, dict[str, tuple[Run, ...]]]:

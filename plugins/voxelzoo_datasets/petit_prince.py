@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 from voxelzoo.api import Audio, DataError, DatasetInfo, Story, UsageError, Words
+from voxelzoo_datasets import plugin
 from voxelzoo_datasets.declared import PETIT_PRINCE
 from voxelzoo_datasets.imaging import OPTIONS, ImagingDataset, Run, entities
 from voxelzoo_datasets.options import choice
@@ -46,12 +47,9 @@ class PetitPrinceDataset(ImagingDataset):
 
     def info(self) -> DatasetInfo:
         """Name, licence and citation."""
-        said = PETIT_PRINCE[self.language]
-        return DatasetInfo(
-            name=self.name,
-            summary=f"The Little Prince, heard in the scanner ({self.language}); ds003643.",
-            licence=said.licence,
-            citation=said.citation,
+        return DatasetInfo.of(
+            plugin.PETIT_PRINCE,
+            f"The Little Prince, heard in the scanner ({self.language}); ds003643.",
         )
 
     def find_runs(self) -> dict[str, dict[str, tuple[Run, ...]]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from voxelzoo.api import DatasetSpec, hookimpl
+from voxelzoo_datasets import citations
 
 _LANGUAGES = ("CN", "EN", "FR")
 
@@ -70,109 +71,133 @@ def is_imported(path: Path) -> bool:
     return (path / "imported.yaml").is_file() or (path / "importing.yaml").is_file()
 
 
+FOLDER = DatasetSpec(
+    "folder",
+    "voxelzoo_datasets.folder:FolderDataset",
+    "A plain folder that anybody can write by hand.",
+    recognise=is_folder,
+)
+
+ALICE = DatasetSpec(
+    "alice",
+    "voxelzoo_datasets.alice:AliceDataset",
+    "Chapter 1 of Alice in Wonderland, 14 listeners, 6 regions (Brennan et al. 2016).",
+    recognise=is_alice,
+    bibtex=(citations.BRENNAN2016,),
+    licence="CC BY 4.0",
+)
+
+LEBEL2023 = DatasetSpec(
+    "lebel2023",
+    "voxelzoo_datasets.lebel:LebelDataset",
+    "Hours of spoken stories per listener, OpenNeuro ds003020 (LeBel et al. 2023).",
+    recognise=is_lebel,
+    bibtex=(citations.LEBEL2023,),
+    licence="CC0",
+    homepage="https://openneuro.org/datasets/ds003020",
+    obtain=(
+        "datalad clone https://github.com/OpenNeuroDatasets/ds003020.git DST",
+        "datalad get -d DST DST/derivative/preprocessed_data/UTS03 DST/derivative/TextGrids "
+        "DST/derivative/respdict.json DST/stimuli",
+        "or: aws s3 sync --no-sign-request s3://openneuro.org/ds003020 DST "
+        "--exclude 'sub-*' --exclude 'derivative/pycortex-db/*'",
+        "or: openneuro-py download --dataset=ds003020 --target-dir=DST "
+        "--include=derivative/preprocessed_data --include=derivative/TextGrids "
+        "--include=derivative/respdict.json --include=stimuli",
+    ),
+)
+
+ANTONELLO_BOX = DatasetSpec(
+    "antonello-box",
+    "voxelzoo_datasets.antonello:AntonelloBox",
+    "The folder of Antonello et al. (2023): pickled responses, words and features.",
+    recognise=is_antonello_box,
+    bibtex=(citations.ANTONELLO2023SCALING, citations.LEBEL2023),
+    homepage="https://utexas.box.com/v/EncodingModelScalingLaws",
+    pickles=True,
+)
+
+NARRATIVES = DatasetSpec(
+    "narratives",
+    "voxelzoo_datasets.narratives:NarrativesDataset",
+    "345 listeners, 27 spoken stories, OpenNeuro ds002345 (Nastase et al. 2021).",
+    recognise=is_narratives,
+    bibtex=(citations.NASTASE2021,),
+    licence="CC0",
+    homepage="https://openneuro.org/datasets/ds002345",
+    obtain=(
+        "datalad install -s ///labs/hasson/narratives DST",
+        "datalad get -d DST DST/stimuli/gentle DST/stimuli/pieman_audio.wav",
+        "datalad get -d DST DST/derivatives/afni-smooth/sub-*/func/*_task-pieman_*_bold.nii.gz "
+        "DST/derivatives/afni-smooth/tpl-*",
+    ),
+)
+
+PETIT_PRINCE = DatasetSpec(
+    "petit-prince",
+    "voxelzoo_datasets.petit_prince:PetitPrinceDataset",
+    "An audiobook in English, Chinese or French, OpenNeuro ds003643 (Li et al. 2022).",
+    recognise=is_petit_prince,
+    bibtex=(citations.LI2022,),
+    licence="CC0",
+    homepage="https://openneuro.org/datasets/ds003643",
+    obtain=(
+        "datalad clone https://github.com/OpenNeuroDatasets/ds003643.git DST",
+        "datalad get -d DST DST/annotation DST/derivatives/sub-EN057",
+    ),
+)
+
+PODCAST_ECOG = DatasetSpec(
+    "podcast-ecog",
+    "voxelzoo_datasets.podcast:PodcastDataset",
+    "Electrodes of nine patients during a podcast, OpenNeuro ds005574 (Zada et al. 2025).",
+    recognise=is_podcast,
+    bibtex=(citations.ZADA2025,),
+    licence="CC0",
+    homepage="https://openneuro.org/datasets/ds005574",
+    obtain=(
+        "datalad clone https://github.com/OpenNeuroDatasets/ds005574.git DST",
+        "datalad get -d DST DST/stimuli/podcast.wav DST/stimuli/podcast_transcript.csv "
+        "DST/derivatives/ecogprep/sub-*/ieeg/*_desc-highgamma_ieeg.fif",
+    ),
+)
+
+BIDS = DatasetSpec(
+    "bids",
+    "voxelzoo_datasets.bids:BidsDataset",
+    "BIDS derivatives from fMRIPrep: volumes, surfaces, CIFTI, parcellations.",
+    recognise=is_bids,
+)
+
+IMPORTED = DatasetSpec(
+    "imported",
+    "voxelzoo_datasets.imported:ImportedDataset",
+    "What `zoo data import` writes: responses that stream by voxel block.",
+    recognise=is_imported,
+)
+
+SIMULATED = DatasetSpec(
+    "simulated",
+    "voxelzoo_datasets.simulated:SimulatedDataset",
+    "Generated speech and voxels whose drivers and noise ceilings are known.",
+    needs_path=False,
+    default=True,
+    licence="Apache-2.0",
+)
+
+
 @hookimpl
 def zoo_register_datasets() -> Iterator[DatasetSpec]:
     """The datasets of this distribution."""
-    yield DatasetSpec(
-        "folder",
-        "voxelzoo_datasets.folder:FolderDataset",
-        "A plain folder that anybody can write by hand.",
-        recognise=is_folder,
-    )
-    yield DatasetSpec(
-        "alice",
-        "voxelzoo_datasets.alice:AliceDataset",
-        "Chapter 1 of Alice in Wonderland, 14 listeners, 6 regions (Brennan et al. 2016).",
-        recognise=is_alice,
-        licence="CC BY 4.0",
-        citation="Brennan et al. (2016). Brain and Language 157-158, 81-94.",
-    )
-    yield DatasetSpec(
-        "lebel2023",
-        "voxelzoo_datasets.lebel:LebelDataset",
-        "Hours of spoken stories per listener, OpenNeuro ds003020 (LeBel et al. 2023).",
-        recognise=is_lebel,
-        licence="CC0",
-        citation="LeBel et al. (2023). Scientific Data 10, 555.",
-        homepage="https://openneuro.org/datasets/ds003020",
-        obtain=(
-            "datalad clone https://github.com/OpenNeuroDatasets/ds003020.git DST",
-            "datalad get -d DST DST/derivative/preprocessed_data/UTS03 DST/derivative/TextGrids "
-            "DST/derivative/respdict.json DST/stimuli",
-            "or: aws s3 sync --no-sign-request s3://openneuro.org/ds003020 DST "
-            "--exclude 'sub-*' --exclude 'derivative/pycortex-db/*'",
-            "or: openneuro-py download --dataset=ds003020 --target-dir=DST "
-            "--include=derivative/preprocessed_data --include=derivative/TextGrids "
-            "--include=derivative/respdict.json --include=stimuli",
-        ),
-    )
-    yield DatasetSpec(
-        "antonello-box",
-        "voxelzoo_datasets.antonello:AntonelloBox",
-        "The folder of Antonello et al. (2023): pickled responses, words and features.",
-        recognise=is_antonello_box,
-        citation="Antonello, Vaidya and Huth (2023). NeurIPS 2023.",
-        homepage="https://utexas.box.com/v/EncodingModelScalingLaws",
-        pickles=True,
-    )
-    yield DatasetSpec(
-        "narratives",
-        "voxelzoo_datasets.narratives:NarrativesDataset",
-        "345 listeners, 27 spoken stories, OpenNeuro ds002345 (Nastase et al. 2021).",
-        recognise=is_narratives,
-        licence="CC0",
-        citation="Nastase et al. (2021). Scientific Data 8, 250.",
-        homepage="https://openneuro.org/datasets/ds002345",
-        obtain=(
-            "datalad install -s ///labs/hasson/narratives DST",
-            "datalad get -d DST DST/stimuli/gentle DST/stimuli/pieman_audio.wav",
-            "datalad get -d DST DST/derivatives/afni-smooth/sub-*/func/*_task-pieman_*_bold.nii.gz "
-            "DST/derivatives/afni-smooth/tpl-*",
-        ),
-    )
-    yield DatasetSpec(
-        "petit-prince",
-        "voxelzoo_datasets.petit_prince:PetitPrinceDataset",
-        "An audiobook in English, Chinese or French, OpenNeuro ds003643 (Li et al. 2022).",
-        recognise=is_petit_prince,
-        licence="CC0",
-        citation="Li et al. (2022). Scientific Data 9, 530.",
-        homepage="https://openneuro.org/datasets/ds003643",
-        obtain=(
-            "datalad clone https://github.com/OpenNeuroDatasets/ds003643.git DST",
-            "datalad get -d DST DST/annotation DST/derivatives/sub-EN057",
-        ),
-    )
-    yield DatasetSpec(
-        "podcast-ecog",
-        "voxelzoo_datasets.podcast:PodcastDataset",
-        "Electrodes of nine patients during a podcast, OpenNeuro ds005574 (Zada et al. 2025).",
-        recognise=is_podcast,
-        licence="CC0",
-        citation="Zada et al. (2025). Scientific Data 12.",
-        homepage="https://openneuro.org/datasets/ds005574",
-        obtain=(
-            "datalad clone https://github.com/OpenNeuroDatasets/ds005574.git DST",
-            "datalad get -d DST DST/stimuli/podcast.wav DST/stimuli/podcast_transcript.csv "
-            "DST/derivatives/ecogprep/sub-*/ieeg/*_desc-highgamma_ieeg.fif",
-        ),
-    )
-    yield DatasetSpec(
-        "bids",
-        "voxelzoo_datasets.bids:BidsDataset",
-        "BIDS derivatives from fMRIPrep: volumes, surfaces, CIFTI, parcellations.",
-        recognise=is_bids,
-    )
-    yield DatasetSpec(
-        "imported",
-        "voxelzoo_datasets.imported:ImportedDataset",
-        "What `zoo data import` writes: responses that stream by voxel block.",
-        recognise=is_imported,
-    )
-    yield DatasetSpec(
-        "simulated",
-        "voxelzoo_datasets.simulated:SimulatedDataset",
-        "Generated speech and voxels whose drivers and noise ceilings are known.",
-        needs_path=False,
-        licence="Apache-2.0",
+    yield from (
+        FOLDER,
+        ALICE,
+        LEBEL2023,
+        ANTONELLO_BOX,
+        NARRATIVES,
+        PETIT_PRINCE,
+        PODCAST_ECOG,
+        BIDS,
+        IMPORTED,
+        SIMULATED,
     )

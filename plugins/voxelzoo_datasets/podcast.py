@@ -35,6 +35,7 @@ from voxelzoo.api import (
 from voxelzoo_datasets.declared import PODCAST
 from voxelzoo_datasets.names import known, listed
 from voxelzoo_datasets.options import choice, only_known, seconds
+from voxelzoo_datasets.plugin import PODCAST_ECOG
 from voxelzoo_datasets.tables import Row, Untimed, make_words, place_untimed, read_table
 
 NAME = "podcast-ecog"
@@ -81,11 +82,8 @@ class PodcastDataset:
 
     def info(self) -> DatasetInfo:
         """Name, licence and citation."""
-        return DatasetInfo(
-            name=NAME,
-            summary="High-gamma power of electrodes during a podcast, OpenNeuro ds005574.",
-            licence=PODCAST.licence,
-            citation=PODCAST.citation,
+        return DatasetInfo.of(
+            PODCAST_ECOG, "High-gamma power of electrodes during a podcast, OpenNeuro ds005574."
         )
 
     def subjects(self) -> tuple[str, ...]:

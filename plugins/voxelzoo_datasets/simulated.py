@@ -32,6 +32,7 @@ from voxelzoo.api import (
     content_digest,
 )
 from voxelzoo_datasets import options as typed
+from voxelzoo_datasets.plugin import SIMULATED
 from voxelzoo_datasets.speech import RATE, TOPICS, VOCABULARY, Speech, speak
 
 Floats = NDArray[np.float64]
@@ -124,10 +125,8 @@ class SimulatedDataset:
 
     def info(self) -> DatasetInfo:
         """Name and licence."""
-        return DatasetInfo(
-            name="simulated",
-            summary="Generated speech; voxels driven by sound, word rate, context or nothing.",
-            licence="Apache-2.0",
+        return DatasetInfo.of(
+            SIMULATED, "Generated speech; voxels driven by sound, word rate, context or nothing."
         )
 
     def subjects(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from voxelzoo.api import ExtractorSpec, ModelEntry, hookimpl
+from voxelzoo_hubert.citations import HSU2021HUBERT
 
 TINY = ModelEntry(
     name="hubert-tiny-test",
@@ -35,6 +36,7 @@ def zoo_register_extractors() -> Iterator[ExtractorSpec]:
         modality="audio",
         summary="HuBERT's hidden states at the end of causal windows of sound.",
         tiny=TINY,
+        model_bibtex=(HSU2021HUBERT,),
         requires=("torch", "torchaudio", "transformers"),
         options=("window", "stride", "full_context"),
     )

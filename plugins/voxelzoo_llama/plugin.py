@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from voxelzoo.api import ExtractorSpec, ModelEntry, hookimpl
+from voxelzoo_llama.citations import GRATTAFIORI2024LLAMA3, TOUVRON2023LLAMA, TOUVRON2023LLAMA2
 from voxelzoo_transformers.plugin import NEUTRAL_OPTIONS, TEXT_OPTIONS
 
 
@@ -19,6 +20,7 @@ def zoo_register_extractors() -> Iterable[ExtractorSpec]:
         requires=("torch", "transformers"),
         options=TEXT_OPTIONS,
         neutral_options=NEUTRAL_OPTIONS,
+        model_bibtex=(TOUVRON2023LLAMA, TOUVRON2023LLAMA2, GRATTAFIORI2024LLAMA3),
         tiny=ModelEntry(
             name="tiny-llama",
             plugin="llama",

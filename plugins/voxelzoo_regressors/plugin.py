@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from voxelzoo.api import RegressorSpec, hookimpl
+from voxelzoo_regressors.citations import DUPRELATOUR2022BANDED, LIN2024STACKING
 
 _PACKAGE = "voxelzoo_regressors"
 
@@ -18,6 +19,8 @@ def zoo_register_regressors() -> Iterator[RegressorSpec]:
         "Ridge, one alpha a voxel by leave-one-story-out in closed form.",
         delays="self",
         streams=True,
+        requires=("torch",),
+        default_for=("clean",),
         neutral_options=("device", "voxel_block"),
     )
     yield RegressorSpec(
@@ -25,6 +28,7 @@ def zoo_register_regressors() -> Iterator[RegressorSpec]:
         f"{_PACKAGE}.bootstrap:BootstrapRidge",
         "Ridge as the paper's code fits it: alphas by random held-out chunks.",
         streams=True,
+        default_for=("antonello2023",),
     )
     yield RegressorSpec(
         "stacking",
@@ -32,6 +36,9 @@ def zoo_register_regressors() -> Iterator[RegressorSpec]:
         "Ridge on each feature space, combined for each voxel by weights on the simplex.",
         spaces=True,
         streams=True,
+        requires=("torch",),
+        stacks=True,
+        bibtex=(LIN2024STACKING,),
     )
     yield RegressorSpec(
         "banded-ridge",
@@ -39,6 +46,7 @@ def zoo_register_regressors() -> Iterator[RegressorSpec]:
         "Ridge with a penalty for each feature space and voxel, on himalaya's solvers.",
         spaces=True,
         streams=True,
+        bibtex=(DUPRELATOUR2022BANDED,),
     )
     yield RegressorSpec(
         "variance-partition",
@@ -46,4 +54,5 @@ def zoo_register_regressors() -> Iterator[RegressorSpec]:
         "Ridge on every subset of two or three feature spaces: what each explains alone.",
         spaces=True,
         streams=True,
+        requires=("torch",),
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from voxelzoo.api import ExtractorSpec, ModelEntry, hookimpl
+from voxelzoo_transformers.citations import SPEECH_MODELS, TEXT_MODELS
 
 TEXT_OPTIONS = (
     "context",
@@ -72,6 +73,7 @@ def zoo_register_extractors() -> Iterable[ExtractorSpec]:
         options=TEXT_OPTIONS,
         neutral_options=NEUTRAL_OPTIONS,
         schemes=("hf",),
+        model_bibtex=TEXT_MODELS,
         tiny=TINY,
     )
     yield ExtractorSpec(
@@ -83,6 +85,7 @@ def zoo_register_extractors() -> Iterable[ExtractorSpec]:
         options=TEXT_OPTIONS,
         neutral_options=NEUTRAL_OPTIONS,
         schemes=("surprisal",),
+        model_bibtex=TEXT_MODELS,
         tiny=replace(TINY, name="tiny-surprisal", extractor="surprisal", n_layers=0, embed_dim=2),
     )
     yield ExtractorSpec(
@@ -93,6 +96,7 @@ def zoo_register_extractors() -> Iterable[ExtractorSpec]:
         requires=("torch", "torchaudio", "transformers"),
         options=("window", "stride", "full_context"),
         tiny=TINY_SPEECH,
+        model_bibtex=SPEECH_MODELS,
     )
 
 
@@ -113,7 +117,8 @@ def zoo_register_models() -> Iterable[ModelEntry]:
         n_layers=0,
         embed_dim=2,
         architecture={"model_type": "gpt2"},
-        license="mit",
+        licence="mit",
+        citation="radford2019gpt2",
         languages=("en",),
         reference="https://doi.org/10.1016/j.cognition.2013.02.013",
         summary="Surprisal and entropy of each word by GPT-2, in bits: the predictability control.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from voxelzoo.api import ExtractorSpec, ModelEntry, hookimpl
+from voxelzoo_wavlm.citations import CHEN2022WAVLM
 
 TINY = ModelEntry(
     name="wavlm-tiny-test",
@@ -35,6 +36,7 @@ def zoo_register_extractors() -> Iterator[ExtractorSpec]:
         modality="audio",
         summary="WavLM's hidden states at the end of causal windows of sound.",
         tiny=TINY,
+        model_bibtex=(CHEN2022WAVLM,),
         requires=("torch", "torchaudio", "transformers"),
         options=("window", "stride", "full_context"),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from voxelzoo.api import ExtractorSpec, ModelEntry, hookimpl
+from voxelzoo_whisper.citations import RADFORD2023WHISPER
 
 TINY = ModelEntry(
     name="whisper-tiny-test",
@@ -40,6 +41,7 @@ def zoo_register_extractors() -> Iterator[ExtractorSpec]:
         modality="audio",
         summary="Hidden states of Whisper's encoder at the end of causal windows of sound.",
         tiny=TINY,
+        model_bibtex=(RADFORD2023WHISPER,),
         requires=("torch", "torchaudio", "transformers"),
         options=("window", "stride", "full_context"),
     )

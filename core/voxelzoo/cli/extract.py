@@ -37,7 +37,7 @@ from voxelzoo.host.zoo import open_zoo
 def extract(
     plugin: PluginOption,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.npz", help="Where to write.")],
-    dataset: DatasetOption = "simulated",
+    dataset: DatasetOption = None,
     layer: LayerOption = "all",
     story: Annotated[
         list[str] | None, typer.Option("--story", help="A story; all if none. Repeatable.")
@@ -89,8 +89,9 @@ def extract(
         raise UsageError(f"no story {unknown[0]!r}; there are {', '.join(known)}")
     arrays: dict[str, Any] = {}
     with TerminalProgress(quiet) as progress:
+        host = session.host
         model = open_model(
-            session.host, with_layers(entry, data), replace(request, notify=progress.say)
+            host, with_layers(host, entry, data), replace(request, notify=progress.say)
         )
         layers = choose_layers(model, layer)
         for name in story or known:

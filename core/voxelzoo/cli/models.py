@@ -107,7 +107,7 @@ def _row(entry: ModelEntry) -> dict[str, Any]:
         "parameters": entry.n_parameters,
         "layers": entry.n_layers,
         "width": entry.embed_dim,
-        "licence": entry.license,
+        "licence": entry.licence,
         "in_paper": entry.in_paper,
         "plugin": entry.plugin,
         "weights": weights,

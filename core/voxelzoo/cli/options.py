@@ -24,9 +24,12 @@ PluginOption = Annotated[
     ),
 ]
 DatasetOption = Annotated[
-    str,
+    str | None,
     typer.Option(
-        "--dataset", "-d", metavar="D", help="simulated, NAME:PATH, or the path of a folder."
+        "--dataset",
+        "-d",
+        metavar="DATASET",
+        help="NAME, NAME:PATH, or the path of a folder; simulated data if not given.",
     ),
 ]
 DatasetOptionOption = Annotated[

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 def run(
     plugin: PluginOption,
-    dataset: DatasetOption = "simulated",
+    dataset: DatasetOption = None,
     layer: LayerOption = "all",
     subject: Annotated[
         list[str] | None,
@@ -202,7 +202,7 @@ class _Job:
 
         model = open_model(
             self.session.host,
-            with_layers(entry, self.plan.dataset),
+            with_layers(self.session.host, entry, self.plan.dataset),
             replace(self.request, notify=progress.say),
         )
         return model, choose_layers(model, self.layer)
@@ -237,8 +237,12 @@ def _open_job(typed: Mapping[str, Any]) -> _Job:
     from voxelzoo.store.store import Store
 
     protocol = find_protocol(typed["protocol"])
-    aligner, aligner_options = read_tool(typed["aligner"] or protocol.aligner)
-    regressor, regressor_options = read_tool(typed["regressor"] or protocol.regressor)
+    aligner, aligner_options = read_tool(
+        typed["aligner"] or session.host.default_aligner(protocol.name).id
+    )
+    regressor, regressor_options = read_tool(
+        typed["regressor"] or session.host.default_regressor(protocol.name).id
+    )
     options = read_pairs("--dataset-option", typed["dataset_option"] or ())
     data = open_dataset(session.host, typed["dataset"], options, typed["allow_pickle"])
     subjects = choose_subjects(data, typed["subject"] or ())

@@ -153,15 +153,22 @@ def _siblings(store: Store, tested: list[Result]) -> list[Pair]:
 
     A mean over subjects is no subject: a test over them would count each of them twice.
     """
-    from voxelzoo.data.opening import GROUP
-
     by_subject = [_alike(store, artefact) for artefact in tested]
-    subjects = {s for s in by_subject[0] if all(s in each for each in by_subject)} - {GROUP}
+    subjects = {
+        subject
+        for subject, artefact in by_subject[0].items()
+        if all(subject in each for each in by_subject) and not _is_average(artefact)
+    }
     if len(subjects) < 2:
         raise DataError(
             "--all-subjects: the store has these results, with predictions, for one subject only"
         )
     return [tuple(each[subject] for each in by_subject) for subject in sorted(subjects)]
+
+
+def _is_average(result: Result) -> bool:
+    """Whether the result's "subject" is a mean over subjects."""
+    return result.record.is_average
 
 
 def _alike(store: Store, artefact: Result) -> dict[str, Result]:
@@ -176,15 +183,13 @@ def _alike(store: Store, artefact: Result) -> dict[str, Result]:
 
 def _others(store: Store, artefact: Result) -> Others:
     """Held-out responses of the other subjects who heard the same, to be read one at a time."""
-    from voxelzoo.data.opening import GROUP
-
     own = artefact.record.subject
-    if own == GROUP:
-        raise UsageError(f"--ceiling inter-subject: {GROUP!r} is a mean of subjects, not one")
+    if _is_average(artefact):
+        raise UsageError(f"--ceiling inter-subject: {own!r} is a mean over subjects")
     found = {
         subject: other
         for subject, other in sorted(_alike(store, artefact).items())
-        if subject not in (own, GROUP)
+        if subject != own and not _is_average(other)
     }
     if not found:
         raise DataError(

@@ -1,4 +1,4 @@
-"""What a plugin says of itself: frozen data, returned by its hooks.
+"""What a plugin declares: frozen data, returned by its hooks.
 
 A spec names its implementation by a lazy target, so that reading it imports nothing heavy.
 """
@@ -10,16 +10,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from voxelzoo.contract.citations import citation_line
+
 API_VERSION = 1
-"""The contract this host speaks. A spec carries the version its plugin was written for."""
+"""The plugin API that this host speaks; a spec carries the version its plugin was written for.
+
+The number is raised when something that plugins use is changed or removed. New optional fields,
+hooks and protocols do not raise it. What is to be removed first warns for one minor release of
+voxelzoo at least (``DeprecationWarning``, with the replacement), and the old version stays accepted
+for as long: see :data:`API_OLDEST`.
+"""
 
 
 API_OLDEST = 1
-"""The oldest contract this host still accepts."""
+"""The oldest plugin API that this host still accepts.
+
+A plugin between this and :data:`API_VERSION` is loaded with a warning. One that is older, or newer
+than this host, is not loaded, and ``zoo plugins list`` says which of the two to upgrade.
+"""
 
 
 Modality = Literal["text", "audio", "any"]
 """What a model needs of a story: its words, its sound, or (``any``) neither or both."""
+
+
+Control = Literal["timing", "position", "autocorrelation", "stimulus"]
+"""What a baseline controls for: when words are spoken; the place in the story; how alike
+neighbouring rows are; or another simple property of the stimulus, such as loudness."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +54,15 @@ class ModelEntry:
     """Entry-point name of the plugin that runs it."""
     modality: Modality
     extractor: str | None = None
-    """The plugin's extractor, where it registers more than one."""
+    """The plugin's extractor, if it registers more than one."""
     family: str | None = None
-    """Models that differ by size alone share a family; the plugin's name where not given."""
+    """Models that differ only in size share a family; the plugin's name if not given."""
     repo: str | None = None
     """Hub id ``org/name``, or a local folder. ``None`` for models without weights."""
     revision: str | None = None
     """40-hex commit of the hub repository. ``None``: explicitly unpinned."""
     tokenizer: str | None = None
-    """Hub id or folder of the tokenizer, where it is not in ``repo``."""
+    """Hub id or folder of the tokenizer, if it is not in ``repo``."""
     n_parameters: int | None = None
     n_layers: int | None = None
     """Transformer blocks. Hidden states are ``n_layers + 1``: state 0 precedes the first block."""
@@ -55,17 +72,24 @@ class ModelEntry:
     """Configuration that rebuilds the network without its weights (``model_type`` and figures)."""
     sample_rate_hz: int | None = None
     causal: bool = True
-    """The state of a moment depends on nothing later."""
+    """A state depends on nothing later than its time."""
     in_paper: bool = False
     """Used in Antonello, Vaidya and Huth (2023)."""
-    license: str | None = None
+    licence: str | None = None
+    """SPDX or hub identifier."""
     gated: bool = False
     weights_format: Literal["safetensors", "pickle"] = "safetensors"
     trust_remote_code: bool = False
     languages: tuple[str, ...] = ()
     release_date: str | None = None
     reference: str | None = None
+    """Address of the paper or model card."""
     citation: str | None = None
+    """Key of the model's entry in :attr:`ExtractorSpec.model_bibtex` of its extractor."""
+    bibtex: tuple[str, ...] = ()
+    """BibTeX entries of the model, if its extractor's spec has none for it."""
+    control: Control | None = None
+    """For a baseline: what it controls for."""
     summary: str | None = None
     aliases: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
@@ -75,9 +99,27 @@ class ModelEntry:
         """Canonical id, ``plugin/name``."""
         return f"{self.plugin}/{self.name}"
 
+    @property
+    def is_network(self) -> bool:
+        """Whether there are weights, trained or random: not a baseline or stored features."""
+        return bool(self.architecture) or self.repo is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SpecFields:
+    """What every spec may say, whatever it names."""
+
+    api_version: int = API_VERSION
+    requires: tuple[str, ...] = ()
+    """Top-level packages that must be importable before the target is imported."""
+    licence: str | None = None
+    """SPDX identifier: of the data, for a dataset; else of the code."""
+    bibtex: tuple[str, ...] = ()
+    """BibTeX entries that every result made with it cites, each ``@type{key, field = {...}}``."""
+
 
 @dataclass(frozen=True)
-class ExtractorSpec:
+class ExtractorSpec(_SpecFields):
     """Names an extractor: what turns a story into states.
 
     ``target`` is ``"package.module:Class"``; the host calls it with an :class:`ExtractorRequest`
@@ -89,83 +131,88 @@ class ExtractorSpec:
     target: str
     modality: Modality
     summary: str
-    api_version: int = API_VERSION
     tiny: ModelEntry | None = None
-    requires: tuple[str, ...] = ()
-    """Top-level packages that must be importable before it runs."""
     options: tuple[str, ...] = ()
     """Settings it reads from :attr:`ExtractorRequest.options`; the host passes no other."""
     neutral_options: tuple[str, ...] = ()
-    """Those of ``options`` that change no value, such as a batch size: no part of a key."""
+    """Those of ``options`` that change no value, such as a batch size: not part of a key."""
     schemes: tuple[str, ...] = ()
     """Prefixes by which it takes any checkpoint: with ``hf``, the name ``hf:org/name`` is a model
     whose ``repo`` is ``org/name``; ``hf:org/name@revision`` pins it. No row is needed."""
+    reads_features: bool = False
+    """It reads states that the dataset has in files (``Story.features``): its models are
+    ``plugin/NAME``, one for each name of such a file, without rows."""
+    model_bibtex: tuple[str, ...] = ()
+    """BibTeX entries of its models; rows of the catalogue name theirs by key (``citation``)."""
 
 
 @dataclass(frozen=True)
-class AlignerSpec:
-    """Names an aligner: states at their times onto scan times.
-
-    ``target(**options)`` is an :class:`Aligner`.
-    """
+class AlignerSpec(_SpecFields):
+    """Names an aligner: ``target(**options)`` is an :class:`Aligner`."""
 
     name: str
     target: str
     summary: str
-    api_version: int = API_VERSION
+    default_for: tuple[str, ...] = ()
+    """Protocols that use it if the user names no aligner."""
 
 
 @dataclass(frozen=True)
-class RegressorSpec:
+class RegressorSpec(_SpecFields):
     """Names a regressor: ``target(**options)`` is a :class:`Regressor`.
 
-    ``delays="self"`` says that the class takes a ``delays`` parameter and forms the FIR delays
-    itself, within groups, and its ``predict`` takes ``groups``; otherwise (``"host"``) it is given
-    a design that has them. ``spaces=True`` says that it takes a ``spaces`` parameter, a mapping of
-    name to slice of the design's columns, and fits several feature spaces at once.
-
-    ``streams=True`` says that its ``fit`` reads the responses a block of voxels at a time: they may
-    lie on disk, as something with ``shape``, ``dtype`` and ``chunks`` that is sliced by voxel,
-    ``Y[:, first:stop]``. Others are given arrays.
-
-    A class with a ``cache`` parameter is given a folder, where it may keep what other fits on the
-    same design can use; it changes no value.
+    A class with a ``cache`` parameter is given a folder, in which it may keep what other fits on
+    the same design can use; it must change no value.
     """
 
     name: str
     target: str
     summary: str
-    api_version: int = API_VERSION
     delays: Literal["host", "self"] = "host"
+    """``self``: it is a :class:`FormsDelays`; ``host``: its design comes with delays."""
     spaces: bool = False
+    """It is a :class:`TakesSpaces`, and fits several feature spaces at once."""
     streams: bool = False
+    """Its ``fit`` reads responses in voxel blocks: they may be on disk, as something with
+    ``shape``, ``dtype`` and ``chunks`` that is sliced by voxel, ``Y[:, first:stop]``. Others are
+    given arrays."""
+    stacks: bool = False
+    """It is the :class:`StacksSpaces` that recipes use for a joint fit. It then has a parameter
+    ``single``: the space that the weighted sum must beat in cross-validation, voxel by voxel."""
     neutral_options: tuple[str, ...] = ()
-    """Parameters that change no value, such as a device: no part of a result's key."""
+    """Parameters that change no value, such as a device: not part of a result's key."""
+    default_for: tuple[str, ...] = ()
+    """Protocols that use it if the user names no regressor."""
 
 
 @dataclass(frozen=True)
-class DatasetSpec:
+class DatasetSpec(_SpecFields):
     """Names a dataset: ``target(path, **options)`` is a :class:`Dataset`.
 
-    ``path`` is ``None`` for a dataset that needs none. ``recognise`` looks at a folder and says
-    whether it has this dataset's layout; it must be quick and import nothing heavy.
+    ``path`` is ``None`` for a dataset that needs none. Results cite ``bibtex`` of the spec whose
+    name is that of :meth:`Dataset.info`.
     """
 
     name: str
     target: str
     summary: str
-    api_version: int = API_VERSION
     recognise: Callable[[Path], bool] | None = None
+    """Whether a folder has this dataset's layout; quick, and imports nothing heavy."""
     needs_path: bool = True
-    licence: str | None = None
-    citation: str | None = None
+    default: bool = False
+    """Used if the user names no dataset; it needs no path."""
     homepage: str | None = None
     obtain: tuple[str, ...] = ()
-    """Commands that get it, for people to run, where ``zoo data fetch`` has no checksums of it."""
+    """Commands that download it, for people to run, if ``zoo data fetch`` has no checksums."""
     pickles: bool = False
     """It reads pickles, and takes ``allow_pickle="true"`` where the user allows that."""
     manifest: Path | None = None
     """YAML that lists its files for ``zoo data fetch``: path, url and SHA-256 of each."""
+
+    @property
+    def citation(self) -> str | None:
+        """Its BibTeX entries as one line for people; ``None`` if it has none."""
+        return " ".join(map(citation_line, self.bibtex)) or None
 
 
 Spec = ExtractorSpec | AlignerSpec | RegressorSpec | DatasetSpec

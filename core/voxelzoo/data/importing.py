@@ -32,7 +32,16 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from voxelzoo.api import DataError, Dataset, Story, UsageError, Words, ZooError, read_words_csv
+from voxelzoo.api import (
+    DataError,
+    Dataset,
+    OpensResponses,
+    Story,
+    UsageError,
+    Words,
+    ZooError,
+    read_words_csv,
+)
 from voxelzoo.blocks import blocks
 from voxelzoo.data.opening import opened_responses, own_stories
 from voxelzoo.progress import Progress, Silent
@@ -262,7 +271,7 @@ def _opener(
     dataset: Dataset, subject: str, story: str
 ) -> Callable[[], AbstractContextManager[Any]]:
     """Opens the responses; those that can only be read whole are read once."""
-    if hasattr(dataset, "open_responses"):
+    if isinstance(dataset, OpensResponses):
         return partial(opened_responses, dataset, subject, story)
     whole = np.asarray(dataset.responses(subject, story))
     return lambda: nullcontext(whole)

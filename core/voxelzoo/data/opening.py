@@ -5,29 +5,55 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
 
-from voxelzoo.api import DataError, Dataset, DatasetSpec, NotFoundError, UsageError
+from voxelzoo.api import (
+    DataError,
+    Dataset,
+    DatasetSpec,
+    HasAverages,
+    HasOwnStories,
+    HasUnusableSubjects,
+    NotFoundError,
+    OpensResponses,
+    StoredResponses,
+    UsageError,
+)
 from voxelzoo.host.host import Host
 from voxelzoo.host.records import Registered
 from voxelzoo.host.targets import load_target
 from voxelzoo.science.splits import ContiguousFolds, Evaluation, HeldOutStories
 
-GROUP = "group"
-"""What datasets name the mean over subjects: each is in it, so it is no other to them."""
-
 
 def open_dataset(
-    host: Host, text: str, options: Mapping[str, str] | None = None, allow_pickle: bool = False
+    host: Host,
+    text: str | None,
+    options: Mapping[str, str] | None = None,
+    allow_pickle: bool = False,
 ) -> Dataset:
-    """The dataset named ``NAME``, ``NAME:PATH``, or the bare path of a folder some plugin knows.
+    """Opens a dataset.
 
-    ``allow_pickle`` is passed to one that may read pickles.
+    Parameters
+    ----------
+    host
+        The plugins that read datasets.
+    text
+        ``NAME``, ``NAME:PATH``, or the path of a folder that some plugin recognises. ``None``: the
+        default dataset.
+    options
+        The dataset's own settings.
+    allow_pickle
+        Passed to a dataset that may read pickles.
 
-    Raises :class:`NotFoundError` for a name or folder nobody knows, :class:`DataError` for a folder
-    that is damaged.
+    Raises
+    ------
+    NotFoundError
+        No plugin knows the name or the folder.
+    DataError
+        The folder is damaged.
+    UsageError
+        The dataset has no such option.
     """
-    registered, path = _resolve(host, text)
+    registered, path = (host.default_dataset(), None) if text is None else _resolve(host, text)
     target = load_target(registered)
     given = dict(options or {})
     if allow_pickle and registered.spec.pickles:
@@ -94,21 +120,18 @@ def choose_subjects(dataset: Dataset, asked: Sequence[str]) -> list[str]:
 
 
 def unusable_subjects(dataset: Dataset) -> dict[str, str]:
-    """Subjects that are there and cannot be fitted, with the reason, where the dataset says so.
+    """Subjects who cannot be fitted, each with the reason, if the dataset names them."""
+    return dict(dataset.unusable_subjects()) if isinstance(dataset, HasUnusableSubjects) else {}
 
-    A dataset may have a method ``unusable_subjects()``; it need not.
-    """
-    said: Mapping[str, str] = getattr(dataset, "unusable_subjects", dict)()
-    return dict(said)
+
+def averages(dataset: Dataset) -> frozenset[str]:
+    """Subjects that are means over other subjects, if the dataset has any."""
+    return frozenset(dataset.averages() if isinstance(dataset, HasAverages) else ())
 
 
 def own_stories(dataset: Dataset, subject: str) -> tuple[str, ...]:
-    """Training stories that a subject heard and not every other did.
-
-    A dataset may have a method ``own_stories(subject)``; it need not.
-    """
-    own = getattr(dataset, "own_stories", None)
-    return () if own is None else tuple(own(subject))
+    """Training stories that a subject heard and not every other did, if the dataset has any."""
+    return tuple(dataset.own_stories(subject) if isinstance(dataset, HasOwnStories) else ())
 
 
 def own_stories_left(
@@ -125,17 +148,15 @@ def own_stories_left(
 
 
 @contextmanager
-def opened_responses(dataset: Dataset, subject: str, story: str) -> Iterator[Any]:
-    """Responses to be sliced by voxel, ``opened[..., first:stop]``, with ``shape`` and ``dtype``.
+def opened_responses(dataset: Dataset, subject: str, story: str) -> Iterator[StoredResponses]:
+    """Responses to be sliced by voxel, ``opened[..., first:stop]``.
 
-    A dataset may have a method ``open_responses(subject, story)``, a context of an array that is
-    on disk; of one without it, the responses are read whole.
+    On disk if the dataset can open them there; else read whole.
     """
-    opens = getattr(dataset, "open_responses", None)
     with (
-        nullcontext(dataset.responses(subject, story))
-        if opens is None
-        else opens(subject, story) as opened
+        dataset.open_responses(subject, story)
+        if isinstance(dataset, OpensResponses)
+        else nullcontext(dataset.responses(subject, story)) as opened
     ):
         yield opened
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 from voxelzoo.api import Dataset, ExtractorRequest, MissingError, NotFoundError, ZooError
 from voxelzoo.contract.weights import weights_location
@@ -81,16 +82,15 @@ class Outcomes:
         self.n_kept += not result.computed
 
 
-class _ReadOnce:
-    """A dataset whose stories are read, and their sound digested, once for all runs."""
+def _read_once(dataset: Dataset) -> Dataset:
+    """A copy of a dataset whose stories are read, and their sound digested, once for all runs.
 
-    def __init__(self, dataset: Dataset) -> None:
-        self._dataset = dataset
-        self.story = cache(dataset.story)
-        self.clock = cache(dataset.clock)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._dataset, name)
+    It is of the dataset's own class, so that it has every optional method that the dataset has.
+    """
+    once: Dataset = copy(dataset)
+    object.__setattr__(once, "story", cache(dataset.story))
+    object.__setattr__(once, "clock", cache(dataset.clock))
+    return once
 
 
 @dataclass
@@ -109,7 +109,7 @@ class RecipeRunner:
     """Subjects, of those that the dataset has."""
 
     def __post_init__(self) -> None:
-        self.dataset = cast(Dataset, _ReadOnce(self.dataset))
+        self.dataset = _read_once(self.dataset)
         fit = self.recipe.fit
         own_for = self.dataset.subjects() if self.recipe.data.own_stories else ()
         self.evaluation = plan_evaluation(self.dataset, fit.folds, fit.gap, own_for)
@@ -162,7 +162,7 @@ class RecipeRunner:
     def _model(self, name: str) -> Model:
         if name not in self._models:
             host, catalogue = self.installed.host, self.installed.catalogue
-            entry = with_layers(find_model(host, catalogue, name), self.dataset)
+            entry = with_layers(host, find_model(host, catalogue, name), self.dataset)
             request = replace(
                 self.request,
                 untrained=self.request.untrained and bool(entry.architecture),
@@ -178,11 +178,15 @@ class RecipeRunner:
         evaluation = self.evaluation
         if run.n_train is not None:
             evaluation = train_on_fewer(evaluation, run.n_train, run.subset_seed, self.chosen)
-        name, options = fit.regressor or protocol.regressor, dict(fit.regressor_options)
-        if fit.alphas is not None:
-            options["alphas"] = fit.alphas.values
+        options = dict(fit.regressor_options)
         if run.joint:
-            name, options = "stacking", {"single": self._single(run)}
+            regressor, options = host.stacking_regressor(), {"single": self._single(run)}
+        elif fit.regressor:
+            regressor = host.regressor(fit.regressor)
+        else:
+            regressor = host.default_regressor(protocol.name)
+        if fit.alphas is not None and not run.joint:
+            options["alphas"] = fit.alphas.values
         return Plan(
             dataset=self.dataset,
             subjects=self.chosen,
@@ -191,9 +195,10 @@ class RecipeRunner:
             protocol=protocol,
             delays=fit.delays or protocol.delays,
             alignment=Alignment.open(
-                host.aligner(fit.aligner or protocol.aligner), fit.aligner_options
+                host.aligner(fit.aligner) if fit.aligner else host.default_aligner(protocol.name),
+                fit.aligner_options,
             ),
-            regressor=host.regressor(name),
+            regressor=regressor,
             regressor_options=options,
             store=self.store,
             keep=frozenset({"predictions"} if run.predictions else ()),

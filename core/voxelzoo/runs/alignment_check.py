@@ -22,7 +22,6 @@ from voxelzoo.api import (
     Dataset,
     DatasetInfo,
     ExtractorRequest,
-    ModelEntry,
     ScanClock,
     Story,
 )
@@ -151,7 +150,7 @@ def alignment_curve(
     evaluation = plan_evaluation(sample)
     if not any(sample.story(name).words for name in evaluation.stories):
         raise DataError(f"dataset {dataset.info().name!r} has no words; word rate needs some")
-    row = ModelEntry(name="word-rate", plugin="baselines", extractor="word-rate", modality="text")
+    row = host.control("timing").spec
     found = []
     with (
         tempfile.TemporaryDirectory(prefix="zoo-") as folder,
@@ -164,8 +163,8 @@ def alignment_curve(
                 evaluation=evaluation,
                 protocol=CLEAN,
                 delays=CLEAN.delays,
-                alignment=Alignment.open(host.aligner(CLEAN.aligner), {}),
-                regressor=host.regressor("ridge"),
+                alignment=Alignment.open(host.default_aligner(CLEAN.name), {}),
+                regressor=host.default_regressor(CLEAN.name),
                 regressor_options={},
                 store=Store(Path(folder)),
                 shift=shift,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from voxelzoo.api import Cost
+from voxelzoo.api import Cost, EstimatesCost
 from voxelzoo.data.responses import HELD_BYTES
 from voxelzoo.runs.extraction import layers_to_extract
 from voxelzoo.runs.models import Model
@@ -103,7 +103,7 @@ def estimate(plan: Plan, model: Model, layers: Sequence[int]) -> Estimate:
 
 def estimate_extraction(plan: Plan, model: Model, layers: Sequence[int]) -> Extraction:
     """What it takes to make the states that the store lacks."""
-    cost_of = getattr(model.extractor, "cost", None)
+    extractor = model.extractor
     costs: list[Cost] = []
     n_stories = n_states = 0
     for story, clock in plan.stimuli.values():
@@ -113,10 +113,10 @@ def estimate_extraction(plan: Plan, model: Model, layers: Sequence[int]) -> Extr
         if not missing:
             continue
         n_stories += 1
-        n_states += len(model.extractor.times(story))
-        if cost_of is not None:
-            costs.append(cost_of(story, missing))
-    if cost_of is None:
+        n_states += len(extractor.times(story))
+        if isinstance(extractor, EstimatesCost):
+            costs.append(extractor.cost(story, missing))
+    if not isinstance(extractor, EstimatesCost):
         return Extraction(n_stories, n_states, None, None, None, None, None)
     return Extraction(
         n_stories,

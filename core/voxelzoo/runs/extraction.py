@@ -31,8 +31,13 @@ def validated_blocks(
     """
     done = start
     who = f"{model.registered.id} ({model.registered.distribution})"
-    extractor: Any = model.extractor
-    for block in extractor.extract(story, layers, **({"start": start} if start else {})):
+    extractor = model.extractor
+    blocks = (
+        extractor.extract(story, layers, start=start)
+        if start and starts_anywhere(extractor)
+        else extractor.extract(story, layers)
+    )
+    for block in blocks:
         if block.states.ndim != 3 or block.states.shape[0] != len(layers) or block.start != done:
             raise PluginError(
                 f"{who} broke the contract on story {story.name!r}: a block of shape "

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from voxelzoo.api import (
     ExtractorRequest,
     ExtractorSpec,
     ModelEntry,
+    Resumes,
     Story,
     UsageError,
 )
@@ -122,23 +123,46 @@ def choose_layers(model: Model, asked: str | None) -> list[int]:
     return list(dict.fromkeys(chosen))
 
 
-def starts_anywhere(extractor: Extractor) -> bool:
-    """Whether ``extract`` takes ``start``, so that a run can go on within a story."""
+def starts_anywhere(extractor: Extractor) -> TypeGuard[Resumes]:
+    """Whether ``extract`` takes ``start``, so that a run can continue within a story.
+
+    The method's name alone does not tell, as ``isinstance`` would have it.
+    """
     return "start" in inspect.signature(extractor.extract).parameters
 
 
 def find_model(host: Host, catalogue: Catalogue, name: str) -> ModelEntry:
-    """The catalogue's row; ``features/NAME``, computed elsewhere; or a checkpoint, ``hf:REPO``."""
+    """The row of a model named by the user.
+
+    Parameters
+    ----------
+    host, catalogue
+        Where models are looked up.
+    name
+        A name of the catalogue; ``SCHEME:REPO``, any checkpoint that an extractor's scheme takes;
+        or ``PLUGIN/NAME``, states computed elsewhere, if the plugin reads such.
+
+    Raises
+    ------
+    NotFoundError
+        The name is unknown, or several models have it.
+    """
     scheme, colon, repo = name.partition(":")
     if colon and repo:
         for registered in host.extractors:
             if scheme in registered.spec.schemes:
                 return any_checkpoint(registered, repo)
     plugin, slash, rest = name.partition("/")
-    if slash and plugin == "features" and rest:
-        return ModelEntry(
-            name=rest, plugin="features", extractor="features", modality="any", family="features"
-        )
+    if slash and rest:
+        for registered in host.extractors:
+            if registered.plugin == plugin and registered.spec.reads_features:
+                return ModelEntry(
+                    name=rest,
+                    plugin=plugin,
+                    extractor=registered.spec.name,
+                    modality=registered.spec.modality,
+                    family=plugin,
+                )
     return catalogue.find(name)
 
 
@@ -156,9 +180,9 @@ def any_checkpoint(registered: Registered[ExtractorSpec], repo: str) -> ModelEnt
     )
 
 
-def with_layers(entry: ModelEntry, dataset: Dataset) -> ModelEntry:
-    """States computed elsewhere have the layers that the dataset's files have."""
-    if entry.plugin != "features":
+def with_layers(host: Host, entry: ModelEntry, dataset: Dataset) -> ModelEntry:
+    """The row with its layers and width; of states computed elsewhere, those of the first story."""
+    if not host.extractor(entry.plugin, entry.extractor).spec.reads_features:
         return entry
     story = dataset.story(dataset.train_stories()[0])
     try:

@@ -13,9 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voxelzoo.api import DataError, Dataset, Regressor, RegressorSpec, ScanClock, Story, UsageError
+from voxelzoo.api import (
+    DataError,
+    Dataset,
+    HasCoefficients,
+    Regressor,
+    RegressorSpec,
+    ScanClock,
+    Story,
+    UsageError,
+)
 from voxelzoo.data.leaks import check_guards, check_leaks
-from voxelzoo.data.opening import GROUP, unusable_subjects
+from voxelzoo.data.opening import averages, unusable_subjects
 from voxelzoo.data.responses import ResponseCache, read_responses
 from voxelzoo.host.records import Registered
 from voxelzoo.host.targets import build
@@ -111,10 +120,9 @@ class Plan:
         if any(delay < 0 for delay in self.delays) or not self.delays:
             raise UsageError("--delays are whole TRs, 0 or more, such as 1,2,3,4")
         regressor = self.make_regressor()  # a wrong option is said before anything is computed
-        if "weights" in self.keep and not hasattr(regressor, "coef_block"):
+        if "weights" in self.keep and not isinstance(regressor, HasCoefficients):
             raise UsageError(
-                f"--keep weights: {self.regressor.spec.name} has none of a design's columns to "
-                "give; ridge and bootstrap-ridge have"
+                f"--keep weights: {self.regressor.spec.name} does not provide coefficients"
             )
         if "weights" in self.keep and not isinstance(self.evaluation, HeldOutStories):
             raise UsageError(
@@ -282,8 +290,8 @@ class Plan:
         return np.concatenate(found)
 
     def _from_others(self, subject: str) -> Floats:
-        if subject == GROUP:
-            raise UsageError(f"--ceiling {INTER_SUBJECT}: {GROUP!r} is a mean of subjects, not one")
+        if subject in averages(self.dataset):
+            raise UsageError(f"--ceiling {INTER_SUBJECT}: {subject!r} is a mean over subjects")
         own = self._held_out(self.responses(subject))
         labels = self.dataset.voxel_labels(subject)
         others = {other: partial(self._heard_by, other) for other in self._other_subjects(subject)}
@@ -316,7 +324,7 @@ class Plan:
         return {name: np.asarray(part[...]) for name, part in parts.items()}
 
     def _other_subjects(self, subject: str) -> list[str]:
-        without = {subject, GROUP, *unusable_subjects(self.dataset)}
+        without = {subject, *averages(self.dataset), *unusable_subjects(self.dataset)}
         return [other for other in self.dataset.subjects() if other not in without]
 
     def leaks(self, responses: Mapping[str, Responses]) -> list[str]:

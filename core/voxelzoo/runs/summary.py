@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import metadata
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from voxelzoo.data.opening import averages
 from voxelzoo.runs.plan import Features, Plan, hours
 from voxelzoo.science.ceilings import DEFAULT
 from voxelzoo.science.evaluation import Scores
 from voxelzoo.science.regions import finite_mean, label_masks
 from voxelzoo.science.splits import HeldOutStories
 from voxelzoo.store.records import RegionScore, ResultRecord, ScoreSummary
+
+_PACKAGES = ("voxelzoo", "numpy", "scipy", "scikit-learn", "zarr")
+"""Packages that every result is computed with."""
 
 
 def summarise(
@@ -53,6 +58,7 @@ def summarise(
         **_identity(features),
         spaces=tuple(features.spaces()) if features.joint else None,
         subject=subject,
+        is_average=subject in averages(plan.dataset),
         dataset=info.name,
         dataset_licence=info.licence,
         dataset_citation=info.citation,
@@ -73,7 +79,7 @@ def summarise(
         options=dict(model.request.options),
         dtype=model.request.dtype,
         seed=model.request.seed,
-        software=_software(),
+        software=_software(plan, features),
         scores=_scores(features, scores, labels),
     )
 
@@ -159,9 +165,16 @@ def _evaluation(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _software() -> dict[str, str]:
-    names = ("voxelzoo", "numpy", "scipy", "scikit-learn", "torch", "transformers", "zarr")
-    return {name: metadata.version(name) for name in names}
+def _software(plan: Plan, features: Features) -> dict[str, str]:
+    """Versions of the packages that the host computes with, and of those that plugins require."""
+    used = [plan.regressor.spec, plan.alignment.registered.spec]
+    used += [model.registered.spec for model, _ in features.parts]
+    required = sorted({package for spec in used for package in spec.requires})
+    versions = {}
+    for name in dict.fromkeys((*_PACKAGES, *required)):
+        with suppress(metadata.PackageNotFoundError):  # a module of another distribution's name
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def _means(rows: NDArray[Any]) -> tuple[float | None, ...]:

@@ -16,7 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from voxelzoo.api import DataError, Regressor
+from voxelzoo.api import (
+    DataError,
+    HasAlphas,
+    HasCoefficients,
+    HasCVScores,
+    HasWeightIntervals,
+    PartitionsVariance,
+    Regressor,
+    ReportsPath,
+    SplitsScores,
+    StacksSpaces,
+)
 from voxelzoo.science.design import delayed, zscore
 from voxelzoo.science.protocols import FitProtocol
 from voxelzoo.science.scores import correlation, explained_variance, signed_square
@@ -386,36 +397,37 @@ def _fit_predict(
         regressor.fit(train.X, Y if fitting.streams else Y[...], groups=train.groups)
         prediction[:, fitted] = np.asarray(regressor.predict(test.X, **given))
 
-    def of_voxels(values: Any) -> Floats | None:
-        return None if values is None else _spread(values, fitted, n_voxels)
+    def of_voxels(values: Any) -> Floats:
+        return _spread(values, fitted, n_voxels)
 
-    def by_space(name: str) -> Floats | None:
-        """An attribute (usable voxel, space) as (voxel, space)."""
-        values = getattr(regressor, name, None)
-        return None if values is None else _spread(np.transpose(values), fitted, n_voxels).T
+    def by_space(values: Any) -> Floats:
+        """Values (usable voxel, space) as (voxel, space)."""
+        return _spread(np.transpose(values), fitted, n_voxels).T
 
     weights = interval = split = None
     partition: dict[frozenset[str], Floats] = {}
     if fitting.spaces is not None:
-        weights, low, high = map(by_space, ("weights_", "weights_low_", "weights_high_"))
-        interval = None if low is None or high is None else (low, high)
+        if isinstance(regressor, StacksSpaces):
+            weights = by_space(regressor.weights_)
+        if isinstance(regressor, HasWeightIntervals):
+            interval = by_space(regressor.weights_low_), by_space(regressor.weights_high_)
         held_out = select(Y_test, voxels=fitted)[...]
-        if hasattr(regressor, "score_split"):
+        if isinstance(regressor, SplitsScores):
             split = of_voxels(regressor.score_split(test.X, held_out))
-        if hasattr(regressor, "partition"):
+        if isinstance(regressor, PartitionsVariance):
             found = regressor.partition(test.X, held_out)
             partition = {
                 spaces: _spread(values, fitted, n_voxels) for spaces, values in found.items()
             }
     return _Fit(
         prediction,
-        of_voxels(getattr(regressor, "alpha_", None)),
-        of_voxels(getattr(regressor, "cv_score_", None)),
+        of_voxels(regressor.alpha_) if isinstance(regressor, HasAlphas) else None,
+        of_voxels(regressor.cv_score_) if isinstance(regressor, HasCVScores) else None,
         weights,
         interval,
         split,
         partition,
-        getattr(regressor, "path_", None),
+        regressor.path_ if isinstance(regressor, ReportsPath) else None,
         _coefficients(regressor, fitting, train, fitted, n_voxels) if fitting.keeps_weights else {},
     )
 
@@ -429,7 +441,11 @@ def _spread(values: Any, fitted: NDArray[np.intp], n_voxels: int) -> Floats:
 
 
 def _coefficients(
-    regressor: Any, fitting: DesignSpec, train: Design, fitted: NDArray[np.intp], n_voxels: int
+    regressor: HasCoefficients,
+    fitting: DesignSpec,
+    train: Design,
+    fitted: NDArray[np.intp],
+    n_voxels: int,
 ) -> dict[int, Callable[[], Floats]]:
     """Weights of all voxels, some at a time, NaN of those that were not ``fitted``."""
     n_delays = len(fitting.delays)

@@ -1,4 +1,4 @@
-"""The two modes of exactness: what the paper means, and what its released code does."""
+"""The two protocols: what the paper means, and what its released code does."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from voxelzoo.api import NotFoundError
 
 @dataclass(frozen=True)
 class FitProtocol:
-    """Every choice between states and scores that a protocol makes, as data."""
+    """Every choice between states and scores that a protocol makes, as data.
+
+    Which aligner and regressor a protocol uses is theirs to declare (``default_for`` of their
+    specs).
+    """
 
     name: str
     summary: str
-    regressor: str
-    """The regressor used unless another is asked for."""
-    aligner: str = "lanczos"
     delays: tuple[int, ...] = (1, 2, 3, 4)
     """FIR delays in TRs (paper, section 2.3: 2 to 8 s)."""
     delays_cross_stories: bool = False
@@ -30,7 +31,7 @@ class FitProtocol:
     """Least value that a noise ceiling may take (paper, section 2.5); ``None``: no floor."""
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Everything that changes a value; words about it left out."""
+        """Everything that changes a value: all but :attr:`summary`."""
         fields = asdict(self)
         del fields["summary"]
         return fields
@@ -39,14 +40,12 @@ class FitProtocol:
 CLEAN = FitProtocol(
     name="clean",
     summary="what the paper means, its leaks removed",
-    regressor="ridge",
 )
 
 
 ANTONELLO2023 = FitProtocol(
     name="antonello2023",
     summary="what the released code of Antonello, Vaidya and Huth (2023) does, to the letter",
-    regressor="bootstrap-ridge",
     delays_cross_stories=True,
     standardise_responses=False,
     skip_test_trs=40,
@@ -58,7 +57,13 @@ PROTOCOLS = {protocol.name: protocol for protocol in (CLEAN, ANTONELLO2023)}
 
 
 def find_protocol(name: str) -> FitProtocol:
-    """The protocol of that name; :class:`NotFoundError` otherwise."""
+    """The protocol of this name.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such protocol.
+    """
     try:
         return PROTOCOLS[name]
     except KeyError:

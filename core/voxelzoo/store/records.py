@@ -127,6 +127,8 @@ class ResultRecord:
 
     # Data
     subject: str
+    is_average: bool = False
+    """Whether the "subject" is a mean over other subjects."""
     dataset: str
     dataset_licence: str | None = None
     dataset_citation: str | None = None

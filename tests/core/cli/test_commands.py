@@ -260,10 +260,10 @@ def test_the_catalogue_is_listed_and_filtered(zoo: Zoo) -> None:
 
 def test_show_names_the_source_of_each_value(zoo: Zoo, tmp_path: Path) -> None:
     overlay = tmp_path / "lab.yaml"
-    overlay.write_text("schema_version: 1\nmodels:\n  opt-30b:\n    license: ours\n")
+    overlay.write_text("schema_version: 1\nmodels:\n  opt-30b:\n    licence: ours\n")
     shown = zoo("show", "opt-30b", "--registry", overlay, "--sources", "--json").json
-    assert shown["model"]["license"] == "ours"
-    assert "lab.yaml" in shown["sources"]["license"]
+    assert shown["model"]["licence"] == "ours"
+    assert "lab.yaml" in shown["sources"]["licence"]
     assert "lab.yaml" not in shown["sources"]["repo"]
 
 

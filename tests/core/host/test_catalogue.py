@@ -65,7 +65,7 @@ def test_an_overlay_as_users_write_it_is_valid() -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("license: no", "no is read as false: quote it"),
+        ("licence: no", "no is read as false: quote it"),
         ("revision: 0123456", "0123456 is read as the number 42798: quote it"),
         ("revision: main", "40 hexadecimal digits"),
         ("revision: '0123456'", "40 hexadecimal digits"),
@@ -120,7 +120,7 @@ def test_every_problem_is_told_not_the_first(folder: Path) -> None:
     path = write(
         folder / "bad.yaml",
         """
-        one: {plugin: opt, modality: text, license: no}
+        one: {plugin: opt, modality: text, licence: no}
         two: {plugin: opt, modality: text, revision: main, n_layer: 3}
         three: {n_layers: 3}
         Four: {plugin: opt, modality: text}
@@ -171,12 +171,12 @@ def test_anchors_and_merge_keys_work(folder: Path) -> None:
     path = write(
         folder / "own.yaml",
         """
-        first: &shared {plugin: opt, modality: text, n_layers: 3, license: mit}
+        first: &shared {plugin: opt, modality: text, n_layers: 3, licence: mit}
         second: {<<: *shared, n_layers: 4}
         """,
     )
     entry = load_catalogue(host(), [path]).find("second")
-    assert (entry.n_layers, entry.license, entry.name) == (4, "mit", "second")
+    assert (entry.n_layers, entry.licence, entry.name) == (4, "mit", "second")
 
 
 def test_two_rows_of_a_file_cannot_share_a_name(folder: Path) -> None:
@@ -207,10 +207,10 @@ def test_later_layers_win_field_by_field_and_every_value_says_where_it_is_from(
 ) -> None:
     """Each layer sets its own field and all higher ones' fields: the highest must win."""
     layers = ["plugin rows", "user", "zoo.yaml", "first", "second"]
-    fields = ["citation", "license", "summary", "reference", "release_date"]
+    fields = ["citation", "licence", "summary", "reference", "release_date"]
     values = {
         "citation": "c{}",
-        "license": "l{}",
+        "licence": "l{}",
         "summary": "s{}",
         "reference": "https://{}",
         "release_date": "200{}",
@@ -263,11 +263,11 @@ def test_any_layer_beats_any_lower_one(folder: Path, low: int, high: int) -> Non
 
 
 def test_null_puts_a_field_back_to_its_default(folder: Path) -> None:
-    path = write(folder / "own.yaml", "opt-125m: {license: null, languages: null}\n")
+    path = write(folder / "own.yaml", "opt-125m: {licence: null, languages: null}\n")
     catalogue = load_catalogue(host(), [path])
     entry = catalogue.find("opt-125m")
-    assert (entry.license, entry.languages) == (None, ())
-    assert catalogue.sources(entry)["license"] == f"{path}:3"
+    assert (entry.licence, entry.languages) == (None, ())
+    assert catalogue.sources(entry)["licence"] == f"{path}:3"
     bare = write(folder / "bare.yaml", "opt-125m: {modality: null}\n")
     with pytest.raises(PluginError, match="modality is missing"):
         load_catalogue(host(), [bare])
@@ -430,7 +430,7 @@ def test_declared_figures_are_those_of_the_network(entry: ModelEntry) -> None:
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
 def test_rows_are_complete(entry: ModelEntry) -> None:
-    assert entry.license
+    assert entry.licence
     assert entry.reference
     assert entry.languages
     assert entry.causal

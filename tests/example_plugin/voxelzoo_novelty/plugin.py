@@ -12,7 +12,7 @@ ROW = ModelEntry(
     modality="text",
     n_layers=0,
     embed_dim=2,
-    license="Apache-2.0",
+    licence="Apache-2.0",
     summary="A word's presence, and whether the story has not had it before.",
 )
 

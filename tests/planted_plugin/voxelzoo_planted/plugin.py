@@ -20,7 +20,7 @@ def _row(name: str, n_parameters: int | None = None) -> ModelEntry:
         n_parameters=n_parameters,
         n_layers=2 if of_family else 0,
         embed_dim=2 if name == "speech" else 4,
-        license="Apache-2.0",
+        licence="Apache-2.0",
     )
 
 

@@ -42,7 +42,7 @@ def test_each_section_is_scanned_to_its_end_and_a_little_longer(language: str) -
 
 
 def test_each_mismatch_is_a_line() -> None:
-    declared = Declared("CC0", "", 2.0, 1, {"a": 10}, {"s": 5}, {"s": 1})
+    declared = Declared(2.0, 1, {"a": 10}, {"s": 5}, {"s": 1})
     assert disagreements(declared, Read({"a": 10, "b": 3}, {"s": 5}, {"s": 1, "t": 2})) == []
     assert disagreements(declared, Read({"a": 11}, {"s": 6}, {"s": 2})) == [
         "a: 11 TRs, published with 10",

@@ -6,12 +6,12 @@ is worth a look.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Literal
 
-from voxelzoo.api import Dataset, ScanClock, Story
+from voxelzoo.api import Dataset, HasDisagreements, ScanClock, Story
 from voxelzoo.data.check.findings import CheckReport, attempt
 from voxelzoo.data.check.responses import check_responses
 from voxelzoo.data.check.stories import check_clocks, check_same_stories, check_story
@@ -69,10 +69,8 @@ def _own_stories(dataset: Dataset) -> dict[str, tuple[str, ...]]:
 
 
 def _check_declared(report: CheckReport, dataset: Dataset) -> None:
-    """Warns of numbers that are not the published ones, where the dataset knows those.
-
-    A dataset may have a method ``disagreements()``, a line for each; it need not.
-    """
-    compare: Callable[[], Sequence[str]] = getattr(dataset, "disagreements", tuple)
-    for line in attempt(report, "published", report.name, compare) or ():
+    """Warns of numbers that are not the published ones, if the dataset knows those."""
+    if not isinstance(dataset, HasDisagreements):
+        return
+    for line in attempt(report, "published", report.name, dataset.disagreements) or ():
         report.add("warning", "published", report.name, line)
