@@ -47,14 +47,15 @@ def bibtex_fields(entry: str) -> dict[str, str]:
 
 def _value(body: str, at: int) -> tuple[str, int]:
     """A field's value from ``at`` on, and where it ends: braced, quoted, or a bare number."""
+    opening = body[at : at + 1]
+    closing = {"{": "}", '"': '"'}.get(opening, ",")
+    first = at if closing == "," else at + 1
     depth = 0
-    for end in range(at, len(body)):
+    for end in range(first, len(body)):
+        if depth == 0 and body[end] == closing:
+            return body[first:end], end + 1
         depth += (body[end] == "{") - (body[end] == "}")
-        closes = body[end] == '"' and body[at] == '"' and end > at
-        if depth == 0 and (body[end] in "}," or closes):
-            inside = body[at] in '{"'
-            return (body[at + 1 : end] if inside else body[at:end]), end + 1
-    return body[at:], len(body)
+    return body[first:], len(body)
 
 
 def citation_line(entry: str) -> str:

@@ -183,8 +183,10 @@ THIRD_PARTY = """
     from voxelzoo.api import AlignerSpec, DatasetSpec, ExtractorSpec, ModelEntry, RegressorSpec
     from voxelzoo.api import hookimpl
 
+    FIELDS = "author = {Doe, Jo}, year = {2020}, journal = {J}, pages = {1--2}"
+
     def entry(key):
-        return "@article{%s, author = {Doe, Jo}, year = {2020}, journal = {J}, pages = {1--2}}" % key
+        return "@article{%s, %s}" % (key, FIELDS)
 
     @hookimpl
     def zoo_register_datasets():
@@ -210,7 +212,9 @@ THIRD_PARTY = """
 
     @hookimpl
     def zoo_register_models():
-        yield ModelEntry("acme-ones", "acme", "text", n_layers=0, embed_dim=1, citation="acme_model")
+        yield ModelEntry(
+            "acme-ones", "acme", "text", n_layers=0, embed_dim=1, citation="acme_model"
+        )
 """
 
 THIRD_PARTY_HEAVY = """
