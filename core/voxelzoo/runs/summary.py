@@ -53,23 +53,18 @@ def summarise(
         With the versions of the software, so that it can be cited.
     """
     model, _ = features.parts[0]
-    info = plan.dataset.info()
     return ResultRecord(
         **_identity(features),
         spaces=tuple(features.spaces()) if features.joint else None,
         subject=subject,
         is_average=subject in averages(plan.dataset),
-        dataset=info.name,
-        dataset_licence=info.licence,
-        dataset_citation=info.citation,
-        n_voxels=len(scores.r),
-        n_undefined_voxels=int((~np.isfinite(scores.r)).sum()),
-        n_train=scores.n_train,
-        n_test=scores.n_test,
+        **_data(plan, scores),
         ceiling_method=None if scores.ceiling is None else plan.ceiling or DEFAULT,
         **_evaluation(plan),
         protocol=plan.protocol.name,
+        standardised_responses=plan.protocol.standardise_responses,
         aligner=plan.alignment.registered.spec.name,
+        aligner_settings=dict(plan.alignment.aligner.fingerprint()),
         regressor=plan.regressor.spec.name,
         regressor_options=plan.regressor_settings,
         delays=tuple(plan.delays),
@@ -144,6 +139,21 @@ def _identity(features: Features) -> dict[str, Any]:
     }
 
 
+def _data(plan: Plan, scores: Scores) -> dict[str, Any]:
+    """What was predicted."""
+    info = plan.dataset.info()
+    return {
+        "dataset": info.name,
+        "dataset_licence": info.licence,
+        "dataset_citation": info.citation,
+        "n_voxels": len(scores.r),
+        "n_undefined_voxels": int((~np.isfinite(scores.r)).sum()),
+        "tr": _tr(plan),
+        "n_train": scores.n_train,
+        "n_test": scores.n_test,
+    }
+
+
 def _evaluation(plan: Plan) -> dict[str, Any]:
     """What was trained on, and what was held out."""
     evaluation = plan.evaluation
@@ -163,6 +173,12 @@ def _evaluation(plan: Plan) -> dict[str, Any]:
         "mean_train_hours": hours_mean,
         "subset_seed": plan.subset_seed,
     }
+
+
+def _tr(plan: Plan) -> float | None:
+    """Seconds from one scan to the next, if it is the same in all stories."""
+    trs = {clock.tr for _, clock in plan.stimuli.values()}
+    return trs.pop() if len(trs) == 1 else None
 
 
 def _software(plan: Plan, features: Features) -> dict[str, str]:
