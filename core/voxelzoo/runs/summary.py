@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from voxelzoo.data.opening import averages
 from voxelzoo.runs.plan import Features, Plan, hours
 from voxelzoo.science.ceilings import DEFAULT
-from voxelzoo.science.evaluation import Scores
 from voxelzoo.science.regions import finite_mean, label_masks
+from voxelzoo.science.scores import Scores
 from voxelzoo.science.splits import HeldOutStories
 from voxelzoo.store.records import RegionScore, ResultRecord, ScoreSummary
 
@@ -81,6 +81,7 @@ def summarise(
 
 def _scores(features: Features, scores: Scores, labels: Sequence[str] | None) -> ScoreSummary:
     """Scores over the voxels in which they are defined."""
+    spaces = scores.spaces
     defined = scores.r[np.isfinite(scores.r)]
     return ScoreSummary(
         mean_r=_mean(scores.r),
@@ -96,20 +97,20 @@ def _scores(features: Features, scores: Scores, labels: Sequence[str] | None) ->
             )
             for label, mask in label_masks(labels).items()
         },
-        mean_weights=None if scores.weights is None else _means(scores.weights.T),
-        mean_split_r=None if scores.split_r is None else _means(scores.split_r),
+        mean_weights=None if spaces.weights is None else _means(spaces.weights.T),
+        mean_split_r=None if spaces.split_r is None else _means(spaces.split_r),
         mean_partition=_partition(features, scores),
     )
 
 
 def _partition(features: Features, scores: Scores) -> dict[str, float | None] | None:
     """Mean R2 that exactly these spaces share, in the order of the array ``partition``."""
-    if not scores.partition:
+    if not scores.spaces.partition:
         return None
     order = list(features.spaces())
     return {
         " & ".join(sorted(spaces, key=order.index)): _mean(values)
-        for spaces, values in scores.partition.items()
+        for spaces, values in scores.spaces.partition.items()
     }
 
 

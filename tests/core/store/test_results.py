@@ -13,7 +13,7 @@ import pytest
 from data_folder import write_study
 from result_records import make_record
 from voxelzoo.api import DataError, NotFoundError, UsageError
-from voxelzoo.science.evaluation import HeldOutPart, Scores
+from voxelzoo.science.scores import HeldOutPart, Scores
 from voxelzoo.store.layout import group_name, groups, result_arrays
 from voxelzoo.store.records import RECORD_VERSION, RecordVersionError, ResultRecord
 from voxelzoo.store.results import Result
@@ -44,8 +44,8 @@ def test_a_story_of_any_name_has_arrays_of_its_own(tmp_path: Path) -> None:
     }
     r, bound = rng.normal(size=3), rng.uniform(0.5, 1, 3)
     scores = Scores(
-        kind="stories", r=r, r2=r, alpha=None, cv_r=None, weights=None, weights_interval=None,
-        split_r=None, partition={}, paths=(), parts=parts, n_train=9, n_test=9, ceiling=bound,
+        kind="stories", r=r, r2=r, alpha=None, cv_r=None, paths=(), parts=parts, n_train=9,
+        n_test=9, ceiling=bound,
     )  # fmt: skip
     record = make_record(n_voxels=3, test_stories=STORIES)
     arrays = result_arrays(scores, ["left", "left", "right"], predictions=True)
