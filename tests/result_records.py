@@ -19,7 +19,8 @@ def make_record(**changed: Any) -> ResultRecord:
         "fit": "layer", "layer": 0, "subject": "S1", "dataset": "planted", "n_voxels": 60,
         "n_undefined_voxels": 0, "n_train": 300, "n_test": 60, "kind": "stories",
         "train_stories": ("t1", "t2"), "test_stories": ("a", "b"), "train_hours": 0.5,
-        "protocol": "clean", "aligner": "lanczos", "regressor": "ridge", "delays": (1, 2),
-        "dtype": "float32", "seed": 0, "scores": ScoreSummary(**scores),
+        "protocol": "clean", "standardised_responses": True, "tr": 2.0, "aligner": "lanczos",
+        "regressor": "ridge", "delays": (1, 2), "dtype": "float32", "seed": 0,
+        "scores": ScoreSummary(**scores),
     }  # fmt: skip
     return ResultRecord(**(record | changed))

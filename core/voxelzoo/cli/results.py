@@ -14,6 +14,7 @@ from voxelzoo.cli.output import print_json, print_table
 from voxelzoo.cli.session import JsonOption
 
 if TYPE_CHECKING:
+    from voxelzoo.store.result_list import Results
     from voxelzoo.store.results import Result
     from voxelzoo.store.store import Store
 
@@ -41,9 +42,9 @@ def open_store(store: Path) -> Store:
     return open_store(store)
 
 
-def read_results(store: Store) -> list[Result]:
-    """Every result; one line on stderr if some were written by another version of voxelzoo."""
-    return store.results(notify=lambda line: print(f"zoo: {line}", file=sys.stderr))
+def read_results(store: Store, **wanted: Any) -> Results:
+    """Results with these values; those of another version are named in one line on stderr."""
+    return store.results(notify=lambda line: print(f"zoo: {line}", file=sys.stderr), **wanted)
 
 
 @app.command("list")
@@ -57,12 +58,9 @@ def list_results(
 
     Example:  zoo results list --model opt-125m
     """
-    records = [
-        record
-        for record in map(_flat, read_results(open_store(store)))
-        if model in (None, record["model"], record["model_id"])
-        and subject in (None, record["subject"])
-    ]
+    asked = {"model": model, "subject": subject}
+    wanted = {name: value for name, value in asked.items() if value is not None}
+    records = [_flat(result) for result in read_results(open_store(store), **wanted)]
     if as_json:
         print_json(results=records)
     else:
@@ -118,7 +116,7 @@ def export(
     if not out.absolute().parent.is_dir():
         raise UsageError(f"{out}: no folder {out.absolute().parent}")
     opened = open_store(store)
-    chosen = [opened.result(k) for k in key] if key else read_results(opened)
+    chosen = [opened.result(k) for k in key] if key else list(read_results(opened))
     if not chosen:
         raise UsageError(f"{store} holds no result")
     draft = out.with_name(f".{out.stem}.{os.getpid()}{out.suffix}")

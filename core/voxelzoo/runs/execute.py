@@ -19,7 +19,8 @@ from voxelzoo.runs.extraction import aligned_states
 from voxelzoo.runs.models import Model
 from voxelzoo.runs.plan import Features, Plan
 from voxelzoo.runs.summary import summarise
-from voxelzoo.science.evaluation import Scores, evaluate
+from voxelzoo.science.evaluation import evaluate
+from voxelzoo.science.scores import Scores
 from voxelzoo.science.voxel_arrays import Responses
 from voxelzoo.store.artefacts import Artefact
 from voxelzoo.store.layout import kept_with, result_arrays

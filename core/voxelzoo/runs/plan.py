@@ -37,7 +37,8 @@ from voxelzoo.science.ceilings import (
     find_method,
     inter_subject_ceiling,
 )
-from voxelzoo.science.evaluation import DesignSpec, held_out_repeats, held_out_responses
+from voxelzoo.science.design import DesignSpec
+from voxelzoo.science.evaluation import held_out_repeats, held_out_responses
 from voxelzoo.science.protocols import FitProtocol
 from voxelzoo.science.splits import Evaluation, HeldOutStories
 from voxelzoo.science.traces import ResponseTrace

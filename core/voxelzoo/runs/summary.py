@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from voxelzoo.data.opening import averages
 from voxelzoo.runs.plan import Features, Plan, hours
 from voxelzoo.science.ceilings import DEFAULT
-from voxelzoo.science.evaluation import Scores
 from voxelzoo.science.regions import finite_mean, label_masks
+from voxelzoo.science.scores import Scores
 from voxelzoo.science.splits import HeldOutStories
 from voxelzoo.store.records import RegionScore, ResultRecord, ScoreSummary
 
@@ -53,23 +53,18 @@ def summarise(
         With the versions of the software, so that it can be cited.
     """
     model, _ = features.parts[0]
-    info = plan.dataset.info()
     return ResultRecord(
         **_identity(features),
         spaces=tuple(features.spaces()) if features.joint else None,
         subject=subject,
         is_average=subject in averages(plan.dataset),
-        dataset=info.name,
-        dataset_licence=info.licence,
-        dataset_citation=info.citation,
-        n_voxels=len(scores.r),
-        n_undefined_voxels=int((~np.isfinite(scores.r)).sum()),
-        n_train=scores.n_train,
-        n_test=scores.n_test,
+        **_data(plan, scores),
         ceiling_method=None if scores.ceiling is None else plan.ceiling or DEFAULT,
         **_evaluation(plan),
         protocol=plan.protocol.name,
+        standardised_responses=plan.protocol.standardise_responses,
         aligner=plan.alignment.registered.spec.name,
+        aligner_settings=dict(plan.alignment.aligner.fingerprint()),
         regressor=plan.regressor.spec.name,
         regressor_options=plan.regressor_settings,
         delays=tuple(plan.delays),
@@ -86,6 +81,7 @@ def summarise(
 
 def _scores(features: Features, scores: Scores, labels: Sequence[str] | None) -> ScoreSummary:
     """Scores over the voxels in which they are defined."""
+    spaces = scores.spaces
     defined = scores.r[np.isfinite(scores.r)]
     return ScoreSummary(
         mean_r=_mean(scores.r),
@@ -101,20 +97,20 @@ def _scores(features: Features, scores: Scores, labels: Sequence[str] | None) ->
             )
             for label, mask in label_masks(labels).items()
         },
-        mean_weights=None if scores.weights is None else _means(scores.weights.T),
-        mean_split_r=None if scores.split_r is None else _means(scores.split_r),
+        mean_weights=None if spaces.weights is None else _means(spaces.weights.T),
+        mean_split_r=None if spaces.split_r is None else _means(spaces.split_r),
         mean_partition=_partition(features, scores),
     )
 
 
 def _partition(features: Features, scores: Scores) -> dict[str, float | None] | None:
     """Mean R2 that exactly these spaces share, in the order of the array ``partition``."""
-    if not scores.partition:
+    if not scores.spaces.partition:
         return None
     order = list(features.spaces())
     return {
         " & ".join(sorted(spaces, key=order.index)): _mean(values)
-        for spaces, values in scores.partition.items()
+        for spaces, values in scores.spaces.partition.items()
     }
 
 
@@ -144,6 +140,21 @@ def _identity(features: Features) -> dict[str, Any]:
     }
 
 
+def _data(plan: Plan, scores: Scores) -> dict[str, Any]:
+    """What was predicted."""
+    info = plan.dataset.info()
+    return {
+        "dataset": info.name,
+        "dataset_licence": info.licence,
+        "dataset_citation": info.citation,
+        "n_voxels": len(scores.r),
+        "n_undefined_voxels": int((~np.isfinite(scores.r)).sum()),
+        "tr": _tr(plan),
+        "n_train": scores.n_train,
+        "n_test": scores.n_test,
+    }
+
+
 def _evaluation(plan: Plan) -> dict[str, Any]:
     """What was trained on, and what was held out."""
     evaluation = plan.evaluation
@@ -163,6 +174,12 @@ def _evaluation(plan: Plan) -> dict[str, Any]:
         "mean_train_hours": hours_mean,
         "subset_seed": plan.subset_seed,
     }
+
+
+def _tr(plan: Plan) -> float | None:
+    """Seconds from one scan to the next, if it is the same in all stories."""
+    trs = {clock.tr for _, clock in plan.stimuli.values()}
+    return trs.pop() if len(trs) == 1 else None
 
 
 def _software(plan: Plan, features: Features) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Regions: voxels by label, and means over the voxels of a region that are defined."""
+"""Which voxels: regions by label, voxels that can be fitted, and means over those defined."""
 
 from __future__ import annotations
 
@@ -52,6 +52,23 @@ def region_masks(labels: Sequence[str] | None, n_voxels: int) -> dict[str, NDArr
     dict of str to (voxel,) bool
     """
     return {EVERYWHERE: np.ones(n_voxels, dtype=np.bool_)} | label_masks(labels)
+
+
+def usable_voxels(rows: Floats) -> NDArray[np.bool_]:
+    """Voxels that are finite throughout and vary over time.
+
+    Parameters
+    ----------
+    rows : (..., TR, voxel)
+        Responses, of several repeats if there are more axes.
+
+    Returns
+    -------
+    (..., voxel) bool
+    """
+    with np.errstate(invalid="ignore"):
+        usable: NDArray[np.bool_] = np.isfinite(rows).all(axis=-2) & (np.ptp(rows, axis=-2) > 0)
+    return usable
 
 
 def finite_mean(values: Floats) -> float:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from voxelzoo.science.regions import usable_voxels
+
 SAMPLE = 256
 """Voxels compared between stories."""
 
@@ -49,9 +51,7 @@ class ResponseTrace:
     @cached_property
     def varies(self) -> NDArray[np.bool_]:
         """Voxels that are finite and vary in every repeat, (voxel,)."""
-        with np.errstate(invalid="ignore"):
-            varies: NDArray[np.bool_] = (np.ptp(self.sample, axis=1) > 0).all(axis=0)
-        return varies  # NaN compares false
+        return np.asarray(usable_voxels(self.sample).all(axis=0))
 
     def sample_rises(self, usable: NDArray[np.bool_]) -> tuple[_Rises, ...]:
         """Which of these voxels rise when, in each repeat."""
@@ -67,9 +67,7 @@ class ResponseTrace:
 
 def _lag1_autocorrelation(rows: NDArray[np.float32]) -> float:
     """Mean over voxels of the lag-one autocorrelation of (TR, voxel)."""
-    with np.errstate(invalid="ignore"):
-        usable = np.ptp(rows, axis=0) > 0  # NaN compares false
-    usable &= np.isfinite(rows).all(axis=0)
+    usable = usable_voxels(rows)
     if len(rows) < 3 or not usable.any():
         return float("nan")
     centred = rows[:, usable] - rows[:, usable].mean(axis=0, dtype=np.float64)

@@ -21,7 +21,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 from numpy.typing import NDArray
 
-from voxelzoo.science.evaluation import Scores
+from voxelzoo.science.scores import Scores
 from voxelzoo.science.splits import FOLD, EvaluationKind
 from voxelzoo.store.artefacts import Artefact
 

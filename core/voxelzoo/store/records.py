@@ -94,8 +94,8 @@ class ResultRecord:
     ...     model="word-rate", model_id="baselines/word-rate", family="baselines", layer=0,
     ...     fit="layer", subject="S1", dataset="mine", n_voxels=2, n_undefined_voxels=0,
     ...     n_train=90, n_test=30, kind="stories", train_stories=("a", "b"), test_stories=("c",),
-    ...     train_hours=0.05, protocol="clean", aligner="lanczos", regressor="ridge",
-    ...     delays=(1, 2), dtype="float32", seed=0,
+    ...     train_hours=0.05, protocol="clean", standardised_responses=True, aligner="lanczos",
+    ...     regressor="ridge", delays=(1, 2), dtype="float32", seed=0,
     ...     scores=ScoreSummary(mean_r=0.2, median_r=0.2, best_voxel_r=0.3, mean_signed_r2=0.05,
     ...                         mean_r2=0.04))
     >>> record.evaluation
@@ -135,6 +135,8 @@ class ResultRecord:
     n_voxels: int
     n_undefined_voxels: int
     """Voxels without a defined r."""
+    tr: float | None = None
+    """Seconds from one scan to the next; ``None`` if it differs between stories."""
     n_train: int
     """TRs that a fit was trained on; the fewest of any fold."""
     n_test: int
@@ -164,7 +166,11 @@ class ResultRecord:
 
     # How it was fitted
     protocol: str
+    standardised_responses: bool
+    """Whether responses were z-scored within each story."""
     aligner: str
+    aligner_settings: Mapping[str, Any] = field(default_factory=dict)
+    """All settings of the aligner, defaults included."""
     regressor: str
     regressor_options: Mapping[str, Any] = field(default_factory=dict)
     """Options that were set, other than those that change no value."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,11 @@ from voxelzoo.store.layout import (
     maps,
     weight_blocks,
 )
+from voxelzoo.store.notebook import html_facts
 from voxelzoo.store.records import ResultRecord
+
+if TYPE_CHECKING:
+    import xarray
 
 Floats = NDArray[np.floating[Any]]
 
@@ -69,9 +73,22 @@ class HeldOutArrays:
         return self.artefact.read(name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
-    """Scores of one fit of one subject: a record, and arrays that are read when asked for."""
+    """Scores of one fit of one subject: a record, and arrays that are read when asked for.
+
+    Each array is read either as it is (:meth:`map`, :meth:`story`, :meth:`read_held_out`,
+    :meth:`read_weights`) or as a labelled :class:`xarray.DataArray` (:meth:`array`,
+    :meth:`r_by_story`, :meth:`predictions`, :meth:`responses`, :meth:`coefficients`).
+
+    Examples
+    --------
+    ::
+
+        result = open_store("zoo-store").result("3fa9")
+        result.record.scores.mean_r
+        result.array("r").groupby("region").mean()
+    """
 
     artefact: Artefact
     computed: bool = False
@@ -225,6 +242,73 @@ class Result:
             if start < stop and first < end
         ]
         return np.concatenate(chosen, axis=-1)
+
+    # ------------------------------------------------------------------------------------ xarray
+
+    def array(self, name: str = "r") -> xarray.DataArray:
+        """One map with labelled axes.
+
+        Parameters
+        ----------
+        name : str
+            One of :attr:`maps`.
+
+        Returns
+        -------
+        xarray.DataArray
+            (voxel,), of joint fits also (voxel, space), (space, voxel) or (spaces, voxel). The
+            coordinate ``region`` holds the label of each voxel, if there are labels. NaN where
+            undefined.
+        """
+        from voxelzoo.store.xarrays import voxel_map
+
+        return voxel_map(self.record, self.labels, name, self.map(name))
+
+    def r_by_story(self) -> xarray.DataArray:
+        """Pearson r in each held-out story, (story, voxel), or in each fold, (fold, voxel)."""
+        from voxelzoo.store.xarrays import by_part
+
+        parts = {name: part.r for name, part in self.held_out.items()}
+        return by_part(self.record, self.labels, "r", parts)
+
+    def predictions(self) -> xarray.DataArray:
+        """Predicted responses, (story, time, voxel), or (fold, time, voxel).
+
+        Time is in seconds from the first scan that was predicted; a story that is shorter than the
+        longest is NaN after its end. Raises :class:`UsageError` if predictions were not kept.
+        """
+        from voxelzoo.store.xarrays import by_part
+
+        parts = {name: part.prediction for name, part in self.held_out.items()}
+        return by_part(self.record, self.labels, "prediction", parts)
+
+    def responses(self) -> xarray.DataArray:
+        """Measured responses, laid out as :meth:`predictions` are."""
+        from voxelzoo.store.xarrays import by_part
+
+        return by_part(self.record, self.labels, "response", self.read_responses())
+
+    def coefficients(self, voxels: slice = slice(None)) -> xarray.DataArray:
+        """Weights of the design's columns, (delay, unit, voxel), with delays in seconds.
+
+        Raises :class:`UsageError` if weights were not kept.
+        """
+        from voxelzoo.store.xarrays import coefficients
+
+        return coefficients(self.record, self.labels, voxels, self.read_weights(voxels))
+
+    def __repr__(self) -> str:
+        record = self.record
+        layer = "" if record.layer is None else f" layer {record.layer}"
+        untrained = ", untrained" if record.untrained else ""
+        r = "undefined" if record.scores.mean_r is None else f"{record.scores.mean_r:.3f}"
+        return (
+            f"<Result {self.key[:12]}: {record.model}{layer}{untrained}, {record.dataset} "
+            f"{record.subject}, mean r {r}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return html_facts(self.flat())
 
 
 def _without_predictions(artefact: Artefact) -> UsageError:

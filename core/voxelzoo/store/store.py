@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from warnings import warn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from voxelzoo.api import DataError, NotFoundError, UsageError, ZooError
 from voxelzoo.store.artefacts import Artefact, Kind, artefact_key, checksum, draft_path
 from voxelzoo.store.records import RecordVersionError
+from voxelzoo.store.result_list import Results
 from voxelzoo.store.results import Result
 
 CHUNK_BYTES = 8 << 20
@@ -117,19 +118,27 @@ class Store:
         _ = result.record
         return result
 
-    def results(self, notify: Callable[[str], None] = warnings.warn) -> list[Result]:
-        """Every result, oldest first.
+    def results(self, *, notify: Callable[[str], None] = warn, **wanted: Any) -> Results:
+        """Results, oldest first.
 
         Parameters
         ----------
         notify : callable
-            Called with one line if there are results that another version of voxelzoo wrote; they
-            are skipped.
+            Called with one line if some results were written by another version of voxelzoo; they
+            are skipped. By default this is a Python warning.
+        **wanted
+            Only results whose fields have these values, such as ``model="opt-125m"`` or
+            ``subject=["S1", "S2"]``; see :meth:`Results.where`.
+
+        Returns
+        -------
+        Results
+            A sequence, with a ``table()``.
 
         Raises
         ------
         DataError
-            If the store has results, and another version of voxelzoo wrote all of them.
+            If all results were written by another version of voxelzoo.
         """
         results: list[Result] = []
         skipped: list[RecordVersionError] = []
@@ -146,7 +155,7 @@ class Store:
         if skipped:
             of = f"{len(skipped)} of {len(skipped) + len(results)} results"
             notify(f"{folder}: {of} are skipped: {skipped[0].reason}")
-        return results
+        return Results(results).where(**wanted)
 
 
 def open_store(path: str | Path) -> Store:

@@ -15,8 +15,10 @@ from voxelzoo.api import DatasetInfo, ZooError
 from voxelzoo.data import responses as responses_module
 from voxelzoo.data.responses import ResponseCache, read_responses
 from voxelzoo.science import voxel_arrays
-from voxelzoo.science.evaluation import DesignSpec, Scores, evaluate
+from voxelzoo.science.design import DesignSpec
+from voxelzoo.science.evaluation import evaluate
 from voxelzoo.science.protocols import CLEAN
+from voxelzoo.science.scores import Scores
 from voxelzoo.science.splits import ContiguousFolds, Evaluation, HeldOutStories
 from voxelzoo.science.voxel_arrays import select, stack_responses
 from voxelzoo.store.layout import result_arrays

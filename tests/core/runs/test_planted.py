@@ -15,11 +15,13 @@ from voxelzoo.api import ExtractorRequest
 from voxelzoo.data.responses import read_responses
 from voxelzoo.science.bootstrap import ceiling_interval
 from voxelzoo.science.ceilings import estimate_ceiling
-from voxelzoo.science.evaluation import DesignSpec, Scores, evaluate
+from voxelzoo.science.design import DesignSpec
+from voxelzoo.science.evaluation import evaluate
 from voxelzoo.science.held_out import HeldOut
 from voxelzoo.science.layers import layer_sets
 from voxelzoo.science.protocols import CLEAN
 from voxelzoo.science.scaling import Measured, fit_line, slope_intervals
+from voxelzoo.science.scores import Scores
 from voxelzoo.science.splits import HeldOutStories
 from voxelzoo.store.store import Store
 from voxelzoo_aligners.linear import Lanczos
@@ -214,11 +216,11 @@ def test_weights_of_a_stack_lie_in_their_intervals_at_their_rate() -> None:
         ridge = Ridge(FEW, scoring="r2")
         make = partial(Stacking, regressor=ridge, draws=200, seed=seed)
         scores = evaluated(data, ("text", 0), ("speech", 0), make=make)
-        assert scores.weights is not None
-        assert scores.weights_interval is not None
-        low, high = (each[both, 0] for each in scores.weights_interval)
+        assert scores.spaces.weights is not None
+        assert scores.spaces.weights_interval is not None
+        low, high = (each[both, 0] for each in scores.spaces.weights_interval)
         hits.append((low <= data.weight) & (data.weight <= high))
-        errors.append(scores.weights[both, 0] - data.weight)
+        errors.append(scores.spaces.weights[both, 0] - data.weight)
     assert np.abs(np.mean(errors, axis=0)).max() < 0.03
     middle = np.array(hits)[:, 1:-1]  # a percentile cannot cross the simplex's edge
     assert rate(middle) >= 0.90, rate(middle)

@@ -13,7 +13,8 @@ from voxelzoo.api import DataError, DatasetInfo, ScanClock, Story, UsageError
 from voxelzoo.data.opening import plan_evaluation
 from voxelzoo.data.responses import read_responses
 from voxelzoo.science.ceilings import ceiling
-from voxelzoo.science.evaluation import DesignSpec, evaluate, held_out_repeats
+from voxelzoo.science.design import DesignSpec
+from voxelzoo.science.evaluation import evaluate, held_out_repeats
 from voxelzoo.science.protocols import ANTONELLO2023, CLEAN
 from voxelzoo.science.splits import ContiguousFolds, HeldOutStories, train_on_fewer
 
@@ -282,6 +283,6 @@ def test_spaces_are_delayed_one_beside_the_other() -> None:
     z = (states["a"] - states["a"].mean(axis=0)) / states["a"].std(axis=0)
     for column, (unit, delay) in enumerate([(0, 1), (0, 2), (1, 1), (2, 1), (1, 2), (2, 2)]):
         np.testing.assert_allclose(X[delay:, column], z[:-delay, unit], rtol=1e-5)
-    assert scores.split_r is not None
-    assert scores.split_r.shape == (2, 4)
-    np.testing.assert_array_equal(np.isnan(scores.split_r[0]), [False, True, False, False])
+    assert scores.spaces.split_r is not None
+    assert scores.spaces.split_r.shape == (2, 4)
+    np.testing.assert_array_equal(np.isnan(scores.spaces.split_r[0]), [False, True, False, False])

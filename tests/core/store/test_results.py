@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 from data_folder import write_study
 from result_records import make_record
 from voxelzoo.api import DataError, NotFoundError, UsageError
-from voxelzoo.science.evaluation import HeldOutPart, Scores
+from voxelzoo.science.scores import HeldOutPart, Scores
 from voxelzoo.store.layout import group_name, groups, result_arrays
 from voxelzoo.store.records import RECORD_VERSION, RecordVersionError, ResultRecord
 from voxelzoo.store.results import Result
@@ -45,8 +44,8 @@ def test_a_story_of_any_name_has_arrays_of_its_own(tmp_path: Path) -> None:
     }
     r, bound = rng.normal(size=3), rng.uniform(0.5, 1, 3)
     scores = Scores(
-        kind="stories", r=r, r2=r, alpha=None, cv_r=None, weights=None, weights_interval=None,
-        split_r=None, partition={}, paths=(), parts=parts, n_train=9, n_test=9, ceiling=bound,
+        kind="stories", r=r, r2=r, alpha=None, cv_r=None, paths=(), parts=parts, n_train=9,
+        n_test=9, ceiling=bound,
     )  # fmt: skip
     record = make_record(n_voxels=3, test_stories=STORIES)
     arrays = result_arrays(scores, ["left", "left", "right"], predictions=True)
@@ -193,7 +192,7 @@ def test_results_are_told_apart_by_the_beginning_of_their_keys(tmp_path: Path) -
     results = [put(tmp_path, key=i) for i in range(3)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert Store(tmp_path).results() == [replace(each) for each in results]
+        assert list(Store(tmp_path).results()) == results
     assert Store(tmp_path).result(results[1].key[:10]) == results[1]
     with pytest.raises(NotFoundError, match="3 results in"):
         Store(tmp_path).result("")
