@@ -20,7 +20,7 @@ FLOORS = (
     ("api",),
     ("contract",),
     ("stimuli",),
-    ("blocks", "errors", "progress", "strict_yaml", "text"),
+    ("blocks", "errors", "memory", "progress", "strict_yaml", "text"),
 )
 """From the top down. A module may import its own floor and those below it."""
 

@@ -1,5 +1,6 @@
 """Everything a plugin may import: each name, and the module that defines it."""
 
+from .blocks import blocks as blocks
 from .contract.citations import bibtex_key as bibtex_key
 from .contract.interfaces import Aligner as Aligner
 from .contract.interfaces import Cost as Cost
@@ -49,6 +50,8 @@ from .errors import NotFoundError as NotFoundError
 from .errors import PluginError as PluginError
 from .errors import UsageError as UsageError
 from .errors import ZooError as ZooError
+from .memory import halved as halved
+from .memory import is_out_of_memory as is_out_of_memory
 from .stimuli.audio import Audio as Audio
 from .stimuli.clocks import ScanClock as ScanClock
 from .stimuli.files import content_digest as content_digest

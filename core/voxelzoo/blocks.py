@@ -6,6 +6,6 @@ from collections.abc import Iterator
 
 
 def blocks(n: int, size: int) -> Iterator[slice]:
-    """Slices of at most ``size`` that cover ``range(n)``."""
+    """Consecutive slices of ``size`` items that cover ``range(n)``; the last may be shorter."""
     for start in range(0, n, size):
         yield slice(start, min(start + size, n))

@@ -1,1 +1,1 @@
-"""Aligners: states at their own times onto the scanner's clock."""
+"""Aligners: resample model states to scan times."""

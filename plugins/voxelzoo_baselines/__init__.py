@@ -1,1 +1,1 @@
-"""Controls that need no network, and states computed elsewhere."""
+"""Control models that need no network, and precomputed features."""

@@ -1,4 +1,4 @@
-"""States computed elsewhere, from ``stories/<story>/features/<name>.npz``."""
+"""Precomputed states, from ``stories/<story>/features/<name>.npz``."""
 
 from __future__ import annotations
 
@@ -43,19 +43,38 @@ _UNREADABLE = (
 
 @dataclass(frozen=True)
 class FeatureFile:
-    """Contents of one file: ``times`` (time,) in seconds, ``states`` (layer, time, unit)."""
+    """Contents of one file.
+
+    Parameters
+    ----------
+    times : ndarray of shape (time,), float64
+        Time of each state, in seconds, never decreasing.
+    states : ndarray of shape (layer, time, unit), float32
+        The states.
+    """
 
     times: NDArray[np.float64]
     states: NDArray[np.float32]
 
 
 class PrecomputedFeatures:
-    """Gives the states of the file that a story has under the model's name.
+    """Reads the states of each story from the file with the model's name.
 
-    ``model.n_layers`` is the number of layers in the files less one, 0 where not given; each file
-    must have as many. Values enter an artefact's key through the story, whose digest covers its
-    feature files. Raises :class:`NotFoundError` where a story has no such file, :class:`DataError`
-    naming the file and the fault where it is damaged.
+    The files' content is part of the story's digest, and through that of the keys of artefacts.
+
+    Parameters
+    ----------
+    request : ExtractorRequest
+        Which model is asked for. Each file must have ``model.n_layers + 1`` layers (one, if the
+        model does not say).
+
+    Raises
+    ------
+    NotFoundError
+        By :meth:`times` and :meth:`extract`, if a story has no such file.
+    DataError
+        By the same, if the file is damaged or has another number of layers. The message names
+        the file and what is wrong with it.
     """
 
     def __init__(self, request: ExtractorRequest) -> None:
@@ -67,44 +86,79 @@ class PrecomputedFeatures:
         return range((self.request.model.n_layers or 0) + 1)
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Nothing: the files' content is part of the story."""
+        """Empty: the files' content is part of the story."""
         return {}
 
     def times(self, story: Story) -> NDArray[np.float64]:
-        """The file's times."""
+        """Time of each state, (time,), in seconds."""
         return self._read(story).times
 
     def extract(self, story: Story, layers: Sequence[int]) -> Iterator[StateBlock]:
-        """The file's states, in one block."""
+        """Yields the states of these layers, (layer, time, unit), in one block."""
         yield StateBlock(0, self._read(story).states[list(layers)])
 
     def close(self) -> None:
-        """Lets go of the file last read."""
+        """Frees the states of the file that was read last."""
         self._held = None
 
     def _read(self, story: Story) -> FeatureFile:
         name = self.request.model.name
         if name not in story.features:
             has = ", ".join(sorted(story.features)) or "none"
-            raise NotFoundError(f"story {story.name!r} has no features {name!r}; it has {has}")
+            raise NotFoundError(f"story {story.name!r} has no features {name!r}; it has: {has}")
         path = story.features[name]
         if self._held is None or self._held[0] != path:
             self._held = path, read_features(path)
-        found = self._held[1]
-        if len(found.states) != len(self.layers()):
+        features = self._held[1]
+        if len(features.states) != len(self.layers()):
             raise DataError(
-                f"{path}: {len(found.states)} layers of states, expected {len(self.layers())}"
+                f"{path}: {len(features.states)} layers of states, expected {len(self.layers())}"
             )
-        return found
+        return features
 
 
 def read_features(path: Path) -> FeatureFile:
-    """Reads and checks one file; states of shape (time, unit) become one layer.
+    """Reads and checks a file of precomputed states.
 
-    Raises :class:`DataError` naming the file and the fault.
+    Parameters
+    ----------
+    path : Path
+        An ``.npz`` archive with ``times`` (time,), in seconds, and ``states`` (layer, time, unit)
+        or (time, unit), which is one layer.
+
+    Returns
+    -------
+    FeatureFile
+
+    Raises
+    ------
+    DataError
+        If it is not such an archive. The message names the file and what is wrong with it.
     """
+    times, states = _read_arrays(path)
+    _check_shapes(path, times, states)
+    times = times.astype(np.float64)
+    if not np.isfinite(times).all():
+        first = int(np.flatnonzero(~np.isfinite(times))[0])
+        raise DataError(f"{path}: times[{first}] is not a finite number")
+    if (np.diff(times) < 0).any():
+        first = int(np.flatnonzero(np.diff(times) < 0)[0]) + 1
+        raise DataError(
+            f"{path}: times[{first}] is {times[first]:g} s, before times[{first - 1}]; "
+            "times must never decrease"
+        )
+    with np.errstate(over="ignore"):  # what overflows becomes infinite, which is reported below
+        states = states.astype(np.float32).reshape(-1, *states.shape[-2:])
+    if not np.isfinite(states).all():
+        layer, row, unit = np.argwhere(~np.isfinite(states))[0]
+        raise DataError(f"{path}: states, layer {layer}, time {row}, unit {unit} is not finite")
+    return FeatureFile(times, states)
+
+
+def _read_arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Times and states as they are in the file."""
     try:
-        # Opened here, so that it is closed whatever numpy makes of it.
+        # Opened here, so that it is closed whatever NumPy does with it.
         with require_downloaded(path).open("rb") as file:
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
@@ -113,10 +167,13 @@ def read_features(path: Path) -> FeatureFile:
                 raise DataError(
                     f"{path}: no array {missing[0]!r}; it has {', '.join(archive.files) or 'none'}"
                 )
-            times, states = np.asarray(archive["times"]), np.asarray(archive["states"])
+            return np.asarray(archive["times"]), np.asarray(archive["states"])
     except _UNREADABLE as error:
-        why = str(error).partition("\n")[0]
-        raise DataError(f"{path}: not an .npz archive of numbers ({why})") from error
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"{path}: not an .npz archive of numbers ({reason})") from error
+
+
+def _check_shapes(path: Path, times: NDArray[Any], states: NDArray[Any]) -> None:
     for name, array in (("times", times), ("states", states)):
         if array.dtype.kind not in "fiu":
             raise DataError(f"{path}: {name} holds {array.dtype}, not real numbers")
@@ -128,19 +185,3 @@ def read_features(path: Path) -> FeatureFile:
         )
     if states.shape[-2] != len(times):
         raise DataError(f"{path}: {len(times)} times for {states.shape[-2]} states")
-    times = times.astype(np.float64)
-    if not np.isfinite(times).all():
-        first = int(np.flatnonzero(~np.isfinite(times))[0])
-        raise DataError(f"{path}: times[{first}] is not a finite number")
-    if (np.diff(times) < 0).any():
-        first = int(np.flatnonzero(np.diff(times) < 0)[0]) + 1
-        raise DataError(
-            f"{path}: times[{first}] is {times[first]:g} s, before times[{first - 1}]; "
-            "times must never decrease"
-        )
-    with np.errstate(over="ignore"):  # what overflows is infinite, and is named
-        states = states.astype(np.float32).reshape(-1, *states.shape[-2:])
-    if not np.isfinite(states).all():
-        layer, row, unit = np.argwhere(~np.isfinite(states))[0]
-        raise DataError(f"{path}: states, layer {layer}, time {row}, unit {unit} is not finite")
-    return FeatureFile(times, states)

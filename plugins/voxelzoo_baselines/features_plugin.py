@@ -1,4 +1,4 @@
-"""Registers states computed elsewhere, run as ``--plugin features/<name>``."""
+"""Registers precomputed states, which run as ``--plugin features/<name>``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from voxelzoo.api import ExtractorSpec, hookimpl
 
 @hookimpl
 def zoo_register_extractors() -> Iterator[ExtractorSpec]:
-    """One extractor; its models are the names found in the dataset, so it has no rows."""
+    """One extractor. Its models are the files in the dataset, so there are no rows."""
     yield ExtractorSpec(
         "features",
         "voxelzoo_baselines.features:PrecomputedFeatures",
         "any",
-        "States computed elsewhere: stories/<story>/features/<name>.npz.",
+        "Precomputed states, from stories/<story>/features/<name>.npz.",
         reads_features=True,
     )

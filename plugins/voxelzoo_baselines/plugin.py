@@ -1,4 +1,4 @@
-"""Registers the controls: what a model must beat before its states mean anything."""
+"""Registers the control models: what a model must beat before its states mean anything."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ROWS = {
         n_layers=0,
         embed_dim=1,
         licence="Apache-2.0",
-        summary="A one at the middle of each spoken word.",
+        summary="A one at the midpoint of each spoken word.",
     ),
     "word-length": ModelEntry(
         name="word-length",
@@ -31,7 +31,7 @@ _ROWS = {
         n_layers=0,
         embed_dim=1,
         licence="Apache-2.0",
-        summary="Letters of each spoken word, at its middle.",
+        summary="Letters of each spoken word, at its midpoint.",
     ),
     "position": ModelEntry(
         name="position",
@@ -55,7 +55,7 @@ _ROWS = {
         n_layers=0,
         embed_dim=256,
         licence="Apache-2.0",
-        summary="Smooth bumps every 10 s of story time, which know nothing of the story.",
+        summary="Smooth bumps every 10 s of story time, independent of the story's content.",
     ),
     "sound-power": ModelEntry(
         name="sound-power",
@@ -81,7 +81,7 @@ _ROWS = {
         embed_dim=32,
         sample_rate_hz=16_000,
         licence="Apache-2.0",
-        summary="Log energy in 32 mel bands over each 0.1 s.",
+        summary="Log power in 32 mel bands over each 0.1 s.",
     ),
 }
 
@@ -97,7 +97,7 @@ _TARGETS = {
 
 @hookimpl
 def zoo_register_extractors() -> Iterator[ExtractorSpec]:
-    """One extractor a control; its row is also the conformance kit's tiny model."""
+    """One extractor per control. Its row is also the tiny model of the conformance kit."""
     for name, row in _ROWS.items():
         yield ExtractorSpec(
             name,
@@ -111,5 +111,5 @@ def zoo_register_extractors() -> Iterator[ExtractorSpec]:
 
 @hookimpl
 def zoo_register_models() -> Iterator[ModelEntry]:
-    """One row a control: they have no checkpoints, so the catalogue file has none of them."""
+    """One row per control. They have no checkpoints, so the catalogue file does not list them."""
     yield from _ROWS.values()

@@ -1,1 +1,1 @@
-"""Datasets: published ones as they lie on disk, a plain folder, and a simulated one."""
+"""Datasets: published studies, plain folders of your own data, and a simulated study."""

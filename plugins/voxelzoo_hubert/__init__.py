@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""HuBERT speech models: hidden states at the ends of causal audio windows."""

@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""LLaMA language models: hidden states of words in their preceding context."""

@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""OPT language models: hidden states of words in their preceding context."""

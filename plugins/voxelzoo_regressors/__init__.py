@@ -1,29 +1,5 @@
-"""Regressors with scikit-learn's manners, made for many voxels."""
+"""Linear regression for many voxels, following the scikit-learn API."""
 
-from __future__ import annotations
+import lazy_loader
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from voxelzoo_regressors.banded import BandedRidge
-    from voxelzoo_regressors.bootstrap import BootstrapRidge
-    from voxelzoo_regressors.partition import VariancePartition
-    from voxelzoo_regressors.ridge import Ridge
-    from voxelzoo_regressors.stacking import Stacking
-
-_HOMES = {
-    "BandedRidge": "banded",
-    "BootstrapRidge": "bootstrap",
-    "Ridge": "ridge",
-    "Stacking": "stacking",
-    "VariancePartition": "partition",
-}
-
-__all__ = ["BandedRidge", "BootstrapRidge", "Ridge", "Stacking", "VariancePartition"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

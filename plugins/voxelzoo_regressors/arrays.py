@@ -1,4 +1,4 @@
-"""NumPy, torch or lazy arrays in; the same kind out."""
+"""Conversion and validation of arrays: NumPy, PyTorch or lazy in, the same kind out."""
 
 from __future__ import annotations
 
@@ -12,110 +12,157 @@ from sklearn.utils.validation import validate_data
 
 from voxelzoo_regressors.errors import FitError
 
+Floats = NDArray[np.floating[Any]]
+Rows = NDArray[np.intp]
 
-@dataclass(frozen=True)
-class Kind:
-    """Which kind of array came in: ``device`` is that of a torch tensor, else ``None``."""
-
-    device: torch.device | None
-
-    @classmethod
-    def of(cls, values: Any) -> Kind:
-        """The kind of ``values``."""
-        return cls(values.device if isinstance(values, torch.Tensor) else None)
-
-    def give(self, values: NDArray[Any]) -> Any:
-        """``values`` as that kind."""
-        return values if self.device is None else torch.as_tensor(values, device=self.device)
+FLOATS: Any = (np.float64, np.float32)
+"""Precisions that are kept as they are; anything else becomes float64."""
 
 
 def as_numpy(values: Any) -> Any:
-    """A tensor as a NumPy array; anything else as it is."""
+    """A PyTorch tensor as a NumPy array; anything else unchanged."""
     return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else values
 
 
+def like(values: NDArray[Any], template: Any) -> Any:
+    """Values as the kind of array that a user passed.
+
+    Parameters
+    ----------
+    values : ndarray
+        What to return to the user.
+    template : array
+        What the user passed.
+
+    Returns
+    -------
+    ndarray or Tensor
+        A tensor on ``template``'s device if ``template`` is a tensor, else ``values``.
+    """
+    if isinstance(template, torch.Tensor):
+        return torch.as_tensor(values, device=template.device)
+    return values
+
+
 def is_lazy(values: Any) -> bool:
-    """Whether an array is read from disk in chunks (Zarr, HDF5) and should be read in blocks."""
+    """Whether an array lies on disk in chunks (Zarr, HDF5) and should be read in blocks."""
     return hasattr(values, "chunks") and hasattr(values, "shape")
 
 
 @dataclass(frozen=True)
-class SomeRows:
-    """Some rows of responses (row, voxel), read a block of voxels at a time."""
+class LazyRows:
+    """Some rows of lazy responses, read from disk when sliced by voxels.
+
+    Parameters
+    ----------
+    responses : lazy array of shape (row, voxel)
+        Responses on disk.
+    kept : ndarray of bool, shape (row,)
+        Rows to keep.
+    """
 
     responses: Any
     kept: NDArray[np.bool_]
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(row, voxel)."""
+        """(kept row, voxel)."""
         return int(self.kept.sum()), int(self.responses.shape[1])
 
     @property
     def chunks(self) -> tuple[int, int]:
-        """What is best read at once."""
+        """Marks the array as lazy (:func:`is_lazy`)."""
         return self.shape
 
     def __getitem__(self, key: tuple[slice, slice]) -> NDArray[Any]:
         rows, voxels = key
-        found: NDArray[Any] = np.asarray(self.responses[:, voxels])[self.kept][rows]
-        return found
+        values: NDArray[Any] = np.asarray(self.responses[:, voxels])[self.kept][rows]
+        return values
 
 
-def some_rows(responses: Any, kept: NDArray[np.bool_]) -> Any:
-    """Rows (row,) of responses (row, voxel), unread where those are lazy."""
-    return SomeRows(responses, kept) if is_lazy(responses) else responses[kept]
+def select_rows(responses: Any, kept: NDArray[np.bool_]) -> Any:
+    """Some rows (row,) of responses (row, voxel); lazy responses stay lazy."""
+    return LazyRows(responses, kept) if is_lazy(responses) else responses[kept]
 
 
-def story_names(groups: Any, n: int) -> NDArray[Any] | None:
-    """Names of each row's group, (row,)."""
+def validate_groups(groups: Any, n: int) -> NDArray[Any] | None:
+    """Group of each row, (row,), or None.
+
+    Raises
+    ------
+    FitError
+        If there is not one group per row.
+    """
     if groups is None:
         return None
     names = np.asarray(as_numpy(groups))
     if names.shape != (n,):
-        raise FitError(f"groups of shape {names.shape} for {n} rows")
+        raise FitError(f"groups have shape {names.shape}, but X has {n} rows")
     return names
 
 
-def checked_fit(estimator: Any, X: Any, Y: Any) -> tuple[NDArray[Any], Any, bool]:
-    """Features, responses (row, voxel), and whether there was but one voxel, without an axis.
+def validate_fit(estimator: Any, X: Any, Y: Any) -> tuple[NDArray[Any], Any, bool]:
+    """Features and responses of a fit, validated as scikit-learn does.
 
-    As scikit-learn checks them, but that one undefined voxel among many is no error: it is left
-    undefined. Lazy responses are passed on unread.
+    One rule differs: an undefined voxel among others is no error.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Records the number and names of the features.
+    X : array of shape (row, feature)
+        Features.
+    Y : array of shape (row, voxel) or (row,)
+        Responses. A lazy array is passed on unread.
+
+    Returns
+    -------
+    X : ndarray of shape (row, feature)
+        Features, float32 or float64.
+    Y : array of shape (row, voxel)
+        Responses.
+    one_target : bool
+        Whether ``Y`` had no voxel axis.
+
+    Raises
+    ------
+    FitError
+        If ``Y`` is missing or has other rows than ``X``.
+    ValueError
+        For whatever else scikit-learn refuses.
     """
     X, Y = as_numpy(X), as_numpy(Y)
     if Y is None:
         raise FitError("requires y to be passed, but the target y is None")
-    floats: Any = (np.float64, np.float32)
     if is_lazy(Y):
-        X, one = validate_data(estimator, X, dtype=floats, ensure_min_samples=2), False
+        X = validate_data(estimator, X, dtype=FLOATS, ensure_min_samples=2)
+        one_target = False
     else:
         Y = np.asarray(Y)
-        one = Y.ndim == 1
+        one_target = Y.ndim == 1
         X, Y = validate_data(
             estimator,
             X,
             Y,
             validate_separately=(
-                {"dtype": floats, "ensure_min_samples": 2},
-                {"dtype": floats, "ensure_2d": False, "ensure_all_finite": one},
+                {"dtype": FLOATS, "ensure_min_samples": 2},
+                {"dtype": FLOATS, "ensure_2d": False, "ensure_all_finite": one_target},
             ),
         )
-        Y = Y[:, None] if one else Y
+        Y = Y[:, None] if one_target else Y
     if Y.shape[0] != len(X):
-        raise FitError(f"{len(X)} rows of features, {Y.shape[0]} of responses")
-    return X, Y, one
+        raise FitError(f"X has {len(X)} rows, Y has {Y.shape[0]}")
+    return X, Y, one_target
 
 
-def checked_rows(estimator: Any, X: Any) -> NDArray[Any]:
-    """Features to predict from, checked against those of the fit."""
-    floats: Any = (np.float64, np.float32)
-    found: NDArray[Any] = validate_data(estimator, as_numpy(X), dtype=floats, reset=False)
-    return found
+def validate_rows(estimator: Any, X: Any) -> NDArray[Any]:
+    """Features (row, feature) to predict from, validated against those of the fit."""
+    rows: NDArray[Any] = validate_data(estimator, as_numpy(X), dtype=FLOATS, reset=False)
+    return rows
 
 
 def defined_voxels(Y: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which voxels' responses (row, voxel) are finite and vary, (voxel,)."""
+    """Voxels whose responses (row, voxel) are finite and vary, (voxel,)."""
     with np.errstate(invalid="ignore"):
-        found: NDArray[np.bool_] = np.isfinite(Y).all(axis=0) & (np.ptp(Y, axis=0) > 0)
-    return found
+        defined: NDArray[np.bool_] = np.isfinite(Y).all(axis=0) & (np.ptp(Y, axis=0) > 0)
+    return defined

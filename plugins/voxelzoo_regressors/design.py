@@ -1,4 +1,4 @@
-"""FIR designs that are never built: delayed within stories, known by their products alone."""
+"""Delayed (FIR) designs that are never built: only their products are computed."""
 
 from __future__ import annotations
 
@@ -15,44 +15,68 @@ from torch import Tensor
 
 from voxelzoo_regressors.errors import FitError
 
-Story = slice
 
+def story_slices(groups: NDArray[Any] | None, n: int) -> list[slice]:
+    """Rows of each story, in order.
 
-def story_slices(groups: NDArray[Any] | None, n: int) -> list[Story]:
-    """Rows of each story, in order; a story whose rows are not together is refused."""
+    Parameters
+    ----------
+    groups : ndarray of shape (row,) or None
+        Story of each row. None: all rows are one story.
+    n : int
+        Number of rows.
+
+    Returns
+    -------
+    list of slice
+        One slice per story.
+
+    Raises
+    ------
+    FitError
+        If the rows of a story are not consecutive.
+    """
     if groups is None:
         return [slice(0, n)]
     edges = [0, *(np.flatnonzero(groups[1:] != groups[:-1]) + 1).tolist(), n]
     if len(edges) - 1 != len(np.unique(groups)):
-        raise FitError("delays: the rows of a group (story) must be consecutive")
+        raise FitError("delays: the rows of each group (story) must be consecutive")
     return [slice(start, end) for start, end in itertools.pairwise(edges)]
 
 
 @dataclass(frozen=True)
 class Design:
-    """The design (row, delay * unit) whose row ``t`` holds ``X[t - delay]`` for each delay.
+    """The design whose row ``t`` holds ``X[t - delay]`` for each delay.
 
-    ``X`` is (row, unit). Delays are whole rows, 0 or more; before a story's first row the features
-    are zero. Columns are ordered delay by delay. ``delays=(0,)`` is ``X`` itself.
+    Before a story's first row the features are zero. Columns are ordered delay by delay.
+
+    Parameters
+    ----------
+    X : Tensor of shape (row, unit)
+        Features without delays.
+    stories : sequence of slice
+        Rows of each story. Delays do not cross from one story into the next.
+    delays : sequence of int, default (0,)
+        Delays in rows (TRs), 0 or more. ``(0,)`` gives ``X`` itself.
     """
 
     X: Tensor
-    stories: Sequence[Story]
+    stories: Sequence[slice]
     delays: Sequence[int] = (0,)
 
     @property
     def n_rows(self) -> int:
-        """Rows (TRs)."""
+        """Number of rows (TRs)."""
         return len(self.X)
 
     @property
     def n_features(self) -> int:
-        """Columns: delays times units."""
+        """Number of columns: delays times units."""
         return self.X.shape[1] * len(self.delays)
 
     @property
-    def plain(self) -> bool:
-        """Whether nothing is delayed."""
+    def is_undelayed(self) -> bool:
+        """Whether the design is ``X`` itself."""
         return tuple(self.delays) == (0,)
 
     def to(self, dtype: torch.dtype) -> Design:
@@ -77,18 +101,18 @@ class Design:
     def feature_gram(self) -> Tensor:
         """Gram matrix of the columns, (feature, feature), not centred.
 
-        The block of delays ``d <= e`` sums ``x[t - d] x[t - e]'`` over each story: the covariance
-        at lag ``e - d`` less the products of the story's last ``d`` rows, which no delayed row
-        reaches. So there is one large product for each lag, not for each pair of delays.
+        The block of delays ``d <= e`` sums ``x[t - d] x[t - e]'`` over each story. That is the
+        covariance at lag ``e - d``, minus the products of the story's last ``d`` rows, which no
+        delayed row reaches. So one large product is needed per lag, not per pair of delays.
         """
         X, delays = self.X, sorted(set(self.delays))
-        if self.plain:
+        if self.is_undelayed:
             return _self_product(X.T)
         unit = X.shape[1]
         blocks: dict[tuple[int, int], Tensor] = {}
         for lag in sorted({e - d for d in delays for e in delays if e >= d}):
-            late = self._sources(lag)
-            whole = X[late + lag].T @ X[late]
+            earlier = self._sources(lag)
+            whole = X[earlier + lag].T @ X[earlier]
             for d in delays:
                 if d + lag not in delays:
                     continue
@@ -107,10 +131,21 @@ class Design:
         return gram.reshape(self.n_features, self.n_features)
 
     def row_gram(self, other: Design) -> Tensor:
-        """Products of this design's rows with another's, (row, other row): shifted copies of the
-        undelayed products, summed."""
+        """Inner products of this design's rows with another's.
+
+        The delayed products are a sum of shifted copies of the undelayed ones.
+
+        Parameters
+        ----------
+        other : Design
+            Design with the same units and delays. May be this design itself.
+
+        Returns
+        -------
+        Tensor of shape (row, row of ``other``)
+        """
         product = _self_product(self.X) if self is other else self.X @ other.X.T
-        if self.plain and other.plain:
+        if self.is_undelayed and other.is_undelayed:
             return product
         gram = torch.zeros_like(product)
         for delay in self.delays:
@@ -123,28 +158,28 @@ class Design:
         return gram
 
     def times(self, V: Tensor) -> Tensor:
-        """Design times ``V`` (feature, k): (row, k), a story's shifts applied to the product."""
-        if self.plain:
+        """The design times ``V`` (feature, k): (row, k)."""
+        if self.is_undelayed:
             return self.X @ V
         out = self.X.new_zeros((self.n_rows, V.shape[1]))
-        for delay, part in zip(self.delays, V.chunk(len(self.delays)), strict=True):
+        for delay, of_delay in zip(self.delays, V.chunk(len(self.delays)), strict=True):
             sources = self._sources(delay)
-            out.index_add_(0, sources + delay, (self.X @ part)[sources])
+            out.index_add_(0, sources + delay, (self.X @ of_delay)[sources])
         return out
 
     def transpose_times(self, Q: Tensor) -> Tensor:
-        """Transposed design times ``Q`` (row, k): (feature, k)."""
-        if self.plain:
+        """The transposed design times ``Q`` (row, k): (feature, k)."""
+        if self.is_undelayed:
             return self.X.T @ Q
-        parts = []
+        products = []
         for delay in self.delays:
             sources = self._sources(delay)
-            parts.append(self.X[sources].T @ Q[sources + delay])
-        return torch.cat(parts)
+            products.append(self.X[sources].T @ Q[sources + delay])
+        return torch.cat(products)
 
 
 def _self_product(A: Tensor) -> Tensor:
-    """``A A'``. NumPy sees on the CPU that it is symmetric, and makes half of it."""
+    """``A A'``. On the CPU, NumPy notices the symmetry and computes half of it."""
     if A.device.type != "cpu":
         return A @ A.T
     values = A.numpy()

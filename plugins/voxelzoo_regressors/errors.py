@@ -6,7 +6,7 @@ from voxelzoo.api import DataError
 
 
 class FitError(DataError, ValueError):
-    """Design, responses or settings that no fit can be made of.
+    """Raised for features, responses or settings that cannot be fitted.
 
-    A ``ValueError`` too, as scikit-learn's users expect of an estimator.
+    It is a ``ValueError`` too, as scikit-learn's users expect of an estimator.
     """

@@ -12,11 +12,11 @@ _PACKAGE = "voxelzoo_regressors"
 
 @hookimpl
 def zoo_register_regressors() -> Iterator[RegressorSpec]:
-    """Ridge, the default; the paper's bootstrap; and those that fit several spaces at once."""
+    """Ridge (the default), the paper's bootstrap ridge, and models of several feature spaces."""
     yield RegressorSpec(
         "ridge",
         f"{_PACKAGE}.ridge:Ridge",
-        "Ridge, one alpha a voxel by leave-one-story-out in closed form.",
+        "Ridge; one alpha per voxel by closed-form leave-one-story-out.",
         delays="self",
         streams=True,
         requires=("torch",),
@@ -26,14 +26,14 @@ def zoo_register_regressors() -> Iterator[RegressorSpec]:
     yield RegressorSpec(
         "bootstrap-ridge",
         f"{_PACKAGE}.bootstrap:BootstrapRidge",
-        "Ridge as the paper's code fits it: alphas by random held-out chunks.",
+        "Ridge as in Antonello et al. (2023): alphas by random held-out chunks.",
         streams=True,
         default_for=("antonello2023",),
     )
     yield RegressorSpec(
         "stacking",
         f"{_PACKAGE}.stacking:Stacking",
-        "Ridge on each feature space, combined for each voxel by weights on the simplex.",
+        "Ridge on each feature space, combined for each voxel by convex weights.",
         spaces=True,
         streams=True,
         requires=("torch",),
@@ -43,7 +43,7 @@ def zoo_register_regressors() -> Iterator[RegressorSpec]:
     yield RegressorSpec(
         "banded-ridge",
         f"{_PACKAGE}.banded:BandedRidge",
-        "Ridge with a penalty for each feature space and voxel, on himalaya's solvers.",
+        "Ridge with one penalty per feature space and voxel, by himalaya.",
         spaces=True,
         streams=True,
         bibtex=(DUPRELATOUR2022BANDED,),
@@ -51,7 +51,7 @@ def zoo_register_regressors() -> Iterator[RegressorSpec]:
     yield RegressorSpec(
         "variance-partition",
         f"{_PACKAGE}.partition:VariancePartition",
-        "Ridge on every subset of two or three feature spaces: what each explains alone.",
+        "Ridge on every subset of two or three feature spaces, for variance partitioning.",
         spaces=True,
         streams=True,
         requires=("torch",),

@@ -1,8 +1,8 @@
-"""Fewer units: a control for the width of a layer."""
+"""Projection of states onto fewer dimensions: a control for the width of a layer."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,23 +12,45 @@ from voxelzoo.api import UsageError
 REDUCTIONS = ("pca", "random")
 
 
-def unit_basis(X: NDArray[Any], width: int, how: str, seed: int) -> NDArray[Any]:
-    """Directions (unit, width) onto which states ``X`` (row, unit) are projected.
+def unit_basis(
+    X: NDArray[Any], width: int, method: Literal["pca", "random"], seed: int
+) -> NDArray[Any]:
+    """Directions onto which states are projected.
 
-    ``"pca"``: principal components of these rows, the training rows; ``"random"``: Gaussian,
-    drawn from ``seed`` whatever the rows.
+    Parameters
+    ----------
+    X : ndarray of shape (row, unit)
+        States of the training rows.
+    width : int
+        Number of directions.
+    method : {"pca", "random"}
+        ``"pca"``: the leading principal components of ``X``. ``"random"``: Gaussian directions,
+        which depend on ``seed`` and not on ``X``.
+    seed : int
+        Seed of the random directions.
+
+    Returns
+    -------
+    ndarray of shape (unit, width)
+
+    Raises
+    ------
+    UsageError
+        If ``width`` is larger than ``X`` allows.
     """
-    if width > min(X.shape) and how == "pca":
-        raise UsageError(f"ridge: width={width}, but {len(X)} rows x {X.shape[1]} units")
+    if width > min(X.shape) and method == "pca":
+        raise UsageError(
+            f"ridge: width={width} is too large for {len(X)} rows x {X.shape[1]} units"
+        )
     if width > X.shape[1]:
-        raise UsageError(f"ridge: width={width}, but there are {X.shape[1]} units")
-    if how == "pca":
+        raise UsageError(f"ridge: width={width} is too large for {X.shape[1]} units")
+    if method == "pca":
         from sklearn.decomposition import PCA
 
         solver = "covariance_eigh" if len(X) >= X.shape[1] else "full"
-        found: NDArray[Any] = PCA(width, svd_solver=solver).fit(X).components_.T
+        basis: NDArray[Any] = PCA(width, svd_solver=solver).fit(X).components_.T
     else:
         from sklearn.random_projection import GaussianRandomProjection
 
-        found = GaussianRandomProjection(width, random_state=seed).fit(X).components_.T
-    return np.ascontiguousarray(found, dtype=X.dtype)
+        basis = GaussianRandomProjection(width, random_state=seed).fit(X).components_.T
+    return np.ascontiguousarray(basis, dtype=X.dtype)

@@ -1,190 +1,119 @@
-"""Stacked regression: one convex combination of feature spaces for each voxel.
-
-After Antonello et al. (2023), section 2.4: the weights of voxel ``v`` minimise ``w' R_v w`` over
-the simplex, where ``R_v`` holds the products of the spaces' held-out residuals.
-"""
+"""Stacked regression: one convex combination of feature spaces for each voxel."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from voxelzoo.api import UsageError
-from voxelzoo_regressors.arrays import Kind, checked_fit, checked_rows, some_rows, story_names
+from voxelzoo.api import UsageError, blocks
+from voxelzoo_regressors.arrays import (
+    Floats,
+    like,
+    select_rows,
+    validate_fit,
+    validate_groups,
+    validate_rows,
+)
 from voxelzoo_regressors.ridge import Ridge
-
-Floats = NDArray[np.floating[Any]]
-
-
-_BLOCK = 256
-"""Voxels at once: their matrices stay in cache."""
-
-_DRAWN = 1 << 23
-"""Numbers in the matrices of all draws at once."""
-
-
-def residual_products(predictions: Sequence[Floats], Y: Floats) -> Floats:
-    """R, (voxel, space, space): mean over rows of the products of two spaces' residuals.
-
-    ``predictions`` are held out, each (row, voxel), as is ``Y``. Rows in which a space predicts
-    nothing (in a gap) are left out by all. NaN where a voxel is undefined.
-    """
-    defined = [~np.isnan(prediction).all(axis=1) for prediction in predictions]
-    rows = np.logical_and.reduce(defined)
-    found = np.full((Y.shape[1], len(predictions), len(predictions)), np.nan)
-    if not rows.any():
-        return found
-    for start in range(0, Y.shape[1], _BLOCK):
-        part = slice(start, start + _BLOCK)
-        # (voxel, space, row): each voxel's rows lie together for its small product.
-        residuals = np.stack([(Y[rows, part] - p[rows, part]).T for p in predictions], axis=1)
-        found[part] = residuals @ residuals.transpose(0, 2, 1) / rows.sum()
-    return found
-
-
-def simplex_weights(R: Floats, tolerance: float = 1e-10) -> Floats:
-    """Weights (voxel, space), each at least 0, summing to 1, that minimise ``w' R_v w``.
-
-    ``R`` is (voxel, space, space), symmetric and positive semidefinite. An active-set method runs
-    on all voxels at once: minimise over the spaces in use; where a weight would turn negative go
-    only as far as the first that vanishes, and drop it; else take in the space whose gradient
-    promises most, until none does. Taking one in or dropping it pivots the voxel's matrix once,
-    so that no system is solved anew. Optimal to ``tolerance`` of ``R``'s size. NaN where R is.
-    """
-    if not len(R):
-        return np.empty(R.shape[:2])
-    parts = [R[start : start + _BLOCK] for start in range(0, len(R), _BLOCK)]
-    # NumPy lets go of the interpreter within its loops: blocks run side by side.
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        found = pool.map(lambda part: _simplex_weights(part, tolerance), parts)
-        return np.concatenate(list(found))
-
-
-def _simplex_weights(R: Floats, tolerance: float) -> Floats:
-    n_voxels, m = R.shape[:2]
-    weights = np.full((n_voxels, m), np.nan)
-    voxels = np.flatnonzero(np.isfinite(R).all(axis=(1, 2)))
-    R = np.asarray(R[voxels], dtype=np.float64)
-    scale = np.maximum(np.trace(R, axis1=1, axis2=2) / m, np.finfo(np.float64).tiny)
-    # R bordered by ones. Pivoted on the spaces in use its last column holds u, the solution of
-    # R u = 1 over them, and 1 - R u for the others.
-    T = np.zeros((len(voxels), m + 1, m + 1))
-    T[:, :m, :m] = R / scale[:, None, None]
-    T[:, m, :m] = T[:, :m, m] = 1
-    diagonal = np.einsum("vii->vi", T)[:, :m]
-    diagonal += _RIDGE
-    pivot = diagonal.argmin(axis=1)
-    w = np.eye(m)[pivot]
-    used = w > 0
-    for _ in range(20 * m):
-        if not len(voxels):
-            break
-        every = np.arange(len(voxels))
-        _pivot(T, pivot, used[every, pivot])
-        u = T[:, :m, m]
-        total = (u * used).sum(axis=1, keepdims=True)
-        target = np.where(used, u / total, 0.0)
-        falling = used & (target < 0)
-        blocked = falling.any(axis=1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            reach = np.where(falling, w / (w - target), np.inf)
-        first = reach.argmin(axis=1)
-        step = np.where(blocked, reach[every, first], 1.0)[:, None]
-        w += step * (target - w)
-        promise = np.where(used, 0.0, u / total)
-        best = promise.argmax(axis=1)
-        pivot = np.where(blocked, first, best)
-        w[every[blocked], first[blocked]] = 0.0
-        used[every, pivot] = ~blocked
-        going = blocked | (promise[every, best] > tolerance)
-        if not going.all():
-            weights[voxels[~going]] = w[~going]
-            T, w, used, voxels, pivot = (x[going] for x in (T, w, used, voxels, pivot))
-    weights[voxels] = w  # rounding alone keeps these moving between equals
-    return weights
-
-
-_RIDGE = 1e-12
-"""Identical spaces make R singular; this much more of each tells them apart."""
-
-
-def _pivot(T: Floats, at: NDArray[np.intp], entering: NDArray[np.bool_]) -> None:
-    """Sweeps each matrix (voxel, i, i) in place on its row ``at``; in or, if swept, out again."""
-    every = np.arange(len(T))
-    column = T[every, :, at]
-    pivot = column[every, at]
-    sign = np.where(entering, 1.0, -1.0)
-    scaled = column / pivot[:, None]
-    T -= scaled[:, :, None] * column[:, None, :]
-    T[every, :, at] = T[every, at, :] = scaled * sign[:, None]
-    T[every, at, at] = -1 / pivot
-
-
-def centre_of_mass(weights: Floats, positions: Sequence[float] | None = None) -> Floats:
-    """Attribution of each voxel to layers, (voxel,): the sum of ``position * weight``.
-
-    ``weights`` (voxel, layer) are those of the layers in order; they are not normalised again
-    where other spaces share the simplex. Positions are 1, 2, ... unless given (Antonello et al.
-    2023, section 3.3).
-    """
-    at = np.arange(1, weights.shape[1] + 1) if positions is None else np.asarray(positions)
-    centre: Floats = weights @ at
-    return centre
+from voxelzoo_regressors.settings import require_count
+from voxelzoo_regressors.simplex import combine, stack, weights_interval
+from voxelzoo_regressors.spaces import SpaceColumns, named_spaces
 
 
 class Stacking(MultiOutputMixin, RegressorMixin, BaseEstimator):
     """Ridge on each feature space, combined for each voxel by weights on the simplex.
 
-    Weights come from held-out predictions, so that a space that fits noise gets none. The stack
-    is kept for a voxel only where it predicts data that nothing was fitted on better than the
-    single space does.
+    A linear model following the scikit-learn API. With held-out predictions ``p_k`` of the spaces
+    ``k``, each from a ridge regression on that space alone, the weights ``w`` of a voxel with
+    responses ``y`` minimise ::
+
+        || y - sum_k w_k p_k ||^2    subject to  w_k >= 0,  sum_k w_k = 1
+
+    which is a quadratic programme in the products of the spaces' residuals [1]_, [2]_. Because
+    the predictions are held out, a space that fits noise gets no weight.
 
     Parameters
     ----------
-    spaces
-        Columns of each space: name to slice (or indices), or widths in order of the columns.
-    regressor
-        A :class:`voxelzoo_regressors.Ridge`, a copy of which is fitted on each space. ``None``:
-        one whose alphas are chosen by R2. Correlation does not mind how large predictions are,
-        and the weights of a stack do.
-    single
-        Space (its name, or number) that the stack must beat; ``None``: the stack is always used.
-    validation
-        Share of the groups (stories) kept from all fitting to decide between stack and single
-        space, at least one; rows at the end where there is one group.
-    voxel_block
-        Voxels stacked at once: all spaces' held-out predictions of so many are in memory.
-    draws
-        Draws of blocks of held-out rows for an interval of the weights; 0 for none.
-    seed
-        Of the draws.
+    spaces : mapping, sequence of int, or None, default None
+        Columns of each feature space: name to slice (or column indices), or the widths of
+        consecutive spaces. None: all columns are one space.
+    regressor : Ridge or None, default None
+        A copy of it is fitted on each space. None: ``Ridge(scoring="r2")``. Alphas are better
+        chosen by R2 than by correlation here, because the weights depend on how large the
+        predictions are and correlation does not.
+    single : str, int or None, default None
+        Name or number of a space that the stack must beat. For a voxel in which the stack does
+        not predict data better that nothing was fitted on, that space alone is used. None: the
+        stack is always used.
+    validation : float, default 0.2
+        Share of the groups (stories), at least one, that is kept from all fitting to decide
+        between the stack and ``single``. With one group, it is the share of rows, from the end.
+    voxel_block : int, default 1024
+        Voxels to stack at once: the held-out predictions of all spaces are in memory for them.
+    draws : int, default 0
+        Draws for an interval of the weights, by a bootstrap over blocks of held-out rows. 0: no
+        interval.
+    seed : int, default 0
+        Seed of the draws.
 
     Attributes
     ----------
-    weights_ : (voxel, space)
-        Simplex weights; NaN where a voxel is undefined.
-    weights_low_, weights_high_ : (voxel, space)
-        Their 95 percent interval, each weight by itself, where ``draws`` are asked for.
-    stacked_ : (voxel,)
-        Where the stack is used; elsewhere, ``single`` is.
-    cv_score_ : (voxel,)
-        Mean held-out correlation of the stack, each fold's by the weights of the other folds.
-    regressors_ : list
-        Each space's regressor, fitted on all rows.
-    names_ : list
-        Names of the spaces.
+    weights_ : ndarray of shape (voxel, space)
+        Weights on the simplex. NaN for undefined voxels.
+    weights_low_, weights_high_ : ndarray of shape (voxel, space)
+        Ends of each weight's own 95 % interval, if ``draws`` is above 0.
+    stacked_ : ndarray of bool, shape (voxel,)
+        Where the stack is used; elsewhere ``single`` is.
+    cv_score_ : ndarray of shape (voxel,)
+        Mean held-out Pearson correlation of the stack. Each fold is predicted with the weights
+        that the other folds give.
+    regressors_ : list of Ridge
+        Regressor of each space, fitted on all rows.
+    names_ : list of str
+        Names of the spaces, in the order of the weights.
+    n_features_in_ : int
+        Number of columns of ``X``.
+
+    Raises
+    ------
+    UsageError
+        By :meth:`fit`, for a setting that is not one of those above.
+
+    See Also
+    --------
+    BandedRidge : One joint model with a penalty per space.
+    VariancePartition : What each space explains alone and shares with others.
+
+    References
+    ----------
+    .. [1] Antonello, R., Vaidya, A., & Huth, A. G. (2023). Scaling laws for language encoding
+       models in fMRI. NeurIPS 36, section 2.4.
+    .. [2] Breiman, L. (1996). Stacked regressions. Machine Learning 24, 49-64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from voxelzoo_regressors import Stacking
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((200, 6))
+    >>> Y = np.stack([X[:, 0], X[:, 4]], axis=1) + 0.1 * rng.standard_normal((200, 2))
+    >>> model = Stacking({"text": slice(0, 3), "speech": slice(3, 6)})
+    >>> model = model.fit(X, Y, groups=np.repeat(np.arange(4), 50))
+    >>> model.names_
+    ['text', 'speech']
+    >>> model.weights_.round(1)
+    array([[1., 0.],
+           [0., 1.]])
     """
 
     def __init__(
         self,
-        spaces: Mapping[str, Any] | Sequence[int] | None = None,
+        spaces: SpaceColumns = None,
         *,
         regressor: Any = None,
         single: str | int | None = None,
@@ -202,63 +131,91 @@ class Stacking(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.seed = seed
 
     def fit(self, X: Any, Y: Any, groups: Any = None) -> Stacking:
-        """Fits ``Y`` (row, voxel) from ``X`` (row, feature); ``groups`` (row,) names stories.
+        """Fits every voxel.
 
-        ``Y`` may be a Zarr array, read a block of voxels at a time; the spaces' weights, as large
-        each as ``Y``, are then not kept but made again to predict.
+        Parameters
+        ----------
+        X : array of shape (row, feature)
+            Features of all spaces.
+        Y : array of shape (row, voxel) or (row,)
+            Responses. A lazy array (Zarr, HDF5) is read a block of voxels at a time. The spaces'
+            weights, each as large as ``Y``, are then not kept but computed again by
+            :meth:`predict`.
+        groups : array of shape (row,) or None, default None
+            Group (story) of each row.
+
+        Returns
+        -------
+        Stacking
+            The fitted estimator itself.
+
+        Raises
+        ------
+        UsageError
+            If a setting is not valid.
+        FitError
+            If the data cannot be fitted.
         """
-        if self.voxel_block < 1:
-            raise UsageError(f"stacking: voxel_block={self.voxel_block!r}; say 1 or more")
-        if isinstance(self.draws, bool) or not isinstance(self.draws, int) or self.draws < 0:
-            raise UsageError(f"stacking: draws={self.draws!r}; say a whole number, 0 or more")
+        require_count("stacking", "voxel_block", self.voxel_block, 1)
+        require_count("stacking", "draws", self.draws, 0)
         if not isinstance(self.regressor, Ridge | None):
-            raise UsageError(f"stacking: regressor={self.regressor!r}; say a Ridge")
-        X, Y, self._one_target = checked_fit(self, X, Y)
-        names = story_names(groups, len(X))
+            raise UsageError(f"stacking: regressor={self.regressor!r}; use a Ridge")
+        X, Y, self._one_target = validate_fit(self, X, Y)
+        stories = validate_groups(groups, len(X))
         self._columns = named_spaces(self.spaces, X.shape[1])
         self.names_ = list(self._columns)
         self._single = None if self.single is None else self._space(self.single)
         self.stacked_ = np.ones(Y.shape[1], dtype=bool)
         if self._single is not None:
-            self.stacked_ = self._stack_wins(X, Y, names, self._single)
-        self.regressors_ = self._fitted(X, Y, names)
+            self.stacked_ = self._stack_wins(X, Y, stories, self._single)
+        self.regressors_ = self._fitted(X, Y, stories)
         if self.draws:
             self.weights_low_, self.weights_high_ = np.empty((2, Y.shape[1], len(self.names_)))
         self.weights_, self.cv_score_ = self._weights(self.regressors_, Y, self.draws)
         return self
 
     def predict(self, X: Any) -> Any:
-        """Predictions (row, voxel)."""
+        """Predicts the responses of every voxel.
+
+        Parameters
+        ----------
+        X : array of shape (row, feature)
+            Features of all spaces.
+
+        Returns
+        -------
+        array of shape (row, voxel) or (row,)
+            An array of the kind of ``X``. NaN for undefined voxels.
+        """
         check_is_fitted(self)
-        kind, X = Kind.of(X), checked_rows(self, X)
-        found = self._combined(self.regressors_, self.weights_, X)
+        rows = validate_rows(self, X)
+        predictions = self._combined(self.regressors_, self.weights_, rows)
         if self._single is not None:
             columns = list(self._columns.values())[self._single]
-            alone = self.regressors_[self._single].predict(X[:, columns])
-            found = np.where(self.stacked_, found, alone)
-        return kind.give(found[:, 0] if self._one_target else found)
+            alone = self.regressors_[self._single].predict(rows[:, columns])
+            predictions = np.where(self.stacked_, predictions, alone)
+        return like(predictions[:, 0] if self._one_target else predictions, X)
 
-    def _fitted(self, X: Floats, Y: Any, names: NDArray[Any] | None) -> list[Ridge]:
-        """A regressor for each space."""
+    def _fitted(self, X: Floats, Y: Any, stories: NDArray[Any] | None) -> list[Ridge]:
+        """A fitted regressor for each space."""
         prototype = Ridge(scoring="r2") if self.regressor is None else self.regressor
         return [
-            clone(prototype).fit(X[:, columns], Y, groups=names)
+            clone(prototype).fit(X[:, columns], Y, groups=stories)
             for columns in self._columns.values()
         ]
 
     def _weights(self, models: Sequence[Ridge], Y: Any, draws: int = 0) -> tuple[Floats, Floats]:
-        """Simplex weights (voxel, space), and the stack's held-out correlation (voxel,)."""
+        """Weights (voxel, space), and the stack's held-out correlation (voxel,)."""
         n_voxels = Y.shape[1]
         weights, scores = np.empty((n_voxels, len(models))), np.empty(n_voxels)
-        for start in range(0, n_voxels, self.voxel_block):
-            block = slice(start, min(n_voxels, start + self.voxel_block))
-            y = np.asarray(Y[:, block])
-            parts = [model.cv_predictions_block(Y, block) for model in models]
-            folds = [fold.scored for fold in models[0].folds_]
-            weights[block], scores[block] = stack(parts, y, folds)
+        folds = [fold.scored for fold in models[0].folds_]
+        for voxels in blocks(n_voxels, self.voxel_block):
+            y = np.asarray(Y[:, voxels])
+            predictions = [model.cv_predictions_block(Y, voxels) for model in models]
+            weights[voxels], scores[voxels] = stack(predictions, y, folds)
             if draws:
-                self.weights_low_[block], self.weights_high_[block] = weights_interval(
-                    parts, y, folds, draws, seed=self.seed
+                self.weights_low_[voxels], self.weights_high_[voxels] = weights_interval(
+                    predictions, y, folds, draws, seed=self.seed
                 )
         for model in models:
             model.forget_folds()
@@ -270,122 +227,38 @@ class Stacking(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return combine(weights, (model.predict(X[:, columns]) for model, columns in spaces))
 
     def _stack_wins(
-        self, X: Floats, Y: Any, names: NDArray[Any] | None, single: int
+        self, X: Floats, Y: Any, stories: NDArray[Any] | None, single: int
     ) -> NDArray[np.bool_]:
-        """Where the stack predicts the stories not fitted better than one space, (voxel,)."""
-        kept = self._training_rows(np.zeros(len(X)) if names is None else names)
-        Y_kept, Y_left = some_rows(Y, kept), some_rows(Y, ~kept)
-        models = self._fitted(X[kept], Y_kept, None if names is None else names[kept])
-        weights, _ = self._weights(models, Y_kept)
+        """Where the stack predicts the validation stories better than one space, (voxel,)."""
+        train = self._training_rows(np.zeros(len(X)) if stories is None else stories)
+        Y_train, Y_validation = select_rows(Y, train), select_rows(Y, ~train)
+        models = self._fitted(X[train], Y_train, None if stories is None else stories[train])
+        weights, _ = self._weights(models, Y_train)
         columns = list(self._columns.values())[single]
-        stacked = self._combined(models, weights, X[~kept])
-        alone = models[single].predict(X[~kept][:, columns])
+        stacked = self._combined(models, weights, X[~train])
+        alone = models[single].predict(X[~train][:, columns])
         wins = np.zeros(Y.shape[1], dtype=bool)
-        for start in range(0, len(wins), self.voxel_block):
-            block = slice(start, min(len(wins), start + self.voxel_block))
-            left = Y_left[:, block]
-            error, error_alone = (((left - p[:, block]) ** 2).sum(axis=0) for p in (stacked, alone))
-            wins[block] = error < error_alone
+        for voxels in blocks(len(wins), self.voxel_block):
+            y = Y_validation[:, voxels]
+            error, error_alone = (((y - p[:, voxels]) ** 2).sum(axis=0) for p in (stacked, alone))
+            wins[voxels] = error < error_alone
         return wins
 
-    def _training_rows(self, names: NDArray[Any]) -> NDArray[np.bool_]:
-        """Rows for fitting; the rest, whole stories where there are several, decide."""
+    def _training_rows(self, stories: NDArray[Any]) -> NDArray[np.bool_]:
+        """Rows to fit on, (row,); the others are for validation: whole stories, if several."""
         if not 0 < self.validation < 1:
-            raise UsageError(f"stacking: validation={self.validation!r}; say a share below 1")
-        labels = names[np.sort(np.unique(names, return_index=True)[1])]
+            raise UsageError(
+                f"stacking: validation={self.validation!r}; use a share between 0 and 1"
+            )
+        labels = stories[np.sort(np.unique(stories, return_index=True)[1])]
         if len(labels) < 2:
-            return np.arange(len(names)) < round(len(names) * (1 - self.validation))
+            return np.arange(len(stories)) < round(len(stories) * (1 - self.validation))
         n_kept = max(1, len(labels) - max(1, round(len(labels) * self.validation)))
-        return np.isin(names, labels[:n_kept])
+        return np.isin(stories, labels[:n_kept])
 
     def _space(self, name: str | int) -> int:
         if isinstance(name, int) and 0 <= name < len(self.names_):
             return name
         if name in self.names_:
             return self.names_.index(str(name))
-        raise UsageError(f"stacking: no space {name!r}; there are {', '.join(self.names_)}")
-
-
-def stack(
-    predictions: Sequence[Floats], Y: Floats, folds: Sequence[NDArray[np.intp]]
-) -> tuple[Floats, Floats]:
-    """Simplex weights (voxel, space), and an honest score of the stack (voxel,): the mean over
-    folds of the correlation of ``Y`` (row, voxel) with the spaces' held-out predictions, combined
-    by the weights that the other folds give."""
-    products = [
-        residual_products([p[rows] for p in predictions], Y[rows]) * len(rows) for rows in folds
-    ]
-    total = np.sum(products, axis=0)
-    score = np.zeros(Y.shape[1])
-    for rows, own in zip(folds, products, strict=True):
-        weights = simplex_weights(total - own)
-        r = correlation(combine(weights, (p[rows] for p in predictions)), Y[rows])
-        score += np.where(np.isnan(weights[:, 0]), np.nan, np.nan_to_num(r)) / len(folds)
-    return simplex_weights(total), score
-
-
-def weights_interval(
-    predictions: Sequence[Floats],
-    Y: Floats,
-    folds: Sequence[NDArray[np.intp]],
-    n_draws: int = 200,
-    *,
-    block: int = 10,
-    level: float = 0.95,
-    seed: int = 0,
-) -> tuple[Floats, Floats]:
-    """Lower and upper ends (voxel, space) of each weight's percentile interval.
-
-    Blocks of ``block`` neighbouring held-out rows, within folds, are drawn with replacement, and
-    the weights found anew; the spaces' own fits stay as they are.
-    """
-    blocks = [
-        part for rows in folds for part in np.array_split(rows, max(1, round(len(rows) / block)))
-    ]
-    products = np.stack(
-        [residual_products([p[rows] for p in predictions], Y[rows]) * len(rows) for rows in blocks]
-    )
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(len(blocks), np.full(len(blocks), 1 / len(blocks)), size=n_draws)
-    n_voxels, m = Y.shape[1], len(predictions)
-    low, high = np.empty((2, n_voxels, m))
-    width = max(1, _DRAWN // (n_draws * m * m))
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    for start in range(0, n_voxels, width):
-        part = slice(start, min(n_voxels, start + width))
-        R = np.tensordot(drawn.astype(np.float64), products[:, part], axes=1)
-        weights = simplex_weights(R.reshape(-1, m, m)).reshape(n_draws, -1, m)
-        low[part], high[part] = np.quantile(weights, tails, axis=0)
-    return low, high
-
-
-def correlation(prediction: Floats, response: Floats) -> Floats:
-    """Pearson correlation of each column, (voxel,); NaN where one does not vary."""
-    p, y = prediction - prediction.mean(axis=0), response - response.mean(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        r: Floats = (p * y).sum(axis=0) / np.sqrt((p**2).sum(axis=0) * (y**2).sum(axis=0))
-    return r
-
-
-def combine(weights: Floats, predictions: Iterable[Floats]) -> Floats:
-    """Weighted sum of predictions (row, voxel) by weights (voxel, space)."""
-    total: Floats | None = None
-    for weight, prediction in zip(weights.T, predictions, strict=True):
-        part = weight.astype(prediction.dtype) * prediction
-        total = part if total is None else np.add(total, part, out=total)
-    assert total is not None
-    return total
-
-
-def named_spaces(spaces: Mapping[str, Any] | Sequence[int] | None, n: int) -> dict[str, Any]:
-    """Columns of each space by name, from a mapping or from widths; ``None``: one space."""
-    if spaces is None:
-        return {"0": slice(0, n)}
-    if isinstance(spaces, Mapping):
-        if not spaces:
-            raise UsageError("spaces: none are named")
-        return {str(name): columns for name, columns in spaces.items()}
-    edges = np.cumsum([0, *spaces])
-    if not len(spaces) or edges[-1] != n or min(spaces) < 1:
-        raise UsageError(f"spaces: widths {list(spaces)} do not make up {n} columns")
-    return {str(i): slice(int(edges[i]), int(edges[i + 1])) for i in range(len(spaces))}
+        raise UsageError(f"stacking: no space {name!r}; the spaces are {', '.join(self.names_)}")

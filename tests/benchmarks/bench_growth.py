@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from voxelzoo_regressors import Ridge, recent
+from voxelzoo_regressors import Ridge, cache, shared_cache
 
 
 @dataclass(frozen=True)
@@ -56,22 +56,22 @@ def seconds(size: Size) -> tuple[float, int]:
         * (np.arange(1, size.features + 1, dtype=np.float32) ** -0.5)
         for _ in range(size.layers)
     ]
-    made, decompose = [], recent.decompose
+    calls, decompose = [], cache.decompose
 
     def counted(*arguments: object) -> object:
-        made.append(1)
+        calls.append(1)
         return decompose(*arguments)  # type: ignore[arg-type]
 
-    recent._recent.clear()
-    recent.decompose = counted  # type: ignore[assignment]
+    shared_cache.clear()
+    cache.decompose = counted  # type: ignore[assignment]
     try:
         start = time.perf_counter()
         for X in designs:
             for Y in responses:
                 Ridge(np.logspace(0, 5, size.alphas), device="cpu").fit(X, Y, groups=groups)
-        return time.perf_counter() - start, len(made)
+        return time.perf_counter() - start, len(calls)
     finally:
-        recent.decompose = decompose
+        cache.decompose = decompose
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ its own and chooses one alpha a voxel among the same, leave-one-story-out; but s
 by its leave-one-row-out, one alpha for all, and the bootstrap by its chunks. Two are scaled up
 (``*``): scikit-learn from a tenth of the voxels, which undercounts nothing but its decomposition's
 share, counted in full; 15 boots from one and two, in float64, which is how the paper's responses
-are stored and its code computes, and in float32. "Of peak" is the rate of our alpha sweep (its
+are stored and its code computes, and in float32. "Of peak" is the rate of our alpha search (its
 products, small solves and mixing, over all the time that it takes) as a share of the float32 rate
 of a product of its own shape, measured in the same process.
 """
@@ -69,40 +69,40 @@ class Run(NamedTuple):
 
     prediction: Any
     seconds: float | None = None
-    sweep_gflops: float = float("nan")
+    search_gflops: float = float("nan")
 
 
 def ours(sweep_dtype: str) -> Callable[..., Run]:
     def run(X: Floats, Y: Floats, X_test: Floats, groups: NDArray[Any]) -> Run:
         from voxelzoo_regressors import Ridge
-        from voxelzoo_regressors.engine import AlphaSearch
+        from voxelzoo_regressors.alpha_search import AlphaSearch
 
         scores, took = AlphaSearch.scores, [0.0, 0.0]
 
-        def timed(sweep: AlphaSearch, y: Any, *wanted: Any) -> Any:
-            sweep._solvers, sweep.profiles, sweep._product_basis  # noqa: B018  prepared once
+        def timed(search: AlphaSearch, y: Any, *wanted: Any) -> Any:
+            search.solvers, search.profiles, search.product_basis  # noqa: B018  prepared once
             start = time.perf_counter()
-            found = scores(sweep, y, *wanted)
+            result = scores(search, y, *wanted)
             took[0] += time.perf_counter() - start
-            took[1] += n_operations(sweep, y.Z.shape[1])
-            return found
+            took[1] += n_operations(search, y.Z.shape[1])
+            return result
 
         AlphaSearch.scores = timed  # type: ignore[method-assign]
         try:
             model = Ridge(ALPHAS, sweep_dtype=sweep_dtype, device="cpu").fit(X, Y, groups=groups)
         finally:
             AlphaSearch.scores = scores  # type: ignore[method-assign]
-        return Run(model.predict(X_test), sweep_gflops=took[1] / took[0] / 1e9)
+        return Run(model.predict(X_test), search_gflops=took[1] / took[0] / 1e9)
 
     return run
 
 
-def n_operations(sweep: Any, n_voxels: int) -> float:
-    """Floating-point operations of the alpha sweep's matrix products for so many voxels."""
-    n_alphas, n_columns = sweep.profiles.mix.shape
-    held = np.array([len(fold.held) for fold in sweep.folds])
-    scored = np.array([len(fold.scored) for fold in sweep.folds])
-    each = sweep.profiles.work * len(sweep.decomposition.Q)
+def n_operations(search: Any, n_voxels: int) -> float:
+    """Floating-point operations of the alpha search's matrix products for so many voxels."""
+    n_alphas, n_columns = search.profiles.mix.shape
+    held = np.array([len(fold.held) for fold in search.folds])
+    scored = np.array([len(fold.scored) for fold in search.folds])
+    each = search.profiles.n_columns * len(search.decomposition.Q)
     each += n_alphas * float((held * scored).sum()) + n_alphas * n_columns * held.sum()
     return 2.0 * each * n_voxels
 
@@ -192,7 +192,7 @@ def run_one(args: argparse.Namespace) -> None:
     seconds = done.seconds or time.perf_counter() - start
     prediction = np.asarray(done.prediction)
     r = float(np.nanmean(correlation(prediction, Y_test[:, : prediction.shape[1]])))
-    share = done.sweep_gflops / max(rates)
+    share = done.search_gflops / max(rates)
     print(json.dumps({"seconds": seconds, "gib": peak.gib, "r": r, "share": share}))
 
 

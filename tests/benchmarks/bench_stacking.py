@@ -1,4 +1,4 @@
-"""Simplex weights of all voxels at once against a quadratic program a voxel (cvxopt).
+"""Simplex weights of all voxels at once against one quadratic programme per voxel (cvxopt).
 
     pip install cvxopt && python tests/benchmarks/bench_stacking.py
 
@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from voxelzoo_regressors.stacking import simplex_weights
+from voxelzoo_regressors.simplex import simplex_weights
 
 
 def main() -> None:

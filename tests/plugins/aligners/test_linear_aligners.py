@@ -70,7 +70,7 @@ def test_is_an_aligner_and_takes_a_story_without_states(aligner: Aligner) -> Non
 
 
 @pytest.mark.parametrize("options", [{"window": 0}, {"cutoff": -1.0}, {"window": "three"}])
-def test_settings_without_sense_are_refused_by_name(options: dict) -> None:
+def test_an_invalid_setting_is_named(options: dict) -> None:
     with pytest.raises(UsageError, match=next(iter(options))):
         Lanczos(**options)
 

@@ -20,9 +20,9 @@ SPECS = {spec.name: spec for spec in zoo_register_extractors()}
 def build(name: str) -> Extractor:
     """The extractor as the host builds it, from the spec's target."""
     _, _, attribute = SPECS[name].target.partition(":")
-    made = getattr(extractors, attribute)(ExtractorRequest(model=ROWS[name]))
-    assert isinstance(made, Extractor)
-    return made
+    extractor = getattr(extractors, attribute)(ExtractorRequest(model=ROWS[name]))
+    assert isinstance(extractor, Extractor)
+    return extractor
 
 
 def states(name: str, story: Story) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
@@ -112,7 +112,7 @@ def test_sound_is_resampled_first(rate: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["sound-power", "mel-spectrogram"])
-def test_nothing_later_is_heard(name: str) -> None:
+def test_features_do_not_depend_on_later_sound(name: str) -> None:
     rng = np.random.default_rng(0)
     samples = rng.normal(0, 0.1, 16_000)
     _, before = states(name, sound(samples))
@@ -166,15 +166,15 @@ def test_sound_too_short_for_a_window_gives_no_state(tmp_path: Path) -> None:
     assert len(times) == len(values) == 0
 
 
-def test_what_a_story_lacks_is_said() -> None:
+def test_missing_words_or_audio_are_reported() -> None:
     with pytest.raises(DataError, match="no words"):
         states("word-rate", Story("s"))
     with pytest.raises(DataError, match="no audio"):
         states("mel-spectrogram", SPOKEN)
 
 
-def test_there_is_one_layer() -> None:
-    with pytest.raises(UsageError, match="word-rate has layer 0 alone, not 3"):
+def test_only_layer_0_exists() -> None:
+    with pytest.raises(UsageError, match="word-rate has only layer 0; layer 3 does not exist"):
         list(build("word-rate").extract(SPOKEN, [0, 3]))
 
 
@@ -193,6 +193,6 @@ def test_autocorrelation_is_a_bump_for_every_ten_seconds() -> None:
     assert times[-1] >= 115
 
 
-def test_a_story_that_outlasts_the_bumps_is_refused() -> None:
+def test_a_story_longer_than_the_bumps_is_an_error() -> None:
     with pytest.raises(DataError, match="2560 s"):
         states("autocorrelation", Story("s", words=words(("long", 0, 3000))))

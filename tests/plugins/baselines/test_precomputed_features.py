@@ -62,7 +62,7 @@ def test_other_content_is_another_story(tmp_path: Path) -> None:
 
 
 def test_a_story_without_the_file_says_what_it_has(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="story 's' has no features 'mine'; it has theirs"):
+    with pytest.raises(NotFoundError, match="story 's' has no features 'mine'; it has: theirs"):
         extractor().times(Story("s", features={"theirs": tmp_path / "theirs.npz"}))
 
 

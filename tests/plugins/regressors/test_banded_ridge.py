@@ -41,7 +41,7 @@ def test_equals_ridge_on_columns_scaled_by_their_penalties() -> None:
         np.testing.assert_allclose(model.predict(X)[:, v], expected, rtol=1e-6)
 
 
-def test_the_space_that_says_nothing_is_penalised_more() -> None:
+def test_a_space_that_explains_nothing_is_penalised_more() -> None:
     model, *_ = fitted()
     assert model.penalties_[1, 0] > model.penalties_[0, 0]
     assert model.penalties_[0, 2] > model.penalties_[1, 2]
@@ -65,7 +65,7 @@ def test_split_scores_equal_himalayas() -> None:
     np.testing.assert_allclose(model.score_split(X, Y)[:, kept], expected)
 
 
-def test_undefined_voxels_stay_undefined_and_the_seed_settles_the_search() -> None:
+def test_undefined_voxels_stay_nan_and_the_seed_fixes_the_search() -> None:
     model, X, *rest = fitted()
     assert np.isnan(model.predict(X)[:, 1]).all()
     assert np.isnan(model.penalties_[:, 1]).all()
@@ -73,7 +73,7 @@ def test_undefined_voxels_stay_undefined_and_the_seed_settles_the_search() -> No
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
 
 
-def test_its_score_is_the_held_out_correlation_at_its_penalties() -> None:
+def test_cv_score_is_the_held_out_correlation_at_the_chosen_penalties() -> None:
     model, X, Y, groups = fitted()
     for v in (0, 2, 3):
         scaled = X.copy()
@@ -88,7 +88,7 @@ def test_its_score_is_the_held_out_correlation_at_its_penalties() -> None:
     assert np.isnan(model.cv_score_[1])
 
 
-def test_tensors_in_tensors_out() -> None:
+def test_tensors_give_tensors() -> None:
     X, Y, groups = problem()
     model = BandedRidge(SPACES, n_iter=2).fit(torch.tensor(X), torch.tensor(Y), groups)
     found = model.predict(torch.tensor(X))
@@ -97,7 +97,7 @@ def test_tensors_in_tensors_out() -> None:
     np.testing.assert_allclose(model.score_split(X, torch.tensor(Y)), model.score_split(X, Y))
 
 
-def test_himalayas_backend_is_left_as_it_was() -> None:
+def test_himalayas_backend_is_restored() -> None:
     himalaya_backend.set_backend("torch")
     try:
         fitted()
@@ -106,17 +106,19 @@ def test_himalayas_backend_is_left_as_it_was() -> None:
         himalaya_backend.set_backend("numpy")
 
 
-def test_without_himalaya_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_himalaya_is_reported_with_the_command_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "himalaya.backend", None)
     with pytest.raises(MissingError, match=r"voxelzoo\[banded\]"):
         fitted()
 
 
-def test_settings_without_sense_are_refused() -> None:
+def test_an_invalid_setting_is_named() -> None:
     with pytest.raises(UsageError, match="n_iter"):
         BandedRidge(n_iter=0).fit(np.eye(20), np.eye(20))
 
 
 @parametrize_with_checks([BandedRidge(n_iter=2)])
-def test_is_a_citizen_of_sklearn(estimator, check) -> None:
+def test_passes_check_estimator(estimator, check) -> None:
     check(estimator)

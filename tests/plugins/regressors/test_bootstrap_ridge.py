@@ -11,7 +11,7 @@ from shared_data import SHARED, needs_shared
 from voxelzoo.api import DataError
 from voxelzoo_regressors import BootstrapRidge, bootstrap
 from voxelzoo_regressors.bootstrap import (
-    Decomposition,
+    SVD,
     signed_root_r2_score,
     zscore_correlation,
 )
@@ -21,7 +21,7 @@ from voxelzoo_regressors.bootstrap import (
 def test_weights_and_scores_equal_the_reference() -> None:
     g = np.load(SHARED / "golden/reference.npz")
     X, Y, Xt, Yt, alphas = (g[f"ridge_{k}"] for k in ("X", "Y", "Xt", "Yt", "alphas"))
-    fit = Decomposition.of(X)
+    fit = SVD.of(X)
     np.testing.assert_allclose(fit.weights(Y, g["ridge_valphas"]), g["ridge_weights"], atol=1e-12)
     found = fit.scores(Xt @ fit.Vt.T, Y, Yt, alphas, zscore_correlation, signed_root_r2_score)
     np.testing.assert_allclose(found[0], g["ridge_corr_out"], atol=1e-10)
@@ -47,7 +47,7 @@ def test_cv_score_is_the_held_out_correlation_of_the_chosen_alpha(use_corr: bool
     for v in range(3):
         alpha, found = np.sqrt(model.alpha_[v]), []
         for kept, held in model._boots(200):
-            fit = Decomposition.of(X[kept])
+            fit = SVD.of(X[kept])
             prediction = X[held] @ fit.weights(Y[kept], np.full(3, alpha))
             found.append(np.corrcoef(prediction[:, v], Y[held, v])[0, 1])
         np.testing.assert_allclose(model.cv_score_[v], np.mean(found))
@@ -69,11 +69,11 @@ def test_blocks_from_zarr_change_nothing(tmp_path: Path, monkeypatch: pytest.Mon
         np.testing.assert_allclose(found.predict(X[:9]), X[:9] @ whole.coef_.T, atol=1e-12)
 
 
-def test_too_few_rows_for_the_chunks_is_said() -> None:
+def test_too_few_rows_for_the_chunks_is_an_error() -> None:
     with pytest.raises(DataError, match="30 rows make 1 chunks of 20"):
         BootstrapRidge().fit(np.eye(30), np.eye(30))
 
 
 @parametrize_with_checks([BootstrapRidge(chunklen=2)])
-def test_is_a_citizen_of_sklearn(estimator, check) -> None:
+def test_passes_check_estimator(estimator, check) -> None:
     check(estimator)

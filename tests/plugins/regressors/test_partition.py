@@ -42,7 +42,7 @@ def spaces_problem() -> tuple[NDArray, NDArray, NDArray]:
     return X, Y, np.repeat(np.arange(5), 80)
 
 
-def test_spaces_are_given_what_only_they_explain() -> None:
+def test_partition_tells_unique_from_shared_variance() -> None:
     X, Y, groups = spaces_problem()
     model = VariancePartition([6, 3]).fit(X, Y, groups=groups)
     first, second = frozenset("0"), frozenset("1")
@@ -58,7 +58,7 @@ def test_spaces_are_given_what_only_they_explain() -> None:
     assert np.isnan(parts[first][2])
 
 
-def test_the_split_is_what_each_space_adds_to_the_others_correlation() -> None:
+def test_score_split_is_what_each_space_adds_to_the_correlation() -> None:
     X, Y, groups = spaces_problem()
     model = VariancePartition({"a": slice(0, 3), "b": slice(3, 6), "c": [6, 7, 8]}).fit(
         X, Y, groups=groups
@@ -71,12 +71,12 @@ def test_the_split_is_what_each_space_adds_to_the_others_correlation() -> None:
     assert abs(split[1:, 1]).max() < 0.05
 
 
-def test_more_than_three_spaces_are_refused() -> None:
+def test_more_than_three_spaces_are_an_error() -> None:
     X, Y, groups = spaces_problem()
     with pytest.raises(UsageError, match="two or three"):
         VariancePartition([3, 2, 2, 2]).fit(X, Y, groups=groups)
 
 
 @parametrize_with_checks([VariancePartition()])
-def test_is_a_citizen_of_sklearn(estimator, check) -> None:
+def test_passes_check_estimator(estimator, check) -> None:
     check(estimator)

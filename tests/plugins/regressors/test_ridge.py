@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import sklearn.linear_model
@@ -15,23 +13,17 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.random_projection import GaussianRandomProjection
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from regression_data import ALPHAS, SHAPES, problem
 from shared_data import SHARED, needs_shared
 from voxelzoo.api import Regressor, UsageError
 from voxelzoo.science.design import delayed
-from voxelzoo_regressors import Ridge, engine, recent, ridge
+from voxelzoo_regressors import Ridge, voxel_fits
+from voxelzoo_regressors.alpha_search import AlphaSearch, ProjectedResponses
 from voxelzoo_regressors.errors import FitError
 from voxelzoo_regressors.folds import make_folds
+from voxelzoo_regressors.scoring import Score
 
-ALPHAS = np.logspace(-2, 5, 9)
-SHAPES = [(120, 30), (60, 200)]
-
-
-def problem(n: int, p: int, n_voxels: int = 7) -> tuple[NDArray, NDArray, NDArray]:
-    """Features of very different sizes, responses with an offset, four stories."""
-    rng = np.random.default_rng(n)
-    X = rng.standard_normal((n, p)) * np.exp(rng.standard_normal(p))
-    Y = X[:, :3] @ rng.standard_normal((3, n_voxels)) + rng.standard_normal((n, n_voxels)) + 3
-    return X, Y, np.repeat(["a", "b", "c", "d"], n // 4)
+CPU_OUT_OF_MEMORY = RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
 
 def refits(X: NDArray, Y: NDArray, folds: list, alpha: float, intercept: bool = True) -> NDArray:
@@ -76,7 +68,7 @@ def test_held_out_predictions_equal_the_reference(dtype: str, tolerance: float) 
 @pytest.mark.parametrize("intercept", [True, False])
 @pytest.mark.parametrize("cv", ["groups", "blocks", 3])
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-8), ("float32", 1e-3)])
-def test_everything_equals_explicit_refits(
+def test_scores_predictions_and_weights_equal_explicit_refits(
     n: int, p: int, intercept: bool, cv: str | int, dtype: str, tolerance: float
 ) -> None:
     X, Y, groups = problem(n, p)
@@ -130,7 +122,7 @@ def test_scores_equal_a_loop(scoring: str) -> None:
             np.testing.assert_allclose(model.cv_scores_[i, v], np.mean(found), atol=1e-9)
 
 
-def test_splitters_of_sklearn_are_folds_too() -> None:
+def test_sklearn_splitters_can_be_used_as_cv() -> None:
     X, Y, groups = problem(120, 30)
     ours = Ridge(ALPHAS).fit(X, Y, groups=groups)
     theirs = Ridge(ALPHAS, cv=LeaveOneGroupOut()).fit(X, Y, groups=groups)
@@ -174,7 +166,7 @@ def test_delays_within_stories_equal_the_dense_design(n: int, unit: int) -> None
     np.testing.assert_allclose(inside.coef_, outside.coef_, atol=1e-8)
 
 
-def test_a_story_in_two_pieces_cannot_be_delayed() -> None:
+def test_delays_need_consecutive_rows_of_each_story() -> None:
     X, Y, _ = problem(120, 5)
     with pytest.raises(FitError, match="consecutive"):
         Ridge(delays=[1]).fit(X, Y, groups=np.repeat([0, 1, 0], 40))
@@ -194,27 +186,43 @@ def test_undefined_voxels_stay_undefined_and_change_no_other() -> None:
         assert np.isnan(values[:, ~kept]).all()
 
 
-def test_running_out_of_memory_halves_the_blocks_and_changes_nothing(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, CPU_OUT_OF_MEMORY])
+def test_running_out_of_memory_makes_blocks_smaller_and_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     X, Y, groups = problem(120, 30, n_voxels=150)
     whole = Ridge(ALPHAS, voxel_block=100).fit(X, Y, groups=groups)
-    real = engine.AlphaSearch.scores
+    real, widths = AlphaSearch.scores, []
 
-    def greedy(
-        sweep: engine.AlphaSearch, y: engine.Projected, *wanted: engine.Score
-    ) -> torch.Tensor:
-        if y.Z.shape[1] > 40:
-            raise torch.OutOfMemoryError
-        return real(sweep, y, *wanted)
+    def greedy(search: AlphaSearch, y: ProjectedResponses, *scores: Score) -> torch.Tensor:
+        widths.append(y.Z.shape[1])
+        if widths[-1] > 40:
+            raise error
+        return real(search, y, *scores)
 
-    monkeypatch.setattr(engine.AlphaSearch, "scores", greedy)
+    monkeypatch.setattr(AlphaSearch, "scores", greedy)
     model = Ridge(ALPHAS, voxel_block=100).fit(X, Y, groups=groups)
     np.testing.assert_allclose(model.cv_scores_, whole.cv_scores_, atol=1e-10)
     np.testing.assert_allclose(model.predict(X), whole.predict(X), atol=1e-10)
+    # 100 voxels, then half and half again; those that follow are read in the smaller blocks.
+    assert widths == [100, 50, 32, 18, 50, 32, 18, 32, 18]
+    assert model.path_.endswith("32 voxels at once")
 
 
-def test_an_alpha_below_working_precision_is_said() -> None:
+def test_memory_that_never_suffices_is_an_error_not_an_endless_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    X, Y, groups = problem(120, 30, n_voxels=100)
+
+    def never(search: AlphaSearch, y: ProjectedResponses, *scores: Score) -> torch.Tensor:
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(AlphaSearch, "scores", never)
+    with pytest.raises(torch.OutOfMemoryError):
+        Ridge(ALPHAS).fit(X, Y, groups=groups)
+
+
+def test_an_alpha_below_working_precision_is_an_error() -> None:
     X, Y, groups = problem(60, 200)
     X[1] = X[0]  # so that rows do not span all responses
     with pytest.raises(FitError, match="too small"):
@@ -227,7 +235,7 @@ def test_a_design_without_variance_predicts_the_mean() -> None:
     np.testing.assert_allclose(model.predict(np.ones((2, 3))), Y.mean(axis=0)[None].repeat(2, 0))
 
 
-def test_no_voxel_to_fit_is_said() -> None:
+def test_no_usable_voxel_is_an_error() -> None:
     X, Y, _ = problem(60, 5)
     with pytest.raises(FitError, match="no voxel"):
         Ridge().fit(X, np.zeros_like(Y))
@@ -266,68 +274,8 @@ def test_zarr_responses_are_read_and_predictions_written_in_blocks(tmp_path) -> 
     np.testing.assert_allclose(out[:], model.predict(X[:50]), atol=1e-10)
 
 
-def test_the_second_subject_costs_no_decomposition(monkeypatch: pytest.MonkeyPatch) -> None:
-    X, Y, groups = problem(120, 30)
-    calls = []
-    real = recent.decompose
-    monkeypatch.setattr(recent, "decompose", lambda *a: calls.append(a) or real(*a))
-    recent._recent.clear()
-    Ridge(ALPHAS).fit(X, Y, groups=groups)
-    Ridge(ALPHAS[:4], scoring="r2").fit(X, Y[:, ::-1], groups=groups)
-    assert len(calls) == 1
-    Ridge(ALPHAS).fit(X + 1e-9, Y, groups=groups)
-    assert len(calls) == 2
-
-
-def test_the_next_run_takes_the_decomposition_from_the_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = []
-    real = recent.decompose
-    monkeypatch.setattr(recent, "decompose", lambda *a: calls.append(a) or real(*a))
-    for shape in SHAPES:
-        X, Y, groups = problem(*shape)
-        recent._recent.clear()
-        first = Ridge(ALPHAS, cache=tmp_path / "kept").fit(X, Y, groups=groups)
-        recent._recent.clear()  # as in another process
-        calls.clear()
-        again = Ridge(ALPHAS, cache=str(tmp_path / "kept")).fit(X, Y, groups=groups)
-        assert not calls
-        np.testing.assert_array_equal(again.predict(X), first.predict(X))
-        recent._recent.clear()
-        Ridge(ALPHAS, cache=tmp_path / "kept", delays=[1]).fit(X, Y, groups=groups)
-        assert len(calls) == 1
-
-
-@pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "a folder"])
-def test_a_damaged_decomposition_is_made_anew(tmp_path: Path, damage: str) -> None:
-    X, Y, groups = problem(120, 30)
-    recent._recent.clear()
-    first = Ridge(ALPHAS, cache=tmp_path).fit(X, Y, groups=groups)
-    (file,) = tmp_path.iterdir()
-    whole = file.read_bytes()
-    file.unlink()
-    if damage == "a folder":
-        file.mkdir()
-    else:
-        flipped = whole[:900] + bytes([whole[900] ^ 1]) + whole[901:]
-        file.write_bytes({"cut": whole[:2000], "flipped": flipped, "emptied": b""}[damage])
-    recent._recent.clear()
-    again = Ridge(ALPHAS, cache=tmp_path).fit(X, Y, groups=groups)
-    np.testing.assert_array_equal(again.predict(X), first.predict(X))
-    if damage != "a folder":
-        assert file.read_bytes() == whole
-
-
-def test_a_folder_that_cannot_be_written_costs_nothing_else(tmp_path: Path) -> None:
-    X, Y, groups = problem(120, 30)
-    (tmp_path / "file").touch()
-    recent._recent.clear()
-    Ridge(ALPHAS, cache=tmp_path / "file").fit(X, Y, groups=groups)
-
-
 @pytest.mark.parametrize("reduce", ["pca", "random"])
-def test_fewer_units_equal_a_fit_on_projected_units(reduce: str) -> None:
+def test_width_equals_a_fit_on_projected_units(reduce: str) -> None:
     X, Y, groups = problem(120, 30)
     delays = [1, 2]
     model = Ridge(ALPHAS, width=6, reduce=reduce, seed=3, delays=delays).fit(X, Y, groups=groups)
@@ -344,7 +292,7 @@ def test_fewer_units_equal_a_fit_on_projected_units(reduce: str) -> None:
     np.testing.assert_allclose(dense @ model.coef_.T + model.intercept_, found, atol=1e-8)
 
 
-def test_more_width_than_units_is_refused() -> None:
+def test_a_width_above_the_number_of_units_is_an_error() -> None:
     X, Y, _ = problem(120, 30)
     for reduce in ("pca", "random"):
         with pytest.raises(UsageError, match="30 units"):
@@ -377,7 +325,7 @@ def test_held_out_predictions_of_some_voxels_equal_all() -> None:
     np.testing.assert_allclose(found, model.cv_predictions_[:, 1:5], atol=1e-10)
 
 
-def test_bfloat16_sweeps_choose_alphas_as_good() -> None:
+def test_bfloat16_products_choose_alphas_that_score_as_well() -> None:
     X, Y, groups = problem(400, 60, n_voxels=40)
     Y += 3 * np.random.default_rng(1).standard_normal(Y.shape)
     exact = Ridge(ALPHAS, dtype="float32").fit(X, Y, groups=groups)
@@ -390,12 +338,12 @@ def test_bfloat16_sweeps_choose_alphas_as_good() -> None:
 
 @pytest.mark.parametrize("has", [True, False])
 @pytest.mark.parametrize("most", [1.0, -1.0])
-def test_automatic_precision_is_bfloat16_where_it_exists_and_agrees(
+def test_auto_precision_is_bfloat16_if_supported_and_accurate(
     monkeypatch: pytest.MonkeyPatch, has: bool, most: float
 ) -> None:
     X, Y, groups = problem(400, 60, n_voxels=40)
-    monkeypatch.setattr(ridge, "has_bfloat16", lambda device: has)
-    monkeypatch.setattr(ridge, "_MOST_LOST", most)
+    monkeypatch.setattr(voxel_fits, "has_bfloat16", lambda device: has)
+    monkeypatch.setattr(voxel_fits, "MOST_LOST", most)
     model = Ridge(ALPHAS, dtype="float32", sweep_dtype="auto").fit(X, Y, groups=groups)
     taken = "bfloat16" if has and most > 0 else "same"
     asked = Ridge(ALPHAS, dtype="float32", sweep_dtype=taken).fit(X, Y, groups=groups)
@@ -405,7 +353,7 @@ def test_automatic_precision_is_bfloat16_where_it_exists_and_agrees(
     assert "bfloat16" not in exact.path_
 
 
-def test_one_story_is_judged_by_five_blocks_with_gaps() -> None:
+def test_one_story_is_cross_validated_in_five_blocks_with_gaps() -> None:
     X, Y, _ = problem(120, 30)
     one = Ridge(ALPHAS).fit(X, Y, groups=np.zeros(120))
     none = Ridge(ALPHAS).fit(X, Y)
@@ -428,7 +376,7 @@ def test_a_story_of_one_row_has_no_correlation_and_counts_as_zero() -> None:
     np.testing.assert_allclose(model.cv_score_[0], np.sum(r) / 5, atol=1e-8)
 
 
-def test_tensors_in_tensors_out() -> None:
+def test_tensors_give_tensors() -> None:
     X, Y, groups = problem(120, 30)
     model = Ridge(ALPHAS).fit(torch.tensor(X), torch.tensor(Y), groups=torch.arange(120) // 30)
     found = model.predict(torch.tensor(X))
@@ -459,14 +407,15 @@ def test_in_a_pipeline_and_cloned() -> None:
         {"width": 0},
         {"reduce": "umap"},
         {"device": "abacus"},
+        {"cache": True},
     ],
 )
-def test_settings_without_sense_are_refused_by_name(options: dict) -> None:
+def test_an_invalid_setting_is_named(options: dict) -> None:
     X, Y, _ = problem(60, 5)
     with pytest.raises(UsageError, match=next(iter(options))):
         Ridge(**options).fit(X, Y)
 
 
 @parametrize_with_checks([Ridge()])
-def test_is_a_citizen_of_sklearn(estimator, check) -> None:
+def test_passes_check_estimator(estimator, check) -> None:
     check(estimator)

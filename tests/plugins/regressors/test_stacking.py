@@ -13,7 +13,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from shared_data import SHARED, needs_shared
 from voxelzoo.api import UsageError
 from voxelzoo_regressors import Ridge, Stacking
-from voxelzoo_regressors.stacking import (
+from voxelzoo_regressors.simplex import (
     centre_of_mass,
     combine,
     residual_products,
@@ -69,7 +69,7 @@ def test_weights_equal_a_solvers_voxel_by_voxel() -> None:
         np.testing.assert_allclose(found, solved.x, atol=1e-4)
 
 
-def test_residual_products_equal_a_loop_and_undefined_voxels_stay_so() -> None:
+def test_residual_products_equal_a_loop_and_undefined_voxels_stay_nan() -> None:
     rng = np.random.default_rng(3)
     Y, *predictions = rng.standard_normal((4, 30, 5))
     predictions[1][:3] = np.nan  # rows in a gap
@@ -85,7 +85,7 @@ def test_residual_products_equal_a_loop_and_undefined_voxels_stay_so() -> None:
     assert np.isfinite(weights[:4]).all()
 
 
-def test_each_voxel_is_given_the_spaces_that_drive_it() -> None:
+def test_weights_favour_the_spaces_that_drive_a_voxel() -> None:
     X, Y, groups = problem()
     spaces = {"first": slice(0, 4), "second": slice(4, 12), "nothing": [0]}
     noise = np.random.default_rng(5).standard_normal((400, 3))
@@ -111,7 +111,7 @@ def test_predictions_are_the_weighted_sum_of_the_spaces_own() -> None:
     np.testing.assert_allclose(combine(model.weights_, parts), expected, atol=1e-10)
 
 
-def test_the_stack_is_kept_only_where_it_wins_on_unseen_stories() -> None:
+def test_the_stack_is_used_only_where_it_predicts_unseen_stories_better() -> None:
     X, Y, groups = problem()
     model = Stacking({"a": slice(0, 4), "b": slice(4, 12)}, single="b").fit(X, Y, groups=groups)
     assert model.stacked_[:2].all()
@@ -140,7 +140,7 @@ def test_voxel_blocks_from_zarr_change_nothing(tmp_path: Path) -> None:
     np.testing.assert_allclose(lazy.predict(X), whole.predict(X), atol=1e-8)
 
 
-def test_the_stacks_score_is_of_weights_that_did_not_see_the_fold() -> None:
+def test_cv_score_uses_weights_that_did_not_see_the_fold() -> None:
     X, Y, groups = problem()
     model = Stacking([4, 8]).fit(X, Y, groups=groups)
     parts = [
@@ -158,7 +158,7 @@ def test_the_stacks_score_is_of_weights_that_did_not_see_the_fold() -> None:
     np.testing.assert_allclose(model.cv_score_, expected, atol=1e-8)
 
 
-def test_tensors_in_tensors_out() -> None:
+def test_tensors_give_tensors() -> None:
     X, Y, groups = problem()
     found = Stacking([4, 8]).fit(torch.tensor(X), torch.tensor(Y), groups).predict(torch.tensor(X))
     assert isinstance(found, torch.Tensor)
@@ -172,16 +172,16 @@ def test_centre_of_mass() -> None:
     np.testing.assert_allclose(centre_of_mass(weights, [2, 4, 6]), [2, 6, 2.5])
 
 
-def test_spaces_that_do_not_fit_are_refused() -> None:
+def test_spaces_that_do_not_fit_are_an_error() -> None:
     X, Y, groups = problem()
-    with pytest.raises(UsageError, match="do not make up 12 columns"):
+    with pytest.raises(UsageError, match="do not add up to 12 columns"):
         Stacking([4, 4]).fit(X, Y, groups=groups)
-    with pytest.raises(UsageError, match="no space 'c'; there are a"):
+    with pytest.raises(UsageError, match="no space 'c'; the spaces are a"):
         Stacking({"a": slice(0, 4)}, single="c").fit(X, Y, groups=groups)
-    with pytest.raises(UsageError, match="say a Ridge"):
+    with pytest.raises(UsageError, match="use a Ridge"):
         Stacking([4, 8], regressor=Stacking()).fit(X, Y, groups=groups)
 
 
 @parametrize_with_checks([Stacking()])
-def test_is_a_citizen_of_sklearn(estimator, check) -> None:
+def test_passes_check_estimator(estimator, check) -> None:
     check(estimator)
