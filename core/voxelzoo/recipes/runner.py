@@ -26,7 +26,7 @@ from voxelzoo.runs.models import (
 )
 from voxelzoo.runs.plan import Plan, new_response_cache
 from voxelzoo.science.protocols import find_protocol
-from voxelzoo.science.splits import HeldOutStories, train_on_fewer
+from voxelzoo.science.splits import train_on_fewer
 from voxelzoo.store.artefacts import Artefact, Store
 from voxelzoo.text import human_bytes
 
@@ -121,10 +121,7 @@ class RecipeRunner:
 
     def train_stories(self, subject: str) -> tuple[str, ...]:
         """Stories that a subject is fitted on."""
-        evaluation = self.evaluation
-        if not isinstance(evaluation, HeldOutStories):
-            return evaluation.stories
-        return evaluation.of(subject).train
+        return self.evaluation.train_for(subject)
 
     def execute(self, runs: Iterable[Run]) -> Outcomes:
         """Every run in turn; one that fails, or cannot be, does not stop the others."""

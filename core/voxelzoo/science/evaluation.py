@@ -174,7 +174,7 @@ def evaluate(
     _check_widths(
         "responses", "voxels", {story: each.mean.shape[1] for story, each in responses.items()}
     )
-    if isinstance(evaluation, HeldOutStories):
+    if evaluation.kind == "stories":
         return _evaluate_stories(evaluation, protocol, fitting, states, responses)
     return _evaluate_folds(evaluation, protocol, fitting, states, responses)
 
@@ -183,7 +183,7 @@ def held_out_responses(
     evaluation: Evaluation, protocol: FitProtocol, responses: Mapping[str, Responses]
 ) -> dict[str, VoxelArray]:
     """What is to be predicted, (TR, voxel), by story or fold."""
-    if isinstance(evaluation, HeldOutStories):
+    if evaluation.kind == "stories":
         skip = protocol.skip_test_trs
         return {story: stack_responses([responses[story].mean], skip) for story in evaluation.test}
     mean = responses[evaluation.story].mean
@@ -195,7 +195,7 @@ def held_out_repeats(
     evaluation: Evaluation, protocol: FitProtocol, responses: Mapping[str, Responses]
 ) -> dict[str, VoxelArray]:
     """Repeats (repeat, TR, voxel) of what is to be predicted, by story, where there are some."""
-    if not isinstance(evaluation, HeldOutStories):
+    if evaluation.kind != "stories":
         return {}
     every = {story: responses[story].repeats for story in evaluation.test}
     skip = protocol.skip_test_trs

@@ -1,10 +1,16 @@
-"""What is held out: whole test stories, or folds of one story."""
+"""What is held out: whole test stories, or folds of one story.
+
+Both kinds answer the same questions, so that no other module has to ask which one it has:
+``stories``, ``own``, ``train_for(subject)``, ``held_out``, ``joined``, ``n_fits``, ``fingerprint()``.
+Where the two must differ, ``kind`` tells them apart.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +26,19 @@ class HeldOutStories:
     """Of every subject."""
     test: tuple[str, ...]
     own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Training stories that a subject has beside those; of all subjects, where any has some."""
+    """Further training stories of each subject; empty if no subject has any."""
+    kind: ClassVar[Literal["stories"]] = "stories"
+    joined: ClassVar[bool] = True
+    """A voxel's score is over all held-out stories end to end."""
+    n_fits: ClassVar[int] = 1
+    """Fits of each model, layer and subject."""
 
     def __str__(self) -> str:
         return f"held-out stories ({', '.join(self.test)})"
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """What determines a value, as JSON; the training stories are part of a key by themselves."""
+        return {"kind": self.kind, "test": list(self.test)}
 
     @property
     def stories(self) -> tuple[str, ...]:
@@ -31,9 +46,18 @@ class HeldOutStories:
         own = dict.fromkeys(story for stories in self.own.values() for story in stories)
         return (*self.train, *own, *self.test)
 
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """Stories whose responses are predicted, in whole or in part."""
+        return self.test
+
+    def train_for(self, subject: str) -> tuple[str, ...]:
+        """Stories that a subject is fitted on."""
+        return (*self.train, *self.own.get(subject, ()))
+
     def of(self, subject: str) -> HeldOutStories:
-        """What one subject is fitted on and tested on."""
-        return HeldOutStories((*self.train, *self.own.get(subject, ())), self.test)
+        """The same for one subject: its own training stories are among the others."""
+        return HeldOutStories(self.train_for(subject), self.test)
 
 
 @dataclass(frozen=True)
@@ -47,14 +71,44 @@ class ContiguousFolds:
     story: str
     n_folds: int
     gap: int
+    kind: ClassVar[Literal["folds"]] = "folds"
+    joined: ClassVar[bool] = False
+    """A voxel's score is the mean over folds: each has a fit, so an offset, of its own."""
 
     def __str__(self) -> str:
         return f"{self.n_folds} contiguous folds, gap {self.gap} TRs"
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """What determines a value, as JSON."""
+        return {"kind": self.kind, "n_folds": self.n_folds, "gap": self.gap}
+
+    @property
+    def n_fits(self) -> int:
+        """Fits of each model, layer and subject."""
+        return self.n_folds
 
     @property
     def stories(self) -> tuple[str, ...]:
         """Every story that is read."""
         return (self.story,)
+
+    @property
+    def own(self) -> Mapping[str, tuple[str, ...]]:
+        """Further training stories of each subject: none."""
+        return {}
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """Stories whose responses are predicted, in whole or in part."""
+        return (self.story,)
+
+    def train_for(self, subject: str) -> tuple[str, ...]:
+        """Stories that a subject is fitted on."""
+        return (self.story,)
+
+    def of(self, subject: str) -> ContiguousFolds:
+        """The same for one subject."""
+        return self
 
     def folds(self, n_trs: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
         """(train rows, test rows) of each fold, for a story of ``n_trs`` rows."""
@@ -89,9 +143,9 @@ def train_on_fewer(
     A smaller subset of one seed is part of every larger one. Where subjects have stories of their
     own, each takes the first it heard of the same draw; ``subjects``, or all, must have so many.
     """
-    if not isinstance(evaluation, HeldOutStories):
+    if evaluation.kind != "stories":
         raise UsageError("--train-stories is for datasets whose test stories are held out whole")
-    heard = {subject: evaluation.of(subject).train for subject in evaluation.own}
+    heard = {subject: evaluation.train_for(subject) for subject in evaluation.own}
     needed = {subject: heard[subject] for subject in subjects if subject in heard} or heard
     for subject, stories in (needed or {"": evaluation.train}).items():
         if not 1 <= n_stories <= len(stories):
