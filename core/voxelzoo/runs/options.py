@@ -132,3 +132,7 @@ class RunOptions:
         for name, least in (("seed", 0), ("subset_seed", 0), ("folds", 2), ("gap", 0)):
             if getattr(self, name) < least:
                 raise UsageError(f"{name} {getattr(self, name)}: use {least} or more")
+
+
+DEFAULTS = RunOptions()
+"""Options of a run for which nothing was asked."""

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voxelzoo.runs.plan import Features, Plan, hours
+from voxelzoo.runs.keys import Features
+from voxelzoo.runs.plan import Plan
 from voxelzoo.science.ceilings import DEFAULT
 from voxelzoo.science.evaluation import Scores
-from voxelzoo.science.splits import HeldOutStories
 
 
 def summarise(
@@ -27,7 +27,7 @@ def summarise(
 
     An undefined mean is ``None``. The record names the software, so that it can be cited.
     """
-    model, _ = features.parts[0]
+    model = features.layers[0].states.model
     info = plan.dataset.info()
     r, defined = scores.r, np.isfinite(scores.r)
     by_label = {}
@@ -56,12 +56,12 @@ def summarise(
         "ceiling_method": None if scores.ceiling is None else plan.ceiling or DEFAULT,
         "by_label": by_label,
         "evaluation": str(plan.evaluation),
-        **_training(plan),
+        **_training(plan, subject),
         "protocol": plan.protocol.name,
         "aligner": plan.alignment.registered.spec.name,
         "regressor": plan.regressor.spec.name,
-        "regressor_options": plan.regressor_settings,
-        "spaces": list(features.spaces()) if features.joint else None,
+        "regressor_options": plan.regressor.settings,
+        "spaces": list(features.spaces) if features.joint else None,
         "mean_weights": None if scores.weights is None else _means(scores.weights.T),
         "mean_split_r": None if scores.split_r is None else _means(scores.split_r),
         "mean_partition": _partition(features, scores),
@@ -80,7 +80,7 @@ def _partition(features: Features, scores: Scores) -> dict[str, float | None] | 
     """Mean R2 that exactly these spaces share, in the order of the array ``partition``."""
     if not scores.partition:
         return None
-    order = list(features.spaces())
+    order = list(features.spaces)
     return {
         " & ".join(sorted(spaces, key=order.index)): _mean(values)
         for spaces, values in scores.partition.items()
@@ -89,18 +89,19 @@ def _partition(features: Features, scores: Scores) -> dict[str, float | None] | 
 
 def _identity(features: Features) -> dict[str, Any]:
     """Which model, and which of its layers."""
+    models = [each.states.model for each in features.layers]
     if features.joint:
         return {
             "model": features.label,
-            "model_id": " + ".join(model.request.model.id for model, _ in features.parts),
+            "model_id": " + ".join(each.request.model.id for each in models),
             "family": "joint",
             "n_parameters": None,
-            "untrained": any(model.request.untrained for model, _ in features.parts),
+            "untrained": any(each.request.untrained for each in models),
             "layer": None,
             "repo": None,
             "revision": None,
         }
-    ((model, layer),) = features.parts
+    (model,) = models
     entry = model.request.model
     return {
         "model": entry.name,
@@ -108,25 +109,23 @@ def _identity(features: Features) -> dict[str, Any]:
         "family": entry.family or entry.plugin,
         "n_parameters": entry.n_parameters,
         "untrained": model.request.untrained,
-        "layer": layer,
+        "layer": features.layers[0].layer,
         "repo": entry.repo,
         "revision": entry.revision,
     }
 
 
-def _training(plan: Plan) -> dict[str, Any]:
-    """How much was learnt from, and what was held out."""
-    evaluation = plan.evaluation
-    apart = isinstance(evaluation, HeldOutStories)
-    train = evaluation.train if isinstance(evaluation, HeldOutStories) else evaluation.stories
-    n_mean, hours_mean = plan.mean_training or (None, None)
+def _training(plan: Plan, subject: str) -> dict[str, Any]:
+    """What was trained on, and what was held out."""
+    train = plan.evaluation.train_for(subject)
+    mean = plan.mean_training
     return {
         "n_train_stories": len(train),
-        "train_hours": _number(hours(plan, train)),
-        "mean_train_stories": n_mean,
-        "mean_train_hours": hours_mean,
+        "train_hours": _number(plan.hours(train)),
+        "mean_train_stories": None if mean is None else mean.n_stories,
+        "mean_train_hours": None if mean is None else mean.hours,
         "train_stories": list(train),
-        "test_stories": list(evaluation.stories[len(train) :]) if apart else [],
+        "test_stories": [story for story in plan.evaluation.held_out if story not in train],
         "subset_seed": plan.subset_seed,
     }
 

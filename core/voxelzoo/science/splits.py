@@ -1,8 +1,7 @@
 """What is held out: whole test stories, or folds of one story.
 
-Both kinds answer the same questions, so that no other module has to ask which one it has:
-``stories``, ``own``, ``train_for(subject)``, ``held_out``, ``joined``, ``n_fits``, ``fingerprint()``.
-Where the two must differ, ``kind`` tells them apart.
+Both kinds have the same interface (``stories``, ``own``, ``train_for``, ``held_out``, ``joined``,
+``n_fits``, ``of``, ``fingerprint``), so that few other modules ask which one it is; ``kind`` tells.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class HeldOutStories:
         return f"held-out stories ({', '.join(self.test)})"
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """What determines a value, as JSON; the training stories are part of a key by themselves."""
+        """What affects a value, as JSON. Training stories are named elsewhere in a key."""
         return {"kind": self.kind, "test": list(self.test)}
 
     @property
