@@ -20,6 +20,7 @@ from voxelzoo.contract.specs import DatasetSpec
 from voxelzoo.host.host import Host
 from voxelzoo.host.loading import load_host
 from voxelzoo.host.records import Registered
+from voxelzoo.host.zoo import open_zoo
 
 if TYPE_CHECKING:
     from voxelzoo.data.check.findings import CheckReport, Severity, StoryReport
@@ -158,12 +159,12 @@ def check(
     from voxelzoo.data.check.findings import CheckReport
     from voxelzoo.data.opening import choose_subjects, open_dataset
 
-    host = load_host(disabled=disable_plugin or (), first_party_only=no_plugins)
+    zoo = open_zoo(None, disable_plugin, no_plugins)
     options = read_pairs("--dataset-option", dataset_option or ())
     curve: AlignmentCurve | None = None
     with TerminalProgress(quiet) as progress, _quiet_libraries():
         try:
-            data = open_dataset(host, dataset, options, allow_pickle)
+            data = open_dataset(zoo.host, dataset, options, allow_pickle)
         except DataError as error:
             report = CheckReport(dataset)
             report.add("error", "dataset", dataset, str(error))
@@ -174,7 +175,7 @@ def check(
                 from voxelzoo.runs.alignment_check import alignment_curve
 
                 try:
-                    curve = alignment_curve(host, data, subjects=subjects, progress=progress)
+                    curve = alignment_curve(zoo, data, subjects=subjects, progress=progress)
                 except ZooError as error:
                     report.add("warning", "alignment", report.name, f"no curve: {error}")
                 else:

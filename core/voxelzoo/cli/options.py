@@ -1,16 +1,16 @@
-"""Options that ``zoo run``, ``zoo plan`` and ``zoo extract`` share, and how they are read."""
+"""Options that several commands share, and how what is typed becomes :class:`RunOptions`."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from voxelzoo.api import ExtractorRequest, ModelEntry, UsageError
-from voxelzoo.host.zoo import Zoo
+from voxelzoo.api import UsageError
+from voxelzoo.runs.options import DTYPES, Dtype
 
 PluginOption = Annotated[
     list[str],
@@ -39,23 +39,31 @@ DatasetOptionOption = Annotated[
     ),
 ]
 LayerOption = Annotated[
-    str, typer.Option("--layer", "-l", help="all, last, 9, 0,4,8 or 0-12, as hidden_states.")
+    str,
+    typer.Option(
+        "--layer", "-l", help="all, even, last, 9, 0,4,8 or 0-12, numbered as hidden_states."
+    ),
 ]
 UntrainedOption = Annotated[
     bool,
-    typer.Option("--untrained", help="The true architecture with random weights; no download."),
+    typer.Option("--untrained", help="The model's architecture with random weights; no download."),
 ]
-SeedOption = Annotated[int, typer.Option(help="Seed of untrained weights.")]
+SeedOption = Annotated[int, typer.Option(help="Seed of random weights.")]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or mps.")]
 DtypeOption = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
+ProtocolOption = Annotated[
+    str,
+    typer.Option(help="clean, or antonello2023: exactly what that paper's released code does."),
+]
 WindowOption = Annotated[
-    float | None, typer.Option(help="Speech: seconds of sound a state may hear (16.1).")
+    float | None, typer.Option(help="Speech: seconds of sound before each state (16.1).")
 ]
 StrideOption = Annotated[float | None, typer.Option(help="Speech: seconds between states (0.1).")]
 ContextOption = Annotated[
     str | None,
     typer.Option(
-        help="Text: sawtooth:512:256, sliding:64, full or none; add :words to count words."
+        help="Text: sawtooth:512:256, sliding:64, full or none, in tokens; add :words to count "
+        "words."
     ),
 ]
 ModelOptionOption = Annotated[
@@ -65,77 +73,114 @@ ModelOptionOption = Annotated[
     ),
 ]
 AllowPickleOption = Annotated[
-    bool, typer.Option("--allow-pickle", help="Load weights, or data, that exist as pickles only.")
+    bool,
+    typer.Option(
+        "--allow-pickle",
+        help="Load weights or data that exist only as pickles. Unpickling can run any code.",
+    ),
 ]
-DTYPES = ("float32", "bfloat16", "float16")
-KEEP = ("aligned", "states", "predictions", "weights", "decompositions")
+SubjectOption = Annotated[
+    list[str] | None,
+    typer.Option("--subject", "-s", help="A subject; all if none is named. Repeatable."),
+]
+AlignerOption = Annotated[
+    str | None,
+    typer.Option(help="An aligner, with settings if needed: lanczos:window=3,cutoff=1."),
+]
+RegressorOption = Annotated[
+    str | None,
+    typer.Option(
+        help="A regressor, with settings if needed: ridge:alphas=[1,10],scoring=r2. See zoo "
+        "plugins list."
+    ),
+]
+DelaysOption = Annotated[str | None, typer.Option(help="FIR delays in TRs (1,2,3,4).")]
+TrainStoriesOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Train on N of the training stories, drawn at random with --subset-seed.",
+    ),
+]
+OwnStoriesOption = Annotated[
+    bool,
+    typer.Option(
+        "--own-stories",
+        help="Also train each subject on stories that some other subjects did not hear. Without "
+        "it, those stories are skipped, and one line says how many.",
+    ),
+]
+SubsetSeedOption = Annotated[int, typer.Option(help="Seed of the draw of --train-stories.")]
+FoldsOption = Annotated[
+    int, typer.Option(help="Number of cross-validation folds, if there is only one story.")
+]
+GapOption = Annotated[
+    int, typer.Option(help="TRs excluded from training on each side of a held-out fold.")
+]
+CeilingOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Noise ceiling: schoppe, split-half or explainable-variance, from repeats of a "
+        "held-out story; or inter-subject, from the other subjects' responses. Default: schoppe, "
+        "if a held-out story was repeated.",
+    ),
+]
+ShiftOption = Annotated[
+    float,
+    typer.Option(
+        help="Control: move the stimulus by so many seconds. +4: words moved 4 s later; if r "
+        "rises, the dataset's start is 4 s too early."
+    ),
+]
+AllowLeakOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-leak",
+        metavar="GUARD",
+        help="Ignore this leak guard; the result records it. Repeatable.",
+    ),
+]
+KeepOption = Annotated[
+    str,
+    typer.Option(
+        help="What to keep, separated by commas. aligned: TR-rate states and scores, always kept. "
+        "states: states at the model's own times. predictions: of held-out responses, for zoo "
+        "test. weights: of each delay, unit and voxel. decompositions: eigendecompositions of "
+        "designs, reused for other subjects."
+    ),
+]
+StoreOption = Annotated[
+    Path, typer.Option(envvar="ZOO_STORE", help="Folder that keeps every artefact.")
+]
+OutOption = Annotated[Path, typer.Option("--out", "-o", metavar="FILE.npz", help="Where to write.")]
+StoryOption = Annotated[
+    list[str] | None,
+    typer.Option("--story", help="A story; all if none is named. Repeatable."),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
 
 # ------------------------------------------------------------------------------- reading options
 
 
-def read_entries(session: Zoo, names: Sequence[str]) -> list[ModelEntry]:
-    """Rows of the models named; a missing plugin is said now."""
-    from voxelzoo.runs.models import find_model
-
-    found = [find_model(session.host, session.catalogue, name) for name in names]
-    for entry in found:
-        session.host.extractor(entry.plugin, entry.extractor)  # a missing plugin is said now
-    return list({entry.id: entry for entry in found}.values())
+def read_dtype(text: str) -> Dtype:
+    """``--dtype``: a precision in which a network can run."""
+    for dtype in DTYPES:
+        if text == dtype:
+            return dtype
+    raise UsageError(f"--dtype {text!r}: use {', '.join(DTYPES)}")
 
 
-def read_request(
-    untrained: bool,
-    seed: int,
-    device: str,
-    dtype: str,
-    protocol: str,
-    window: float | None,
-    stride: float | None,
-    context: str | None,
-    allow_pickle: bool,
-) -> ExtractorRequest:
-    """What is asked of every model; its row is filled in later."""
-    if dtype not in DTYPES:
-        raise UsageError(f"--dtype {dtype!r}: say {', '.join(DTYPES)}")
-    options = {"window": window, "stride": stride, "context": context}
-    return ExtractorRequest(
-        model=ModelEntry(name="", plugin="", modality="any"),
-        untrained=untrained,
-        seed=seed,
-        device=device,
-        dtype=dtype,
-        protocol=protocol,
-        options={name: str(value) for name, value in options.items() if value is not None},
-        allow_pickle=allow_pickle,
-    )
+def read_keep(text: str) -> tuple[str, ...]:
+    """``--keep``: names separated by commas."""
+    return tuple(part.strip() for part in text.split(","))
 
 
-def with_options(
-    session: Zoo, entries: Sequence[ModelEntry], request: ExtractorRequest, typed: Sequence[str]
-) -> ExtractorRequest:
-    """The request with ``--model-option``; one that none of the models reads is refused."""
-    options = read_pairs("--model-option", typed)
-    specs = [session.host.extractor(entry.plugin, entry.extractor).spec for entry in entries]
-    known = sorted({name for spec in specs for name in spec.options})
-    if unknown := [name for name in options if name not in known]:
-        raise UsageError(
-            f"--model-option {unknown[0]}: none of these models reads it; "
-            f"they read {', '.join(known) or 'none'}"
-        )
-    return replace(request, options={**request.options, **options})
-
-
-def read_keep(text: str) -> frozenset[str]:
-    """``--keep``: what is kept, divided by commas."""
-    asked = frozenset(part.strip() for part in text.split(","))
-    if unknown := sorted(asked - set(KEEP)):
-        raise UsageError(f"--keep {unknown[0]!r}: say {', '.join(KEEP)}, divided by commas")
-    return asked
-
-
-def read_tool(text: str) -> tuple[str, dict[str, Any]]:
-    """A name and its settings: ``ridge:alphas=[1,10],scoring=r2`` reads as a call would."""
+def read_tool(text: str | None) -> tuple[str | None, dict[str, Any]]:
+    """A name and its settings: ``ridge:alphas=[1,10],scoring=r2``."""
+    if text is None:
+        return None, {}
     name, _, settings = text.partition(":")
     try:
         call = ast.parse(f"_({settings})", mode="eval").body
@@ -143,7 +188,7 @@ def read_tool(text: str) -> tuple[str, dict[str, Any]]:
         assert not call.args
         return name, {str(setting.arg): _literal(setting.value) for setting in call.keywords}
     except (SyntaxError, ValueError, AssertionError):
-        raise UsageError(f"{text!r}: settings are KEY=VALUE, divided by commas") from None
+        raise UsageError(f"{text!r}: settings are KEY=VALUE, separated by commas") from None
 
 
 def _literal(value: ast.expr) -> Any:
@@ -162,7 +207,7 @@ def read_pairs(where: str, settings: Sequence[str]) -> dict[str, str]:
 
 
 def read_delays(text: str) -> tuple[int, ...]:
-    """``--delays``: whole TRs, divided by commas."""
+    """``--delays``: whole TRs, separated by commas."""
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:

@@ -12,7 +12,6 @@ import typer
 
 from voxelzoo.api import UsageError
 from voxelzoo.cli.options import (
-    DTYPES,
     AllowPickleOption,
     DatasetOptionOption,
     DeviceOption,
@@ -21,6 +20,7 @@ from voxelzoo.cli.options import (
 from voxelzoo.cli.output import TerminalProgress, print_json, print_table
 from voxelzoo.cli.session import JsonOption, RegistryOption
 from voxelzoo.host.zoo import open_zoo
+from voxelzoo.runs.options import DTYPES
 
 COLUMNS = ("id", "figure", "statistic", "expected", "obtained", "status", "why")
 
@@ -87,7 +87,6 @@ def reproduce(
     from voxelzoo.recipes.output import plain, write
     from voxelzoo.recipes.reproduce import ReproduceOptions, miniature_of, with_untrained
     from voxelzoo.recipes.reproduce import reproduce as run
-    from voxelzoo.recipes.runner import Zoo
     from voxelzoo.recipes.schema import find_recipe, load_recipe
 
     if dtype not in (None, *DTYPES):
@@ -119,7 +118,7 @@ def reproduce(
         allow_pickle=allow_pickle,
     )
     with TerminalProgress(quiet) as progress:
-        found = run(Zoo(session.host, session.catalogue), chosen, asked, progress)
+        found = run(session, chosen, asked, progress)
         if found.numbers:
             folder = out or Path(f"reproduction-{chosen.name}")
             written = write(found, folder)

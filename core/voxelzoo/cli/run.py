@@ -2,148 +2,51 @@
 
 from __future__ import annotations
 
-import functools
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from voxelzoo.api import ExtractorRequest, ModelEntry, ZooError
-from voxelzoo.cli.options import (
-    AllowPickleOption,
-    ContextOption,
-    DatasetOption,
-    DatasetOptionOption,
-    DeviceOption,
-    DtypeOption,
-    LayerOption,
-    ModelOptionOption,
-    PluginOption,
-    SeedOption,
-    StrideOption,
-    UntrainedOption,
-    WindowOption,
-    read_delays,
-    read_entries,
-    read_keep,
-    read_pairs,
-    read_request,
-    read_tool,
-    with_options,
-)
+from voxelzoo.cli.arguments import RunArguments, command_of
 from voxelzoo.cli.output import TerminalProgress, fail, print_json, print_table
-from voxelzoo.cli.session import DisableOption, JsonOption, NoPluginsOption, RegistryOption
-from voxelzoo.host.zoo import Zoo, open_zoo
 
 if TYPE_CHECKING:
+    from voxelzoo.runs.estimate import Estimate
     from voxelzoo.runs.execute import RunReport
-    from voxelzoo.runs.models import Model
-    from voxelzoo.runs.plan import Plan
     from voxelzoo.store.results import Result
 
 
-def run(
-    plugin: PluginOption,
-    dataset: DatasetOption = None,
-    layer: LayerOption = "all",
-    subject: Annotated[
-        list[str] | None,
-        typer.Option("--subject", "-s", help="A subject; all if none. Repeatable."),
-    ] = None,
-    untrained: UntrainedOption = False,
-    protocol: Annotated[
-        str, typer.Option(help="clean, or antonello2023: the released code's to the letter.")
-    ] = "clean",
-    aligner: Annotated[
-        str | None, typer.Option(help="lanczos, or with settings: lanczos:window=3,cutoff=1.")
-    ] = None,
-    regressor: Annotated[
-        str | None, typer.Option(help="ridge, bootstrap-ridge, or with settings as above.")
-    ] = None,
-    delays: Annotated[str | None, typer.Option(help="FIR delays in TRs (1,2,3,4).")] = None,
-    train_stories: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", help="Train on so many of the stories, drawn from --subset-seed."
-        ),
-    ] = None,
-    own_stories: Annotated[
-        bool,
-        typer.Option(
-            "--own-stories", help="Train subjects on stories as well that not every other heard."
-        ),
-    ] = False,
-    subset_seed: Annotated[int, typer.Option(help="Which training stories are drawn.")] = 0,
-    folds: Annotated[int, typer.Option(help="Folds, where there is but one story.")] = 6,
-    gap: Annotated[int, typer.Option(help="TRs left out around a held-out fold.")] = 5,
-    ceiling: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Noise ceiling: schoppe (where held-out stories were repeated), split-half, "
-            "explainable-variance, or inter-subject, from the other subjects' responses.",
-        ),
-    ] = None,
-    shift: Annotated[
-        float,
-        typer.Option(help="Control: pretend the stimulus came so many seconds later; r must fall."),
-    ] = 0.0,
-    allow_leak: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allow-leak",
-            metavar="GUARD",
-            help="Let through what this guard found, and say so in the result. Repeatable.",
-        ),
-    ] = None,
-    window: WindowOption = None,
-    stride: StrideOption = None,
-    context: ContextOption = None,
-    model_option: ModelOptionOption = None,
-    device: DeviceOption = "cpu",
-    dtype: DtypeOption = "float32",
-    seed: SeedOption = 0,
-    allow_pickle: AllowPickleOption = False,
-    dataset_option: DatasetOptionOption = None,
-    store: Annotated[
-        Path, typer.Option(envvar="ZOO_STORE", help="Folder that keeps every artefact.")
-    ] = Path("zoo-store"),
-    keep: Annotated[
-        str,
-        typer.Option(
-            help="aligned: TR-rate states and scores. More, divided by commas: states at the "
-            "model's own rate; predictions of what was held out, for zoo test; weights of each "
-            "delay, unit and voxel; decompositions of designs, for other subjects and alphas."
-        ),
-    ] = "aligned",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
-    as_json: JsonOption = False,
-    registry: RegistryOption = None,
-    disable_plugin: DisableOption = None,
-    no_plugins: NoPluginsOption = False,
-) -> None:
-    """Run models against brains: extract, align, fit every voxel, score.
+@command_of(RunArguments)
+def run(typed: RunArguments) -> None:
+    """Predict responses from models: extract, align, fit every voxel, score.
 
     Examples:  zoo run --plugin word-rate
       zoo run --plugin whisper-tiny --untrained --stride 1
       zoo run --plugin opt-125m --dataset ./my-study --layer 9 --subject S1 --json
     """
-    job = _open_job(locals())
-    from voxelzoo.data.opening import own_stories_left
+    options, zoo = typed.run_options(), typed.open_zoo()
 
-    with TerminalProgress(quiet) as progress:
-        if line := own_stories_left(job.plan.dataset, job.plan.evaluation, job.plan.subjects):
-            progress.say(line)
-        report = _run_all(job, progress)
-        kept = sum(not result.computed for result in report.results)
-        if report.results and kept == len(report.results):
-            progress.say(f"nothing computed: all {kept} results were in {store}")
-        elif kept:
-            progress.say(f"{kept} of {len(report.results)} results were in {store}")
+    from voxelzoo.runs import execute
+    from voxelzoo.store.store import Store
+
+    with TerminalProgress(typed.quiet) as progress:
+        dataset, store = typed.open_dataset(zoo), Store(typed.store)
+        report = execute.run(zoo, typed.plugin, dataset, store, options, progress)
+        n, n_stored = len(report.results), sum(not each.computed for each in report.results)
+        if n_stored and n_stored == n:
+            many = "the result was" if n == 1 else f"all {n} results were"
+            progress.say(f"nothing computed: {many} in {typed.store}")
+        elif n_stored:
+            progress.say(f"{n_stored} of {n} results were in {typed.store}")
+    _print_report(report, typed.as_json)
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
+
+
+def _print_report(report: RunReport, as_json: bool) -> None:
+    """Results on stdout, failures on stderr."""
     from voxelzoo.reports.layers import layer_choices
 
     records = [result.flat() for result in report.results]
@@ -163,134 +66,32 @@ def run(
         _print_layer_choices(choices)
     for _, error in report.failures:
         fail(error, as_json=False)
-    if report.exit_code:
-        raise typer.Exit(report.exit_code)
 
 
-@functools.wraps(run, assigned=("__annotations__",))
-def plan(**typed: Any) -> None:
-    """What zoo run would take with the same options: passes, time, memory and disk.
+@command_of(RunArguments)
+def plan(typed: RunArguments) -> None:
+    """Estimate what zoo run would take with the same options: time, memory and disk.
 
-    Nothing is loaded or computed; what the store has already is left out.
+    No weights are loaded and nothing is computed. What is already in the store is not counted.
 
     Example:  zoo plan --plugin opt-30b --dataset ./my-study --dtype bfloat16 --device cuda
     """
-    job = _open_job(typed)
-    with TerminalProgress(typed["quiet"]) as progress:
-        from voxelzoo.runs.estimate import estimate
+    options, zoo = typed.run_options(), typed.open_zoo()
 
-        estimates = [estimate(job.plan, model, layers) for model, layers in job.models(progress)]
-    if typed["as_json"]:
+    from voxelzoo.runs import execute
+    from voxelzoo.store.store import Store
+
+    with TerminalProgress(typed.quiet) as progress:
+        dataset, store = typed.open_dataset(zoo), Store(typed.store)
+        estimates = execute.plan(zoo, typed.plugin, dataset, store, options, progress)
+    if typed.as_json:
         print_json(plans=[each.record() for each in estimates])
     else:
         _print_estimates(estimates)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What was typed, resolved."""
-
-    session: Zoo
-    plan: Plan
-    entries: Sequence[ModelEntry]
-    request: ExtractorRequest
-    layer: str
-
-    def model(self, entry: ModelEntry, progress: TerminalProgress) -> tuple[Model, list[int]]:
-        """A model, ready to read stories, and the layers asked for."""
-        from voxelzoo.runs.models import choose_layers, open_model, with_layers
-
-        model = open_model(
-            self.session.host,
-            with_layers(self.session.host, entry, self.plan.dataset),
-            replace(self.request, notify=progress.say),
-        )
-        return model, choose_layers(model, self.layer)
-
-    def models(self, progress: TerminalProgress) -> list[tuple[Model, list[int]]]:
-        """Every model."""
-        return [self.model(entry, progress) for entry in self.entries]
-
-
-def _open_job(typed: Mapping[str, Any]) -> _Job:
-    """Reads the options of ``zoo run``; what makes no sense is said before anything is computed."""
-    session = open_zoo(typed["registry"], typed["disable_plugin"], typed["no_plugins"])
-    entries = read_entries(session, typed["plugin"])
-    request = read_request(
-        typed["untrained"],
-        typed["seed"],
-        typed["device"],
-        typed["dtype"],
-        typed["protocol"],
-        typed["window"],
-        typed["stride"],
-        typed["context"],
-        typed["allow_pickle"],
-    )
-    request = with_options(session, entries, request, typed["model_option"] or ())
-
-    from voxelzoo.data.opening import choose_subjects, open_dataset, plan_evaluation
-    from voxelzoo.runs.models import Alignment
-    from voxelzoo.runs.plan import Plan
-    from voxelzoo.science.protocols import find_protocol
-    from voxelzoo.science.splits import train_on_fewer
-    from voxelzoo.store.store import Store
-
-    protocol = find_protocol(typed["protocol"])
-    aligner, aligner_options = read_tool(
-        typed["aligner"] or session.host.default_aligner(protocol.name).id
-    )
-    regressor, regressor_options = read_tool(
-        typed["regressor"] or session.host.default_regressor(protocol.name).id
-    )
-    options = read_pairs("--dataset-option", typed["dataset_option"] or ())
-    data = open_dataset(session.host, typed["dataset"], options, typed["allow_pickle"])
-    subjects = choose_subjects(data, typed["subject"] or ())
-    own_for = data.subjects() if typed["own_stories"] else ()
-    evaluation = plan_evaluation(data, typed["folds"], typed["gap"], own_for)
-    fewer, subset_seed = typed["train_stories"], typed["subset_seed"]
-    if fewer is not None:
-        evaluation = train_on_fewer(evaluation, fewer, subset_seed, subjects)
-    delays = typed["delays"]
-    plan = Plan(
-        dataset=data,
-        subjects=subjects,
-        evaluation=evaluation,
-        subset_seed=None if fewer is None else subset_seed,
-        protocol=protocol,
-        delays=read_delays(delays) if delays is not None else protocol.delays,
-        alignment=Alignment.open(session.host.aligner(aligner), aligner_options),
-        regressor=session.host.regressor(regressor),
-        regressor_options=regressor_options,
-        store=Store(typed["store"]),
-        keep=read_keep(typed["keep"]),
-        shift=typed["shift"],
-        ceiling=typed["ceiling"],
-        allowed_leaks=tuple(dict.fromkeys(typed["allow_leak"] or ())),
-    )
-    return _Job(session, plan, entries, request, typed["layer"])
-
-
-def _run_all(job: _Job, progress: TerminalProgress) -> RunReport:
-    """Every model in turn; one that fails does not stop the others."""
-    from voxelzoo.runs.execute import RunReport, run_joint, run_model
-
-    report = RunReport()
-    if job.plan.regressor.spec.spaces:
-        report.results.extend(run_joint(job.plan, job.models(progress), progress))
-        return report
-    for entry in job.entries:
-        try:
-            model, layers = job.model(entry, progress)
-            for result in run_model(job.plan, model, layers, progress):
-                report.results.append(result)
-        except ZooError as error:
-            report.failures.append((entry, error))
-    return report
-
-
-def _print_estimates(estimates: Sequence[Any]) -> None:
-    """A row a model on a terminal, every figure when piped."""
+def _print_estimates(estimates: Sequence[Estimate]) -> None:
+    """A row for each model: the main figures on a terminal, every figure when piped."""
     from voxelzoo.text import human_bytes, human_count, human_seconds
 
     records = [each.record() for each in estimates]
@@ -334,7 +135,7 @@ RESULT_COLUMNS = (
 
 
 def _print_results(results: Sequence[Result]) -> None:
-    """One row a result; on a terminal fewer columns, and r of as many regions as fit."""
+    """A row for each result; on a terminal fewer columns, and r of as many regions as fit."""
     records = [result.flat() for result in results]
     if not sys.stdout.isatty():
         print_table(records, RESULT_COLUMNS)
@@ -364,7 +165,7 @@ def _print_results(results: Sequence[Result]) -> None:
 
 
 def _print_spaces(records: Sequence[Mapping[str, Any]]) -> None:
-    """On a terminal, what each feature space gives to the joint fits, a column a subject."""
+    """On a terminal, what each feature space adds to the joint fits, a column for each subject."""
     kinds = {
         "mean_weights": "mean weight",
         "mean_split_r": "mean share of r",
@@ -376,13 +177,10 @@ def _print_spaces(records: Sequence[Mapping[str, Any]]) -> None:
     for kind, title in kinds.items():
         rows: dict[str, dict[str, Any]] = {}
         for record in joint:
-            found = record[kind] or {}
-            named = (
-                found
-                if isinstance(found, dict)
-                else dict(zip(record["spaces"], found, strict=True))
-            )
-            for name, value in named.items():
+            values = record[kind] or {}
+            if not isinstance(values, dict):
+                values = dict(zip(record["spaces"], values, strict=True))
+            for name, value in values.items():
                 rows.setdefault(name, {"space": name})[record["subject"]] = value
         if rows:
             subjects = [record["subject"] for record in joint]
@@ -390,10 +188,10 @@ def _print_spaces(records: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _print_layer_choices(choices: Sequence[Mapping[str, Any]]) -> None:
-    """On a terminal, what each way to choose a layer gives; a pipe gets one table, the results."""
+    """On a terminal, r by each way of choosing a layer; when piped, only results are printed."""
     if not choices or not sys.stdout.isatty():
         return
-    said = {
+    titles = {
         ("training", "model"): "in training",
         ("training", "voxel"): "each voxel",
         ("test", "model"): "on test*",
@@ -403,7 +201,7 @@ def _print_layer_choices(choices: Sequence[Mapping[str, Any]]) -> None:
     for choice in choices:
         of = choice["model"], choice["subject"]
         row = rows.setdefault(of, {"model": of[0], "subject": of[1]})
-        name = said[choice["chosen_on"], choice["per"]]
+        name = titles[choice["chosen_on"], choice["per"]]
         layer = "" if choice["layer"] is None else f" (layer {choice['layer']})"
         row[name] = f"{choice['mean_r']:.3f}{layer}"
     print_table(
@@ -411,7 +209,7 @@ def _print_layer_choices(choices: Sequence[Mapping[str, Any]]) -> None:
         [
             "model",
             "subject",
-            *(name for name in said.values() if name in next(iter(rows.values()))),
+            *(name for name in titles.values() if name in next(iter(rows.values()))),
         ],
-        title="mean r by how the layer is chosen (*optimistic: the test stories chose it)",
+        title="mean r by how the layer is chosen (*optimistic: chosen on the test stories)",
     )

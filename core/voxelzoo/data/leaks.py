@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from voxelzoo.api import DataError, Story, UsageError, Words
 from voxelzoo.science.protocols import CLEAN, FitProtocol
-from voxelzoo.science.splits import ContiguousFolds, Evaluation, HeldOutStories
+from voxelzoo.science.splits import Evaluation, HeldOutStories
 from voxelzoo.science.traces import ResponseTrace, out_of_order, shared_rows
 
 GUARDS: Mapping[str, str] = {
@@ -69,7 +69,7 @@ def find_leaks(
             "delays-across-stories",
             f"protocol {protocol.name}: a story's first rows are predicted from the story before",
         )
-    if isinstance(evaluation, ContiguousFolds):
+    if evaluation.kind == "folds":
         if delays and evaluation.gap < max(delays):
             yield Leak(
                 "fold-gap",
@@ -79,7 +79,7 @@ def find_leaks(
     else:
         yield from _shared_stimuli(evaluation, stories)
     if responses:
-        if isinstance(evaluation, HeldOutStories):
+        if evaluation.kind == "stories":
             yield from _shared_responses(evaluation, responses)
         yield from _shuffled(responses)
 

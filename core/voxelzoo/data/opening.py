@@ -21,6 +21,7 @@ from voxelzoo.api import (
 from voxelzoo.host.host import Host
 from voxelzoo.host.records import Registered
 from voxelzoo.host.targets import load_target
+from voxelzoo.science.protocols import GAP_TRS, N_FOLDS
 from voxelzoo.science.splits import ContiguousFolds, Evaluation, HeldOutStories
 
 
@@ -138,7 +139,7 @@ def own_stories_left(
     dataset: Dataset, evaluation: Evaluation, subjects: Sequence[str]
 ) -> str | None:
     """A line about stories that some of the subjects heard and do not train on, or ``None``."""
-    if getattr(evaluation, "own", None):
+    if evaluation.own:
         return None
     n_left = {subject: len(own_stories(dataset, subject)) for subject in subjects}
     left = ", ".join(f"{subject} {n}" for subject, n in n_left.items() if n)
@@ -162,7 +163,10 @@ def opened_responses(dataset: Dataset, subject: str, story: str) -> Iterator[Sto
 
 
 def plan_evaluation(
-    dataset: Dataset, n_folds: int = 6, gap: int = 5, own_for: Sequence[str] = ()
+    dataset: Dataset,
+    n_folds: int = N_FOLDS,
+    gap: int = GAP_TRS,
+    own_for: Sequence[str] = (),
 ) -> Evaluation:
     """Whole test stories where there are some; contiguous folds of the only story otherwise.
 
@@ -174,10 +178,6 @@ def plan_evaluation(
         own = {subject: own_stories(dataset, subject) for subject in own_for}
         return HeldOutStories(train, test, own if any(own.values()) else {})
     if len(train) == 1:
-        if n_folds < 2 or gap < 0:
-            raise UsageError(
-                f"{n_folds} folds with a gap of {gap} TRs: need 2 or more, and 0 or more"
-            )
         return ContiguousFolds(train[0], n_folds, gap)
     raise DataError(
         f"dataset {dataset.info().name!r} has {len(train)} training stories and no test story; "

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from voxelzoo.api import DataError, Dataset, ExtractorRequest, ModelEntry, UsageError, ZooError
 from voxelzoo.data.opening import choose_subjects, open_dataset
 from voxelzoo.data.responses import read_responses
+from voxelzoo.host.zoo import Zoo
 from voxelzoo.progress import Progress
 from voxelzoo.recipes.comparison import compare
 from voxelzoo.recipes.differences import differences, subjects_there
 from voxelzoo.recipes.figures import KINDS, FigureError, FigureInputs, runs_of
 from voxelzoo.recipes.outcome import Reproduction
-from voxelzoo.recipes.runner import NOT_ASKED_FOR, Outcomes, RecipeRunner, Zoo, obstacle
+from voxelzoo.recipes.runner import NOT_ASKED_FOR, Outcomes, RecipeRunner, obstacle
 from voxelzoo.recipes.schema import Figure, Recipe
 from voxelzoo.science.protocols import find_protocol
 from voxelzoo.store.store import Store

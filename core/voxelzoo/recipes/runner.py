@@ -3,44 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any
 
 from voxelzoo.api import Dataset, ExtractorRequest, MissingError, NotFoundError, ZooError
 from voxelzoo.contract.weights import weights_location
 from voxelzoo.data.opening import plan_evaluation
-from voxelzoo.host.catalogue import Catalogue
-from voxelzoo.host.host import Host
+from voxelzoo.host.zoo import Zoo
 from voxelzoo.progress import Progress
 from voxelzoo.recipes.schema import Recipe
 from voxelzoo.runs.estimate import estimate_extraction
-from voxelzoo.runs.execute import run_joint, run_model
-from voxelzoo.runs.models import (
-    Alignment,
-    Model,
-    choose_layers,
-    find_model,
-    open_model,
-    with_layers,
-)
-from voxelzoo.runs.plan import Plan, new_response_cache
-from voxelzoo.science.protocols import find_protocol
-from voxelzoo.science.splits import HeldOutStories, train_on_fewer
+from voxelzoo.runs.execute import run_models
+from voxelzoo.runs.inputs import DatasetReader
+from voxelzoo.runs.keys import StateKeys
+from voxelzoo.runs.models import ModelChoice, find_model
+from voxelzoo.runs.options import RunOptions
+from voxelzoo.runs.plan import Plan, make_plan
 from voxelzoo.store.results import Result
 from voxelzoo.store.store import Store
 from voxelzoo.text import human_bytes
 
 NOT_ASKED_FOR = "was not asked for"
-
-
-@dataclass(frozen=True)
-class Zoo:
-    """Plugins and catalogue of one call."""
-
-    host: Host
-    catalogue: Catalogue
 
 
 @dataclass(frozen=True)
@@ -82,17 +65,6 @@ class Outcomes:
         self.n_kept += not result.computed
 
 
-def _read_once(dataset: Dataset) -> Dataset:
-    """A copy of a dataset whose stories are read, and their sound digested, once for all runs.
-
-    It is of the dataset's own class, so that it has every optional method that the dataset has.
-    """
-    once: Dataset = copy(dataset)
-    object.__setattr__(once, "story", cache(dataset.story))
-    object.__setattr__(once, "clock", cache(dataset.clock))
-    return once
-
-
 @dataclass
 class RecipeRunner:
     """Runs of one recipe on one dataset."""
@@ -109,12 +81,10 @@ class RecipeRunner:
     """Subjects, of those that the dataset has."""
 
     def __post_init__(self) -> None:
-        self.dataset = _read_once(self.dataset)
         fit = self.recipe.fit
         own_for = self.dataset.subjects() if self.recipe.data.own_stories else ()
         self.evaluation = plan_evaluation(self.dataset, fit.folds, fit.gap, own_for)
-        self._models: dict[str, Model] = {}
-        self._response_cache = new_response_cache(self.store)
+        self._reader = DatasetReader(self.dataset, self.store)
 
     def check(self) -> None:
         """Raises :class:`ZooError` for tools or options that make no sense of any run."""
@@ -122,10 +92,7 @@ class RecipeRunner:
 
     def train_stories(self, subject: str) -> tuple[str, ...]:
         """Stories that a subject is fitted on."""
-        evaluation = self.evaluation
-        if not isinstance(evaluation, HeldOutStories):
-            return evaluation.stories
-        return evaluation.of(subject).train
+        return self.evaluation.train_for(subject)
 
     def execute(self, runs: Iterable[Run]) -> Outcomes:
         """Every run in turn; one that fails, or cannot be, does not stop the others."""
@@ -149,77 +116,55 @@ class RecipeRunner:
 
     def _run(self, run: Run) -> Iterable[Result]:
         plan = self._plan(run)
-        models = []
-        for name, layers in run.models:
-            model = self._model(name)
-            models.append((model, _layers(model, layers)))
-            _check_size(plan, *models[-1])
-        if run.joint:
-            return run_joint(plan, models, self.progress)
-        ((model, layers_of_it),) = models
-        return run_model(plan, model, layers_of_it, self.progress)
+        choices = [self._choice(name, layers) for name, layers in run.models]
+        report = run_models(self.installed, plan, choices, self.progress, _check_size)
+        for _, error in report.failures:
+            raise error
+        return report.results
 
-    def _model(self, name: str) -> Model:
-        if name not in self._models:
-            host, catalogue = self.installed.host, self.installed.catalogue
-            entry = with_layers(host, find_model(host, catalogue, name), self.dataset)
-            request = replace(
-                self.request,
-                untrained=self.request.untrained and bool(entry.architecture),
-                options={**self.request.options, **self.recipe.models[name].options},
-                notify=self.progress.say,
-            )
-            self._models[name] = open_model(host, entry, request)
-        return self._models[name]
+    def _choice(self, name: str, layers: str) -> ModelChoice:
+        entry = find_model(self.installed.host, self.installed.catalogue, name)
+        request = replace(
+            self.request,
+            untrained=self.request.untrained and bool(entry.architecture),
+            options={**self.request.options, **self.recipe.models[name].options},
+        )
+        return ModelChoice(entry, request, layers)
 
     def _plan(self, run: Run) -> Plan:
-        fit, host = self.recipe.fit, self.installed.host
-        protocol = find_protocol(run.protocol or fit.protocol)
-        evaluation = self.evaluation
-        if run.n_train is not None:
-            evaluation = train_on_fewer(evaluation, run.n_train, run.subset_seed, self.chosen)
-        options = dict(fit.regressor_options)
+        fit = self.recipe.fit
+        regressor, settings = fit.regressor, dict(fit.regressor_options)
+        if fit.alphas is not None:
+            settings["alphas"] = fit.alphas.values
         if run.joint:
-            regressor, options = host.stacking_regressor(), {"single": self._single(run)}
-        elif fit.regressor:
-            regressor = host.regressor(fit.regressor)
-        else:
-            regressor = host.default_regressor(protocol.name)
-        if fit.alphas is not None and not run.joint:
-            options["alphas"] = fit.alphas.values
-        return Plan(
-            dataset=self.dataset,
+            regressor = self.installed.host.stacking_regressor().id
+            settings = {"single": self._single(run)}
+        options = RunOptions(
             subjects=self.chosen,
-            evaluation=evaluation,
-            subset_seed=None if run.n_train is None else run.subset_seed,
-            protocol=protocol,
-            delays=fit.delays or protocol.delays,
-            alignment=Alignment.open(
-                host.aligner(fit.aligner) if fit.aligner else host.default_aligner(protocol.name),
-                fit.aligner_options,
-            ),
+            protocol=run.protocol or fit.protocol,
+            aligner=fit.aligner,
+            aligner_options=fit.aligner_options,
             regressor=regressor,
-            regressor_options=options,
-            store=self.store,
-            keep=frozenset({"predictions"} if run.predictions else ()),
-            allowed_leaks=fit.allow_leaks,
-            response_cache=self._response_cache,
+            regressor_options=settings,
+            delays=fit.delays,
+            train_stories=run.n_train,
+            subset_seed=run.subset_seed,
+            own_stories=self.recipe.data.own_stories,
+            folds=fit.folds,
+            gap=fit.gap,
+            allow_leaks=fit.allow_leaks,
+            keep=("predictions",) if run.predictions else (),
         )
+        return make_plan(self.installed, self.dataset, self.store, options, reader=self._reader)
 
     def _single(self, run: Run) -> str:
         """Name of the space that the stack must beat: the last layer of that model."""
         for name, layers in run.models:
             if name == run.single:
-                model = self._model(name)
-                return f"{model.request.model.name}:{_layers(model, layers)[-1]}"
+                host, say = self.installed.host, self.progress.say
+                model, numbers = self._choice(name, layers).open(host, self.dataset, say)
+                return f"{model.request.model.name}:{numbers[-1]}"
         raise NotFoundError(f"stacking: {run.single!r} is none of its models")
-
-
-def _layers(model: Model, asked: str) -> list[int]:
-    """Layers as typed; ``even``: every even-numbered one but the embedding (layer 0)."""
-    if asked == "even":
-        return [layer for layer in model.extractor.layers() if layer and layer % 2 == 0]
-    return choose_layers(model, asked)
 
 
 def obstacle(
@@ -245,15 +190,15 @@ def obstacle(
     return None
 
 
-def _check_size(plan: Plan, model: Model, layers: Sequence[int]) -> None:
+def _check_size(plan: Plan, keys: StateKeys) -> None:
     """Raises :class:`MissingError` where states that are to be made take more memory than there is.
 
     By the extractor's own estimate; of one that gives none, by the size of its weights.
     """
-    extraction = estimate_extraction(plan, model, layers)
+    extraction = estimate_extraction(plan, keys, keys.layers)
     if not extraction.n_stories:
         return
-    entry, request = model.request.model, model.request
+    entry, request = keys.model.request.model, keys.model.request
     what, need = "", extraction.peak_bytes
     if need is None:
         what = " for its weights alone"

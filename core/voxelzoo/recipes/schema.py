@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from voxelzoo.api import NotFoundError, PluginError, ZooError
+from voxelzoo.runs.options import Dtype, RunOptions
 from voxelzoo.strict_yaml import Document, read_yaml
 
 SCHEMA_VERSION = 1
@@ -86,19 +87,19 @@ class Alphas(_Strict):
 class Fit(_Strict):
     """How states become scores."""
 
-    protocol: str = "clean"
-    aligner: str | None = None
+    protocol: str = RunOptions.protocol
+    aligner: str | None = RunOptions.aligner
     """The protocol's, where none is named."""
     aligner_options: Mapping[str, Any] = {}
-    regressor: str | None = None
+    regressor: str | None = RunOptions.regressor
     regressor_options: Mapping[str, Any] = {}
     alphas: Alphas | None = None
     delays: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
-    folds: int = Field(default=6, ge=2)
-    gap: int = Field(default=5, ge=0)
-    untrained: bool = False
-    seed: int = Field(default=0, ge=0)
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    folds: int = Field(default=RunOptions.folds, ge=2)
+    gap: int = Field(default=RunOptions.gap, ge=0)
+    untrained: bool = RunOptions.untrained
+    seed: int = Field(default=RunOptions.seed, ge=0)
+    dtype: Dtype = RunOptions.dtype
     allow_leaks: tuple[str, ...] = ()
 
 

@@ -1,8 +1,8 @@
 """Is the clock right? How well word rate predicts responses when the stimulus is shifted in time.
 
-Where words and responses lie on one clock, prediction peaks at no shift and falls to nothing tens
-of seconds away. Each point is a run of the ordinary pipeline (word rate, Lanczos, delays, ridge)
-under :attr:`Plan.shift`, on a sample of voxels of all subjects at once.
+If words and responses share one clock, prediction peaks at a shift of 0 s and vanishes tens of
+seconds away. Each point of the curve is an ordinary run of the word-rate model with
+:attr:`RunOptions.shift`, on a sample of voxels of all subjects at once.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ from voxelzoo.api import (
     DataError,
     Dataset,
     DatasetInfo,
-    ExtractorRequest,
+    ModelEntry,
     ScanClock,
     Story,
 )
 from voxelzoo.data.leaks import GUARDS
 from voxelzoo.data.opening import plan_evaluation
-from voxelzoo.host.host import Host
+from voxelzoo.host.zoo import Zoo
 from voxelzoo.progress import Progress, Silent
-from voxelzoo.runs.execute import run_model
-from voxelzoo.runs.models import Alignment, open_model
-from voxelzoo.runs.plan import Plan
-from voxelzoo.science.protocols import CLEAN
+from voxelzoo.runs.execute import run_models
+from voxelzoo.runs.inputs import DatasetReader
+from voxelzoo.runs.models import choose_models
+from voxelzoo.runs.options import RunOptions
+from voxelzoo.runs.plan import make_plan
 from voxelzoo.store.store import Store
 
 SHIFTS = tuple(float(shift) for shift in range(-40, 41, 4))
@@ -44,24 +45,30 @@ FAR = 20.0
 
 
 N_VOXELS = 500
-
+"""Voxels that are sampled, over all subjects."""
 
 N_STORIES = 10
+"""Training stories, and test stories, that are read."""
 
+WORD_RATE = ModelEntry(name="word-rate", plugin="baselines", extractor="word-rate", modality="text")
 
 Verdict = Literal["aligned", "misaligned", "no signal"]
 
 
 @dataclass(frozen=True)
 class AlignmentCurve:
-    """Mean held-out r of word rate at each shift (s)."""
+    """Mean held-out r of word rate at each shift."""
 
     shifts: tuple[float, ...]
+    """Seconds by which the stimulus is moved later."""
     r: tuple[float, ...]
-    """Mean over the sampled voxels that have a score."""
+    """Mean r at each shift, over the sampled voxels that have a score."""
     n_voxels: int
+    """Sampled voxels."""
     n_stories: int
+    """Stories that were read."""
     n_subjects: int
+    """Subjects whose voxels were sampled."""
 
     @property
     def best(self) -> float:
@@ -75,15 +82,15 @@ class AlignmentCurve:
 
     @property
     def strength(self) -> float:
-        """How far the peak stands out of shifts 20 s away and more, in their deviations."""
+        """Height of the peak above shifts 20 s or more away, in their standard deviations."""
         background = self._background()
         return float((max(self.r) - np.median(background)) / max(background.std(), 1e-6))
 
     @property
     def verdict(self) -> Verdict:
-        """``no signal`` where the peak does not stand out.
+        """``no signal`` if the peak does not stand out.
 
-        ``misaligned`` where the dataset's own clock gives less than half of the peak: delays of
+        ``misaligned`` if r on the dataset's own clock is less than half of the peak: delays of
         2 to 8 s absorb smaller shifts.
         """
         usual = float(np.median(self._background()))
@@ -94,7 +101,7 @@ class AlignmentCurve:
 
     @property
     def is_wrong(self) -> bool:
-        """Misaligned beyond doubt: of curves of noise, one or two in a hundred are as strong."""
+        """Strong evidence of misalignment (false-positive rate 1-2 %)."""
         return self.verdict == "misaligned" and self.strength >= 5
 
     def record(self) -> dict[str, Any]:
@@ -117,7 +124,7 @@ class AlignmentCurve:
         if self.verdict == "no signal":
             return (
                 f"word rate predicts nothing at any shift (at most r {max(self.r):.3f}): the curve "
-                "cannot tell whether the clock is right"
+                "cannot show whether the clock is right"
             )
         if self.verdict == "misaligned":
             late = "earlier" if self.best < 0 else "later"
@@ -134,7 +141,7 @@ class AlignmentCurve:
 
 
 def alignment_curve(
-    host: Host,
+    zoo: Zoo,
     dataset: Dataset,
     shifts: Sequence[float] = SHIFTS,
     *,
@@ -142,39 +149,53 @@ def alignment_curve(
     n_voxels: int = N_VOXELS,
     progress: Progress | None = None,
 ) -> AlignmentCurve:
-    """The curve over ``shifts``, on at most ``n_voxels`` voxels and ten training stories.
+    """How well word rate predicts responses at each shift of the stimulus.
 
-    Raises :class:`DataError` for a dataset without words, and as reading its responses does.
+    Parameters
+    ----------
+    zoo : Zoo
+        Plugins and catalogue.
+    dataset : Dataset
+        The dataset. At most ten training stories and ten test stories are read.
+    shifts : sequence of float
+        Shifts in seconds; positive moves the stimulus later.
+    subjects : sequence of str, default ()
+        Subjects whose voxels are sampled; all if empty.
+    n_voxels : int, default 500
+        Voxels sampled over all subjects.
+    progress : Progress, optional
+        Told how many shifts are done.
+
+    Returns
+    -------
+    AlignmentCurve
+
+    Raises
+    ------
+    DataError
+        For a dataset without words, and if responses cannot be read.
     """
     sample = _Sample(dataset, tuple(subjects) or tuple(dataset.subjects()), n_voxels)
     evaluation = plan_evaluation(sample)
     if not any(sample.story(name).words for name in evaluation.stories):
         raise DataError(f"dataset {dataset.info().name!r} has no words; word rate needs some")
-    row = host.control("timing").spec
-    found = []
+    timing = zoo.host.control("timing").spec
+    maps = []
     with (
         tempfile.TemporaryDirectory(prefix="zoo-") as folder,
         (progress or Silent()).task("alignment", len(shifts)) as advance,
     ):
+        store = Store(Path(folder))
+        reader = DatasetReader(sample, store)
         for shift in shifts:
-            plan = Plan(
-                dataset=sample,
-                subjects=sample.subjects(),
-                evaluation=evaluation,
-                protocol=CLEAN,
-                delays=CLEAN.delays,
-                alignment=Alignment.open(host.default_aligner(CLEAN.name), {}),
-                regressor=host.default_regressor(CLEAN.name),
-                regressor_options={},
-                store=Store(Path(folder)),
-                shift=shift,
-                allowed_leaks=tuple(GUARDS),  # they are reported elsewhere
-            )
-            model = open_model(host, row, ExtractorRequest(model=row))
-            (result,) = run_model(plan, model, [0], Silent())
-            found.append(result.map("r"))
+            options = RunOptions(shift=shift, allow_leaks=tuple(GUARDS))  # reported elsewhere
+            plan = make_plan(zoo, sample, store, options, reader=reader)
+            report = run_models(zoo, plan, choose_models(zoo, [timing], options), Silent())
+            for _, error in report.failures:
+                raise error
+            maps.append(report.results[0].map("r"))
             advance(1)
-    r = np.stack(found)
+    r = np.stack(maps)
     with np.errstate(invalid="ignore"):
         mean = np.nanmean(r, axis=1) if np.isfinite(r).any(axis=1).all() else np.zeros(len(r))
     return AlignmentCurve(
@@ -187,7 +208,7 @@ def alignment_curve(
 
 
 class _Sample:
-    """A dataset seen through a few voxels of each subject, side by side as one subject's."""
+    """A dataset with one subject: a few voxels of each subject of another, side by side."""
 
     def __init__(self, dataset: Dataset, subjects: Sequence[str], n_voxels: int) -> None:
         self._dataset = dataset
@@ -220,13 +241,13 @@ class _Sample:
         return None
 
     def fingerprint(self, subject: str, story: str) -> str:
-        return story  # kept in a store of its own, for one curve
+        return story  # the store serves one curve
 
     def _read(self, story: str) -> NDArray[np.float32]:
-        parts = []
+        columns = []
         for subject in self.read_subjects:
             values = np.asarray(self._dataset.responses(subject, story))
             chosen = np.unique(np.linspace(0, values.shape[-1] - 1, self._each).astype(np.intp))
-            part = np.asarray(values[..., chosen], dtype=np.float32)
-            parts.append(part if part.ndim == 2 else part.mean(axis=0))
-        return np.concatenate(parts, axis=1)
+            sampled = np.asarray(values[..., chosen], dtype=np.float32)
+            columns.append(sampled if sampled.ndim == 2 else sampled.mean(axis=0))
+        return np.concatenate(columns, axis=1)

@@ -1,4 +1,4 @@
-"""What a run takes, before it is run: passes, time, memory and disk."""
+"""What a run will take: passes, time, memory and disk."""
 
 from __future__ import annotations
 
@@ -10,51 +10,63 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from voxelzoo.api import Cost, EstimatesCost
+from voxelzoo.data.opening import opened_responses
 from voxelzoo.data.responses import HELD_BYTES
 from voxelzoo.runs.extraction import layers_to_extract
-from voxelzoo.runs.models import Model
+from voxelzoo.runs.keys import StateKeys
 from voxelzoo.runs.plan import Plan
-from voxelzoo.science.splits import Evaluation, HeldOutStories
 from voxelzoo.text import human_bytes, human_seconds
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """Extracting what the store lacks. ``None`` where the extractor does not tell."""
+    """What it takes to extract the states that the store does not have.
+
+    None where the extractor gives no estimate.
+    """
 
     n_stories: int
-    """Stories that have to be read, of those of the plan."""
+    """Stories that the model has to read."""
     n_states: int
+    """States of those stories, at the model's own times."""
     n_passes: int | None
+    """Passes through the network."""
     n_fed: int | None
-    """Tokens or frames that pass through the network."""
+    """Tokens or frames that go through the network."""
     flops: float | None
+    """Floating-point operations."""
     seconds: float | None
+    """Time, without loading the weights."""
     peak_bytes: float | None
-    """Memory of the network and of a batch on its way through it."""
+    """Memory of the network and of one batch."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one model takes."""
+    """What running one model will take."""
 
     model: str
+    """The model's name."""
     n_layers: int
+    """Layers that are fitted."""
     n_stories: int
+    """Stories of the plan."""
     extraction: Extraction
+    """What extraction takes."""
     n_rows: int
-    """Training rows (TRs) of a fit."""
+    """Training rows (TRs) of one fit."""
     n_features: int | None
     """Columns of the design, delays included."""
     n_voxels: int
-    """Of the subject with the most, where that is known without reading responses."""
+    """Voxels of the subject with the most."""
     n_fits: int
+    """Fits in all."""
     fit_bytes: float | None
-    """Memory of design, decomposition and what is held of the responses."""
+    """Memory of one fit: design, decomposition and responses."""
     peak_bytes: float | None
-    """Memory of the process: what it has now, and the larger of extraction and fit."""
+    """Memory of the process: what it uses now, and the larger of extraction and fit."""
     store_bytes: float | None
-    """What is added to the store, before compression."""
+    """Added to the store, before compression."""
 
     def record(self) -> dict[str, Any]:
         """As one flat record."""
@@ -66,15 +78,27 @@ class Estimate:
         }
 
 
-def estimate(plan: Plan, model: Model, layers: Sequence[int]) -> Estimate:
-    """What running ``model`` would take. Nothing is loaded; stimuli and clocks are read."""
-    extraction = estimate_extraction(plan, model, layers)
-    evaluation = plan.evaluation
-    rows = {name: clock.n_trs for name, (_, clock) in plan.stimuli.items()}
-    n_rows = max(sum(rows[name] for name in _train(evaluation, s)) for s in plan.subjects)
+def estimate(plan: Plan, keys: StateKeys) -> Estimate:
+    """Estimate what running a model will take. Stories and clocks are read; nothing is loaded.
+
+    Parameters
+    ----------
+    plan : Plan
+        The settings.
+    keys : StateKeys
+        The model and its layers.
+
+    Returns
+    -------
+    Estimate
+    """
+    layers = keys.layers
+    extraction = estimate_extraction(plan, keys, layers)
+    evaluation, rows = plan.evaluation, plan.n_trs
+    n_rows = max(sum(rows[name] for name in evaluation.train_for(s)) for s in plan.subjects)
     n_all = sum(rows.values())
     n_voxels = max(_n_voxels(plan, subject) for subject in plan.subjects)
-    units = model.request.model.embed_dim
+    units = keys.model.request.model.embed_dim
     n_features = None if units is None else units * len(plan.delays)
     fit = store = None
     if n_features is not None and units is not None:
@@ -87,31 +111,44 @@ def estimate(plan: Plan, model: Model, layers: Sequence[int]) -> Estimate:
         store += kept * n_voxels * len(layers) * len(plan.subjects)
     largest = [size for size in (fit, extraction.peak_bytes) if size is not None]
     return Estimate(
-        model=model.label,
+        model=keys.model.label,
         n_layers=len(layers),
         n_stories=len(rows),
         extraction=extraction,
         n_rows=n_rows,
         n_features=n_features,
         n_voxels=n_voxels,
-        n_fits=len(layers) * len(plan.subjects) * getattr(evaluation, "n_folds", 1),
+        n_fits=len(layers) * len(plan.subjects) * evaluation.n_fits,
         fit_bytes=fit,
         peak_bytes=peak_memory() + max(largest) if largest else None,
         store_bytes=store,
     )
 
 
-def estimate_extraction(plan: Plan, model: Model, layers: Sequence[int]) -> Extraction:
-    """What it takes to make the states that the store lacks."""
-    extractor = model.extractor
+def estimate_extraction(plan: Plan, keys: StateKeys, layers: Sequence[int]) -> Extraction:
+    """Estimate what it takes to extract the states that the store does not have.
+
+    Parameters
+    ----------
+    plan : Plan
+        The settings.
+    keys : StateKeys
+        The model.
+    layers : sequence of int
+        The layers.
+
+    Returns
+    -------
+    Extraction
+    """
+    extractor = keys.model.extractor
     costs: list[Cost] = []
     n_stories = n_states = 0
-    for story, clock in plan.stimuli.values():
-        missing = layers_to_extract(
-            model, story, clock, plan.alignment, layers, plan.store, "states" in plan.keep
-        )
+    for name in plan.evaluation.stories:
+        missing = layers_to_extract(keys, name, layers, plan.store, "states" in plan.keep)
         if not missing:
             continue
+        story = keys.stimuli[name].story
         n_stories += 1
         n_states += len(extractor.times(story))
         if isinstance(extractor, EstimatesCost):
@@ -130,42 +167,36 @@ def estimate_extraction(plan: Plan, model: Model, layers: Sequence[int]) -> Extr
 
 
 class CostCheck:
-    """Holds an extraction to its estimate."""
+    """Compares an extraction with its estimate. Made just before the extraction."""
 
-    def __init__(self, plan: Plan, model: Model, layers: Sequence[int]) -> None:
-        self._model = model
-        self._planned = estimate_extraction(plan, model, layers)
+    def __init__(self, plan: Plan, keys: StateKeys, layers: Sequence[int]) -> None:
+        self._label = keys.model.label
+        self._planned = estimate_extraction(plan, keys, layers)
         self._before = peak_memory()
         self._begun = time.monotonic()
 
     def compared(self) -> str | None:
-        """A line: what was taken and what had been planned; ``None`` where nothing was planned."""
+        """One line: time and memory, with the estimates; None if there is no estimate."""
         if not self._planned.seconds or self._planned.peak_bytes is None:
             return None
         took = time.monotonic() - self._begun
         planned = self._before + self._planned.peak_bytes
         return (
-            f"{self._model.label}: states in {human_seconds(took)} "
+            f"{self._label}: states in {human_seconds(took)} "
             f"(planned {human_seconds(self._planned.seconds)}), "
             f"{human_bytes(peak_memory())} of memory at most (planned {human_bytes(planned)})"
         )
 
 
 def peak_memory() -> int:
-    """Most memory that this process has had, in bytes."""
+    """The most memory that this process has used so far, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _train(evaluation: Evaluation, subject: str) -> Sequence[str]:
-    if isinstance(evaluation, HeldOutStories):
-        return evaluation.of(subject).train
-    return evaluation.stories
-
-
 def _fit_bytes(plan: Plan, n_rows: int, n_all: int, n_features: int, n_voxels: int) -> float:
-    """Memory of one fit: designs, float32; a decomposition, float64, with its eigenvectors and
-    what finding them takes; responses, three times, unless they are read from disk by voxel."""
+    """Memory of one fit: designs in float32; a decomposition in float64, with its eigenvectors and
+    work space; responses, three times, unless they are read from disk by voxel."""
     delays = 1 if plan.regressor.spec.delays == "self" else len(plan.delays)
     designs = 3 * 4.0 * n_all * n_features * delays / len(plan.delays)
     decomposition = 4 * 8.0 * min(n_rows, n_features) ** 2
@@ -176,4 +207,6 @@ def _fit_bytes(plan: Plan, n_rows: int, n_all: int, n_features: int, n_voxels: i
 
 
 def _n_voxels(plan: Plan, subject: str) -> int:
-    return int(plan.dataset.responses(subject, _train(plan.evaluation, subject)[0]).shape[-1])
+    story = plan.evaluation.train_for(subject)[0]
+    with opened_responses(plan.dataset, subject, story) as responses:
+        return int(responses.shape[-1])

@@ -1,152 +1,243 @@
-"""One run: extract, align, fit and score models on a dataset, keeping every artefact.
-
-Keys are computed before anything else, so that a result already in the store costs nothing.
-"""
+"""Run, plan and extract: each is the Python function behind the command of its name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
-from voxelzoo.api import ModelEntry, ZooError
-from voxelzoo.progress import Progress
-from voxelzoo.runs.extraction import aligned_states
-from voxelzoo.runs.models import Model
-from voxelzoo.runs.plan import Features, Plan
-from voxelzoo.runs.summary import summarise
-from voxelzoo.science.evaluation import evaluate
-from voxelzoo.science.scores import Scores
-from voxelzoo.science.voxel_arrays import Responses
-from voxelzoo.store.artefacts import Artefact
-from voxelzoo.store.layout import kept_with, result_arrays
+from voxelzoo.api import Dataset, ModelEntry, UsageError, ZooError
+from voxelzoo.data.opening import open_dataset, own_stories_left, plan_evaluation
+from voxelzoo.host.zoo import Zoo
+from voxelzoo.progress import Progress, Silent
+from voxelzoo.runs.estimate import Estimate, estimate
+from voxelzoo.runs.extraction import StoryStates, native_states
+from voxelzoo.runs.fits import PlanRunner
+from voxelzoo.runs.guards import check_stimuli
+from voxelzoo.runs.keys import StateKeys
+from voxelzoo.runs.models import ModelChoice, choose_models
+from voxelzoo.runs.options import DEFAULTS, RunOptions
+from voxelzoo.runs.plan import Plan, make_plan
 from voxelzoo.store.results import Result
+from voxelzoo.store.store import Store
 
 
 @dataclass
 class RunReport:
-    """Everything a run gave: results, and the models that failed with the reason."""
+    """What a run gave.
+
+    Parameters
+    ----------
+    results : list of Result
+        One for each model, subject and layer; for joint fits, one for each subject.
+    failures : list of (ModelEntry, ZooError)
+        Models that failed, each with the reason.
+    """
 
     results: list[Result] = field(default_factory=list)
     failures: list[tuple[ModelEntry, ZooError]] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
-        """0; the error's own code where the only model failed; 1 where some did."""
+        """0 if no model failed; the error's own code if all failed alike; otherwise 1."""
         if not self.failures:
             return 0
         codes = {error.exit_code for _, error in self.failures}
         return codes.pop() if len(codes) == 1 and not self.results else 1
 
 
-def run_model(
-    plan: Plan, model: Model, layers: Sequence[int], progress: Progress
-) -> Iterator[Result]:
-    """Results of every layer and subject, in that order of nesting: subject, then layer."""
-    yield from _run(plan, [Features(((model, layer),)) for layer in layers], progress)
+def run(
+    zoo: Zoo,
+    models: Sequence[str | ModelEntry],
+    dataset: str | Dataset | None,
+    store: Store,
+    options: RunOptions = DEFAULTS,
+    progress: Progress | None = None,
+) -> RunReport:
+    """Predict responses from models: extract, align, fit every voxel, score.
+
+    Everything computed is kept in the store. What is already there is not computed again.
+
+    Parameters
+    ----------
+    zoo : Zoo
+        Plugins and catalogue.
+    models : sequence of str or ModelEntry
+        Names, as for ``zoo run --plugin``, or rows of the catalogue.
+    dataset : str, Dataset or None
+        A dataset, its name, ``NAME:PATH``, or the path of a folder; the default dataset if None.
+    store : Store
+        Where states and results are kept.
+    options : RunOptions
+        Everything else.
+    progress : Progress, optional
+        Told what happens; nothing is shown if None.
+
+    Returns
+    -------
+    RunReport
+        A model that fails does not stop the others; it is among the failures.
+
+    Raises
+    ------
+    ZooError
+        If no model can be run: an unknown name, an option that makes no sense, data that are
+        damaged or leak, or a joint fit that fails.
+    """
+    progress = progress or Silent()
+    choices = choose_models(zoo, models, options)
+    resolved = make_plan(zoo, _opened(zoo, dataset, options), store, options)
+    left = own_stories_left(resolved.dataset, resolved.evaluation, resolved.subjects)
+    if left:
+        progress.say(left)
+    return run_models(zoo, resolved, choices, progress)
 
 
-def run_joint(
-    plan: Plan, models: Sequence[tuple[Model, Sequence[int]]], progress: Progress
-) -> Iterator[Result]:
-    """One result a subject: every layer of every model as a feature space of one fit."""
-    parts = tuple((model, layer) for model, layers in models for layer in layers)
-    yield from _run(plan, [Features(parts, joint=True)], progress)
-
-
-def _run(plan: Plan, fits: Sequence[Features], progress: Progress) -> Iterator[Result]:
-    for part in plan.parts:
-        with part.cache() as cache:
-            yield from _run_with(part, fits, cache, progress)
-
-
-def _run_with(
-    plan: Plan, fits: Sequence[Features], cache: Path | None, progress: Progress
-) -> Iterator[Result]:
-    dataset, store = plan.dataset, plan.store
-    keys = {(s, i): plan.provenance(s, fit) for s in plan.subjects for i, fit in enumerate(fits)}
-    found = {at: plan.find(provenance) for at, provenance in keys.items()}
-    lacking = [fit for i, fit in enumerate(fits) if any(not found[s, i] for s in plan.subjects)]
-    states = _extract(plan, lacking, progress)
-    for subject in plan.subjects:
-        todo = [i for i in range(len(fits)) if found[subject, i] is None]
-        responses = plan.responses(subject) if todo else {}
-        leaks = plan.leaks(responses) if todo else []
-        if todo:
-            plan.noise_ceiling(subject)  # one that cannot be had is said before anything is fitted
-        with progress.task(f"{fits[0].label}: fit {subject}", len(todo)) as advance:
-            for i, fit in enumerate(fits):
-                if (kept := found[subject, i]) is not None:
-                    yield Result(kept, computed=False)
-                    continue
-                keep = plan.keep
-                if (before := store.find("results", keys[subject, i])) is not None:
-                    keep |= kept_with(before)  # which the new one replaces
-                scores = _fit(plan, fit, cache, states, responses, "weights" in keep)
-                scores = replace(scores, ceiling=plan.noise_ceiling(subject))
-                labels = dataset.voxel_labels(subject)
-                artefact = store.put(
-                    "results",
-                    keys[subject, i],
-                    result_arrays(scores, labels, "predictions" in keep),
-                    summarise(plan, fit, subject, scores, labels, leaks).to_json(),
-                    replace=True,
-                )
-                advance(1)
-                yield Result(artefact, computed=True)
-
-
-States = Mapping[tuple[str, int], Mapping[str, Artefact]]
-"""By model and layer, each story's TR-rate states."""
-
-
-def _extract(plan: Plan, fits: Sequence[Features], progress: Progress) -> States:
-    """States of all that the fits are made from, one model after another."""
-    from voxelzoo.runs.estimate import CostCheck
-
-    wanted: dict[str, tuple[Model, list[int]]] = {}
-    for fit in fits:
-        for model, layer in fit.parts:
-            _, layers = wanted.setdefault(model.request.model.id, (model, []))
-            if layer not in layers:
-                layers.append(layer)
-    states: dict[tuple[str, int], dict[str, Artefact]] = {}
-    for of, (model, layers) in wanted.items():
-        watch = CostCheck(plan, model, layers)
-        for name, (story, clock) in plan.stimuli.items():
-            keep = "states" in plan.keep
-            aligned = aligned_states(
-                model, story, clock, plan.alignment, layers, plan.store, progress, keep
-            )
-            for layer, artefact in aligned.items():
-                states.setdefault((of, layer), {})[name] = artefact
-        model.extractor.close()
-        if line := watch.compared():
-            progress.say(line)
-    return states
-
-
-def _fit(
+def run_models(
+    zoo: Zoo,
     plan: Plan,
-    fit: Features,
-    cache: Path | None,
-    states: States,
-    responses: Mapping[str, Responses],
-    keeps_weights: bool,
-) -> Scores:
-    """Scores of one fit; its states are read now, and forgotten after."""
-    design: dict[str, NDArray[Any]] = {}
-    widths: dict[str, int] = {}
-    for story in plan.stimuli:
-        spaces = {
-            name: states[model.request.model.id, layer][story].read("states")
-            for name, (model, layer) in fit.spaces().items()
+    choices: Sequence[ModelChoice],
+    progress: Progress,
+    check: Callable[[Plan, StateKeys], None] | None = None,
+) -> RunReport:
+    """Run every model in turn; one that fails does not stop the others.
+
+    Parameters
+    ----------
+    zoo : Zoo
+        Plugins and catalogue.
+    plan : Plan
+        The settings. With a regressor of several feature spaces, all models are fitted together.
+    choices : sequence of ModelChoice
+        The models.
+    progress : Progress
+        Told what happens.
+    check : callable, optional
+        Called with the plan and the keys of a model's states before the model is run. It may raise
+        :class:`ZooError` to refuse the model.
+
+    Returns
+    -------
+    RunReport
+
+    Raises
+    ------
+    ZooError
+        If data cannot be read or leak, or a joint fit fails.
+    """
+    runner = PlanRunner(plan, progress)
+
+    def state_keys(choice: ModelChoice) -> StateKeys:
+        model, layers = choice.open(zoo.host, plan.dataset, progress.say)
+        keys = StateKeys.make(model, layers, plan.stimuli, plan.alignment)
+        if check is not None:
+            check(plan, keys)
+        return keys
+
+    report = RunReport()
+    if plan.regressor.spec.spaces:
+        report.results.extend(runner.run_joint([state_keys(choice) for choice in choices]))
+        return report
+    for choice in choices:
+        try:
+            for result in runner.run_layers(state_keys(choice)):
+                report.results.append(result)
+        except ZooError as error:
+            report.failures.append((choice.entry, error))
+    return report
+
+
+def plan(
+    zoo: Zoo,
+    models: Sequence[str | ModelEntry],
+    dataset: str | Dataset | None,
+    store: Store,
+    options: RunOptions = DEFAULTS,
+    progress: Progress | None = None,
+) -> list[Estimate]:
+    """Estimate what :func:`run` would take with the same arguments: time, memory and disk.
+
+    No weights are loaded and nothing is computed. What is already in the store is not counted.
+
+    Parameters
+    ----------
+    zoo, models, dataset, store, options, progress
+        As for :func:`run`.
+
+    Returns
+    -------
+    list of Estimate
+        One for each model.
+
+    Raises
+    ------
+    ZooError
+        As :func:`run`, and for a model that cannot be run.
+    """
+    progress = progress or Silent()
+    choices = choose_models(zoo, models, options)
+    resolved = make_plan(zoo, _opened(zoo, dataset, options), store, options)
+    check_stimuli(resolved)
+    estimates = []
+    for choice in choices:
+        model, layers = choice.open(zoo.host, resolved.dataset, progress.say)
+        keys = StateKeys.make(model, layers, resolved.stimuli, resolved.alignment)
+        estimates.append(estimate(resolved, keys))
+    return estimates
+
+
+def extract(
+    zoo: Zoo,
+    model: str | ModelEntry,
+    dataset: str | Dataset | None,
+    options: RunOptions = DEFAULTS,
+    *,
+    stories: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> dict[str, StoryStates]:
+    """Compute a model's hidden states for use elsewhere. No store is read or written.
+
+    Parameters
+    ----------
+    zoo : Zoo
+        Plugins and catalogue.
+    model : str or ModelEntry
+        Name, as for ``zoo extract --plugin``, or a row of the catalogue.
+    dataset : str, Dataset or None
+        As for :func:`run`.
+    options : RunOptions
+        Those that concern models; those of subjects and fits are not used.
+    stories : sequence of str, default ()
+        Stories to read; all of the dataset's if empty.
+    progress : Progress, optional
+        Told what happens; nothing is shown if None.
+
+    Returns
+    -------
+    dict of str to StoryStates
+        States of each story at the model's own times.
+
+    Raises
+    ------
+    ZooError
+        For an unknown model or story, and for a story that the model cannot read.
+    """
+    progress = progress or Silent()
+    (choice,) = choose_models(zoo, [model], options)
+    data = _opened(zoo, dataset, options)
+    known = plan_evaluation(data, own_for=data.subjects()).stories
+    if unknown := [name for name in stories if name not in known]:
+        raise UsageError(f"no story {unknown[0]!r}; there are {', '.join(known)}")
+    opened, layers = choice.open(zoo.host, data, progress.say)
+    try:
+        return {
+            name: native_states(opened, data.story(name), layers, progress)
+            for name in stories or known
         }
-        widths = {name: space.shape[1] for name, space in spaces.items()}
-        design[story] = np.concatenate(list(spaces.values()), axis=1)
-    fitting = plan.fitting(cache, widths if fit.joint else None, keeps_weights)
-    return evaluate(plan.evaluation, plan.protocol, fitting, design, responses)
+    finally:
+        opened.extractor.close()
+
+
+def _opened(zoo: Zoo, dataset: str | Dataset | None, options: RunOptions) -> Dataset:
+    if dataset is None or isinstance(dataset, str):
+        return open_dataset(zoo.host, dataset, allow_pickle=options.allow_pickle)
+    return dataset

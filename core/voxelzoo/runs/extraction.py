@@ -1,22 +1,24 @@
-"""From story to states on the scanner's clock: extract, align, keep.
+"""From story to states at scan times: extract, align, keep.
 
-Alignment is linear, so states are resampled while the model runs and only TR-rate states are kept,
-one artefact a story and layer, unless those at the model's own times are asked for too. A run that
-was cut off goes on within the story it was at.
+Alignment is linear, so states are resampled while the model runs, and only TR-rate states are kept:
+one artefact for each story and layer. States at the model's own times are kept on request. An
+interrupted run continues within the story it was at.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from voxelzoo.api import PluginError, ScanClock, StateBlock, Story
+from voxelzoo.api import PluginError, StateBlock, Story
 from voxelzoo.progress import Progress
-from voxelzoo.runs.models import Alignment, Model, starts_anywhere
+from voxelzoo.runs.keys import StateKeys
+from voxelzoo.runs.models import Model, starts_anywhere
 from voxelzoo.runs.resampling import Resampling, workplace
 from voxelzoo.store.artefacts import Artefact, artefact_key
 from voxelzoo.store.store import Store
@@ -25,9 +27,9 @@ from voxelzoo.store.store import Store
 def validated_blocks(
     model: Model, story: Story, layers: Sequence[int], n_times: int, start: int = 0
 ) -> Iterator[StateBlock]:
-    """The extractor's blocks, each held to the contract: in order, gapless, finite, all there.
+    """The extractor's blocks, checked against the contract: in order, complete and finite.
 
-    From row ``start`` on, where the extractor can begin there (:func:`starts_anywhere`).
+    From row ``start`` on, if the extractor can begin there (:func:`starts_anywhere`).
     """
     done = start
     who = f"{model.registered.id} ({model.registered.distribution})"
@@ -61,91 +63,106 @@ def validated_blocks(
 
 
 def aligned_states(
-    model: Model,
-    story: Story,
-    clock: ScanClock,
-    alignment: Alignment,
+    keys: StateKeys,
+    story: str,
     layers: Sequence[int],
     store: Store,
     progress: Progress,
     keep_states: bool = False,
 ) -> dict[int, Artefact]:
-    """TR-rate states of each layer, (TR, unit): from the store, or computed in one pass.
+    """TR-rate states of each layer of a story, from the store or computed in one pass.
 
-    With ``keep_states`` the states at the model's own times go to the store as well. Where they are
-    there, another aligner or clock needs no model.
+    Parameters
+    ----------
+    keys : StateKeys
+        The model, the stories and the aligner, with the key of every layer and story.
+    story : str
+        The story.
+    layers : sequence of int
+        The layers.
+    store : Store
+        Where the states are kept.
+    progress : Progress
+        Told how far the model is.
+    keep_states : bool, default False
+        Also keep the states at the model's own times. Another aligner or clock then needs no model.
+
+    Returns
+    -------
+    dict of int to Artefact
+        Each with the array ``states`` (TR, unit).
+
+    Raises
+    ------
+    PluginError
+        If the extractor breaks its contract.
     """
-    wanted = {layer: states_provenance(model, story, clock, alignment, layer) for layer in layers}
-    missing = layers_to_extract(model, story, clock, alignment, layers, store, keep_states)
+    missing = layers_to_extract(keys, story, layers, store, keep_states)
     if missing:
-        needs = {str(layer): wanted[layer] for layer in missing} | {"keep_states": keep_states}
-        with workplace(store.root, artefact_key(needs)) as folder:
-            times = model.extractor.times(story)
-            work = Resampling(
-                folder,
-                _weights(model, story, alignment, times, clock),
-                len(missing),
-                keep_states,
-                resume=starts_anywhere(model.extractor),
-            )
-            _extract(model, story, missing, work, progress)
-            for i, layer in enumerate(missing):
-                store.put("aligned", wanted[layer], {"states": work.aligned(i)})
-                if keep_states:
-                    states_and_times: dict[str, NDArray[Any]]
-                    states_and_times = {"states": work.states(i), "times": times}
-                    store.put("states", model.provenance(story, layer), states_and_times)
-    found: dict[int, Artefact] = {}
+        _extract_missing(keys, story, missing, store, progress, keep_states)
+    artefacts: dict[int, Artefact] = {}
     for layer in layers:
-        aligned = store.find("aligned", wanted[layer])
+        key = keys[layer, story]
+        aligned = store.get("aligned", key.key)
         if aligned is None:
-            states = store.find("states", model.provenance(story, layer))
-            assert states is not None, "neither lacking nor there"
-            weights = _weights(model, story, alignment, states.read("times"), clock)
+            states = store.find("states", key.native)
+            assert states is not None, "a layer to extract was not extracted"
+            weights = _weights(keys, story, states.read("times"))
             resampled = weights.astype(np.float32) @ states.read("states")
-            aligned = store.put("aligned", wanted[layer], {"states": resampled})
-        found[layer] = aligned
-    return found
+            aligned = store.put("aligned", key.aligned, {"states": resampled})
+        artefacts[layer] = aligned
+    return artefacts
+
+
+def _extract_missing(
+    keys: StateKeys,
+    story: str,
+    layers: Sequence[int],
+    store: Store,
+    progress: Progress,
+    keep_states: bool,
+) -> None:
+    """Runs the model over a story, and keeps its states."""
+    unfinished: dict[str, Any] = {str(layer): keys[layer, story].aligned for layer in layers}
+    unfinished["keep_states"] = keep_states
+    times = keys.model.extractor.times(keys.stimuli[story].story)
+    with workplace(store.root, artefact_key(unfinished)) as folder:
+        work = Resampling(
+            folder,
+            _weights(keys, story, times),
+            len(layers),
+            keep_states,
+            resume=starts_anywhere(keys.model.extractor),
+        )
+        _extract(keys.model, keys.stimuli[story].story, layers, work, progress)
+        for i, layer in enumerate(layers):
+            key = keys[layer, story]
+            store.put("aligned", key.aligned, {"states": work.aligned(i)})
+            if keep_states:
+                arrays: dict[str, NDArray[Any]] = {"states": work.states(i), "times": times}
+                store.put("states", key.native, arrays)
 
 
 def layers_to_extract(
-    model: Model,
-    story: Story,
-    clock: ScanClock,
-    alignment: Alignment,
-    layers: Sequence[int],
-    store: Store,
-    keep_states: bool,
+    keys: StateKeys, story: str, layers: Sequence[int], store: Store, keep_states: bool
 ) -> list[int]:
     """Layers for which the model has to read the story."""
     missing = []
     for layer in layers:
-        wanted = states_provenance(model, story, clock, alignment, layer)
-        if not keep_states and store.find("aligned", wanted) is not None:
+        key = keys[layer, story]
+        if not keep_states and store.get("aligned", key.key) is not None:
             continue
-        if store.find("states", model.provenance(story, layer)) is None:
+        if store.find("states", key.native) is None:
             missing.append(layer)
     return missing
 
 
-def states_provenance(
-    model: Model, story: Story, clock: ScanClock, alignment: Alignment, layer: int
-) -> dict[str, Any]:
-    """All that determines TR-rate states of one layer of one story."""
-    return {
-        **model.provenance(story, layer),
-        "aligner": alignment.provenance(),
-        "clock": {"tr": clock.tr, "start": clock.start, "n_trs": clock.n_trs},
-    }
-
-
-def _weights(
-    model: Model, story: Story, alignment: Alignment, times: NDArray[np.float64], clock: ScanClock
-) -> scipy.sparse.csc_array:
+def _weights(keys: StateKeys, story: str, times: NDArray[np.float64]) -> scipy.sparse.csc_array:
     """The aligner's matrix (TR, time): few scan times see a state, so it is kept sparse."""
     if np.any(np.diff(times) < 0):
-        raise PluginError(f"{model.registered.id}: the times of story {story.name!r} decrease")
-    weights = scipy.sparse.csc_array(alignment.aligner.weights(times, clock.times))
+        raise PluginError(f"{keys.model.registered.id}: the times of story {story!r} decrease")
+    scan_times = keys.stimuli[story].clock.times
+    weights = scipy.sparse.csc_array(keys.alignment.aligner.weights(times, scan_times))
     weights.sort_indices()
     return weights
 
@@ -153,12 +170,12 @@ def _weights(
 def _extract(
     model: Model, story: Story, layers: Sequence[int], work: Resampling, progress: Progress
 ) -> None:
-    """Runs the model over what the work still lacks."""
+    """Runs the model over the states that the work still needs."""
     if not work.n_times:
         raise PluginError(f"{model.label} gives no state for story {story.name!r}")
     name, n_times = f"{model.label}: story {story.name}", work.n_times
     if work.done:
-        progress.say(f"{name}: goes on after {work.done} of {n_times} states")
+        progress.say(f"{name}: continues after {work.done} of {n_times} states")
     if work.done == n_times:
         return
     with progress.task(name, n_times - work.done) as advance:
@@ -167,14 +184,31 @@ def _extract(
             advance(block.states.shape[1])
 
 
-def raw_states(
+@dataclass(frozen=True)
+class StoryStates:
+    """States of one story at the model's own times.
+
+    Parameters
+    ----------
+    times : (time,) array
+        Time of each state on the story's clock, in seconds.
+    layers : dict of int to (time, unit) array
+        States of each layer, float32.
+    """
+
+    times: NDArray[np.float64]
+    layers: dict[int, NDArray[np.float32]]
+
+
+def native_states(
     model: Model, story: Story, layers: Sequence[int], progress: Progress
-) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """States at the model's own times: ``times`` (time,) and ``states`` (layer, time, unit)."""
+) -> StoryStates:
+    """States at the model's own times, computed now and not kept in any store."""
     times = model.extractor.times(story)
     with progress.task(f"{model.label}: story {story.name}", len(times)) as advance:
-        found = []
+        blocks = []
         for block in validated_blocks(model, story, layers, len(times)):
-            found.append(block.states)
+            blocks.append(block.states)
             advance(block.states.shape[1])
-    return times, np.concatenate(found, axis=1)
+    states = np.concatenate(blocks, axis=1)
+    return StoryStates(times, dict(zip(layers, states, strict=True)))

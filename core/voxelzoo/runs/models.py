@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -19,7 +19,6 @@ from voxelzoo.api import (
     ExtractorSpec,
     ModelEntry,
     Resumes,
-    Story,
     UsageError,
 )
 from voxelzoo.contract.weights import is_local
@@ -27,6 +26,8 @@ from voxelzoo.host.catalogue import Catalogue
 from voxelzoo.host.host import Host
 from voxelzoo.host.records import Registered
 from voxelzoo.host.targets import build, load_target
+from voxelzoo.host.zoo import Zoo
+from voxelzoo.runs.options import RunOptions
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ class Model:
         """Name for people: ``whisper-tiny``, with ``(untrained)`` where it is."""
         return self.request.model.name + (" (untrained)" if self.request.untrained else "")
 
-    def provenance(self, story: Story, layer: int | None) -> dict[str, Any]:
-        """All that determines this model's states for a story."""
+    def provenance(self) -> dict[str, Any]:
+        """Everything that affects its states, the story and the layer apart, as JSON values."""
         model, request = self.request.model, self.request
         return {
             "extractor": {
@@ -72,8 +73,6 @@ class Model:
                 for name, value in request.options.items()
                 if name not in self.registered.spec.neutral_options
             },
-            "story": story.digest(model.modality),
-            "layer": layer,
         }
 
 
@@ -99,23 +98,145 @@ class Alignment:
         }
 
 
-def choose_layers(model: Model, asked: str | None) -> list[int]:
-    """Layers as typed: ``all``, ``last``, ``9``, ``0,4,8`` or ``0-12``."""
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model that a run uses: its row of the catalogue, how it is run, and which layers.
+
+    Parameters
+    ----------
+    entry : ModelEntry
+        The row.
+    request : ExtractorRequest
+        How it is run; the row in it is filled in when the model is opened.
+    layers : str
+        As in :class:`RunOptions`.
+    """
+
+    entry: ModelEntry
+    request: ExtractorRequest
+    layers: str = RunOptions.layers
+
+    def open(
+        self, host: Host, dataset: Dataset, notify: Callable[[str], None]
+    ) -> tuple[Model, list[int]]:
+        """Build the extractor and choose layers. Weights are loaded by the first story.
+
+        Parameters
+        ----------
+        host : Host
+            The plugins.
+        dataset : Dataset
+            Says which layers states computed elsewhere have.
+        notify : callable
+            Given lines for the user.
+
+        Returns
+        -------
+        (Model, list of int)
+        """
+        entry = with_layers(host, self.entry, dataset)
+        model = open_model(host, entry, replace(self.request, notify=notify))
+        return model, choose_layers(model, self.layers)
+
+
+def choose_models(
+    zoo: Zoo, models: Sequence[str | ModelEntry], options: RunOptions
+) -> list[ModelChoice]:
+    """The models that were asked for, each once.
+
+    Parameters
+    ----------
+    zoo : Zoo
+        Plugins and catalogue.
+    models : sequence of str or ModelEntry
+        Names, as for ``zoo run --plugin``, or rows of the catalogue.
+    options : RunOptions
+        How they are run.
+
+    Returns
+    -------
+    list of ModelChoice
+
+    Raises
+    ------
+    NotFoundError
+        For a name that no model has.
+    PluginError
+        For a model whose plugin did not load.
+    UsageError
+        For a model option that none of the models reads.
+    """
+    if isinstance(models, str):
+        raise UsageError(f"models takes a list, not the string {models!r}")
+    entries = [
+        find_model(zoo.host, zoo.catalogue, model) if isinstance(model, str) else model
+        for model in models
+    ]
+    specs = [zoo.host.extractor(entry.plugin, entry.extractor).spec for entry in entries]
+    known = sorted({name for spec in specs for name in spec.options})
+    if unknown := [name for name in options.model_options if name not in known]:
+        raise UsageError(
+            f"model option {unknown[0]}: none of these models reads it; "
+            f"they read {', '.join(known) or 'none'}"
+        )
+    request = extractor_request(options)
+    unique = {entry.id: entry for entry in entries}
+    return [ModelChoice(entry, request, options.layers) for entry in unique.values()]
+
+
+def extractor_request(options: RunOptions) -> ExtractorRequest:
+    """What the options ask of any extractor; the model is filled in when it is opened."""
+    seconds = {"window": options.window, "stride": options.stride}
+    settings = {name: str(float(value)) for name, value in seconds.items() if value is not None}
+    if options.context is not None:
+        settings["context"] = options.context
+    return ExtractorRequest(
+        model=ModelEntry(name="", plugin="", modality="any"),
+        untrained=options.untrained,
+        seed=options.seed,
+        device=options.device,
+        dtype=options.dtype,
+        protocol=options.protocol,
+        options={**settings, **options.model_options},
+        allow_pickle=options.allow_pickle,
+    )
+
+
+def choose_layers(model: Model, layers: str) -> list[int]:
+    """Layers of a model by number.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    layers : str
+        ``all``; ``even``, every second layer from 2 on; ``last``; or numbers, such as ``9``,
+        ``0,4,8`` or ``0-12``.
+
+    Raises
+    ------
+    UsageError
+        For anything else, and for a layer that the model does not have.
+    """
     known = list(model.extractor.layers())
-    if asked is None or asked == "all":
+    if layers == "all":
         return known
+    if layers == "even":
+        return [layer for layer in known if layer and layer % 2 == 0]
     chosen: list[int] = []
     try:
-        for part in asked.split(","):
-            first, dash, stop = part.strip().partition("-")
+        for part in layers.split(","):
+            first, dash, last = part.strip().partition("-")
             if first == "last":
                 chosen.append(known[-1])
             elif dash:
-                chosen.extend(range(int(first), int(stop) + 1))
+                chosen.extend(range(int(first), int(last) + 1))
             else:
                 chosen.append(int(first))
     except ValueError:
-        raise UsageError(f"--layer {asked!r}: say all, last, 9, 0,4,8 or 0-12") from None
+        raise UsageError(
+            f"invalid layers {layers!r}: use all, even, last, 9, 0,4,8 or 0-12"
+        ) from None
     if unknown := [layer for layer in chosen if layer not in known]:
         raise UsageError(
             f"{model.label} has no layer {unknown[0]}; its layers are {known[0]} to {known[-1]}"

@@ -1,418 +1,223 @@
-"""What one run does: data, protocol and tools, all resolved."""
+"""The settings of one run, resolved: what is fitted to what, and how."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from voxelzoo.api import (
-    DataError,
-    Dataset,
-    HasCoefficients,
-    Regressor,
-    RegressorSpec,
-    ScanClock,
-    Story,
-    UsageError,
-)
-from voxelzoo.data.leaks import check_guards, check_leaks
-from voxelzoo.data.opening import averages, unusable_subjects
-from voxelzoo.data.responses import ResponseCache, read_responses
-from voxelzoo.host.records import Registered
-from voxelzoo.host.targets import build
-from voxelzoo.runs.extraction import states_provenance
-from voxelzoo.runs.models import Alignment, Model
-from voxelzoo.science.ceilings import (
-    DEFAULT,
-    INTER_SUBJECT,
-    estimate_ceiling,
-    find_method,
-    inter_subject_ceiling,
-)
-from voxelzoo.science.design import DesignSpec
-from voxelzoo.science.evaluation import held_out_repeats, held_out_responses
-from voxelzoo.science.protocols import FitProtocol
-from voxelzoo.science.splits import Evaluation, HeldOutStories
-from voxelzoo.science.traces import ResponseTrace
-from voxelzoo.science.voxel_arrays import Responses, voxel_blocks
-from voxelzoo.store.artefacts import (
-    Artefact,
-    artefact_key,
-    draft_path,
-    remove_abandoned_drafts,
-)
-from voxelzoo.store.layout import KEPT, kept_with
+from voxelzoo.api import Dataset, UsageError
+from voxelzoo.data.leaks import check_guards
+from voxelzoo.data.opening import choose_subjects, plan_evaluation
+from voxelzoo.host.zoo import Zoo
+from voxelzoo.runs.inputs import DatasetReader, Stimulus
+from voxelzoo.runs.models import Alignment
+from voxelzoo.runs.options import RunOptions
+from voxelzoo.runs.regression import ChosenRegressor
+from voxelzoo.science.ceilings import DEFAULT, find_method
+from voxelzoo.science.protocols import FitProtocol, find_protocol
+from voxelzoo.science.splits import Evaluation, HeldOutStories, train_on_fewer
 from voxelzoo.store.store import Store
 
-Floats = NDArray[np.floating[Any]]
-
-
-SCORES_VERSION = 4
-"""Raised when scores change for the same states and responses, so that old results are not used."""
-
 
 @dataclass(frozen=True)
-class Features:
-    """What one fit is made from: a layer of a model, or several as feature spaces side by side."""
+class MeanTraining:
+    """What subjects train on, in the mean, if their training stories differ."""
 
-    parts: tuple[tuple[Model, int], ...]
-    joint: bool = False
-
-    def spaces(self) -> dict[str, tuple[Model, int]]:
-        """Each space by name, ``opt-125m:9``."""
-        return {
-            f"{model.request.model.name}:{layer}": (model, layer) for model, layer in self.parts
-        }
-
-    @property
-    def label(self) -> str:
-        """Name for people."""
-        if self.joint:
-            return " + ".join(self.spaces())
-        return self.parts[0][0].label
+    n_stories: float
+    hours: float
 
 
-def new_response_cache(store: Store) -> ResponseCache:
-    """For responses that one plan or several of a dataset read, in the store's drafts."""
-    remove_abandoned_drafts(store.root)
-    return ResponseCache(draft_path(store.root))
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What one run does with every model: data, protocol and tools, all resolved."""
+    """The settings of one run, made by :func:`make_plan`.
 
-    dataset: Dataset
-    subjects: Sequence[str]
+    Parameters
+    ----------
+    reader : DatasetReader
+        Reads the dataset.
+    store : Store
+        Where artefacts are kept.
+    subjects : tuple of str
+        Subjects to fit.
+    evaluation : HeldOutStories or ContiguousFolds
+        What is trained on and what is held out.
+    protocol : FitProtocol
+        Every choice between states and scores.
+    delays : tuple of int
+        FIR delays in TRs.
+    alignment : Alignment
+        Resamples states to scan times.
+    regressor : ChosenRegressor
+        Fits the design to the responses.
+    keep : frozenset of str
+        What is kept in the store beside scores and TR-rate states.
+    shift : float
+        Seconds by which the stimulus is moved later.
+    subset_seed : int or None
+        Seed with which the training stories were drawn; None if all are used.
+    allowed_leaks : tuple of str
+        Leak guards that do not stop the run.
+    ceiling : str or None
+        Method of the noise ceiling; None for the default, where held-out stories were repeated.
+    mean_training : MeanTraining or None
+        Set if subjects train on different stories.
+    """
+
+    reader: DatasetReader
+    store: Store
+    subjects: tuple[str, ...]
     evaluation: Evaluation
     protocol: FitProtocol
-    delays: Sequence[int]
+    delays: tuple[int, ...]
     alignment: Alignment
-    regressor: Registered[RegressorSpec]
-    regressor_options: Mapping[str, Any]
-    store: Store
-    keep: frozenset[str] = frozenset()
-    """What is kept beside results and TR-rate states: ``states``, ``predictions``, ``weights``,
-    ``decompositions``."""
-    shift: float = 0.0
-    """Seconds by which the stimulus is pretended to come later: the misalignment control."""
-    subset_seed: int | None = None
-    """What the training stories were drawn from, where they are not all."""
-    allowed_leaks: tuple[str, ...] = ()
-    """Guards of :mod:`voxelzoo.leaks` that do not stop this run."""
-    ceiling: str | None = None
-    """The noise ceiling asked for; else ``schoppe``, where held-out stories were repeated."""
-    response_cache: ResponseCache | None = None
-    """Responses that another plan on this dataset has read."""
-    mean_training: tuple[float, float] | None = None
-    """Stories and hours that a subject trains on, in the mean over subjects, where they differ."""
-
-    def __post_init__(self) -> None:
-        check_guards(self.allowed_leaks)
-        find_method(self.ceiling or DEFAULT)
-        if any(delay < 0 for delay in self.delays) or not self.delays:
-            raise UsageError("--delays are whole TRs, 0 or more, such as 1,2,3,4")
-        regressor = self.make_regressor()  # a wrong option is said before anything is computed
-        if "weights" in self.keep and not isinstance(regressor, HasCoefficients):
-            raise UsageError(
-                f"--keep weights: {self.regressor.spec.name} does not provide coefficients"
-            )
-        if "weights" in self.keep and not isinstance(self.evaluation, HeldOutStories):
-            raise UsageError(
-                "--keep weights: each fold of a story has a fit of its own; hold a story out"
-            )
-
-    def make_regressor(self, **more: Any) -> Regressor:
-        """A fresh regressor."""
-        regressor: Regressor = build(self.regressor, {**self.regressor_options, **more})
-        return regressor
-
-    def fitting(
-        self,
-        cache: Path | None,
-        spaces: Mapping[str, int] | None = None,
-        keeps_weights: bool = False,
-    ) -> DesignSpec:
-        """How a design is made and fitted.
-
-        ``cache``: where fits on one design share what they can. ``spaces``: the units of each
-        space, where joint.
-        """
-        alone = self.regressor.spec.delays == "self"
-        more = {} if cache is None else {"cache": str(cache)}
-        return DesignSpec(
-            partial(self.make_regressor, **more),
-            self.delays,
-            alone,
-            keeps_weights,
-            self.regressor.spec.streams,
-            spaces,
-        )
-
-    @contextmanager
-    def cache(self) -> Iterator[Path | None]:
-        """A folder in which one subject's fits help the next one's; kept for the next run where
-        asked."""
-        kept = "decompositions" in self.keep
-        known = self.make_regressor().get_params(deep=False)
-        if "cache" not in known or known["cache"] is not None:
-            yield None
-        elif kept:
-            yield self.store.root / "decompositions"
-        elif len(self.subjects) < 2:
-            yield None
-        else:
-            folder = draft_path(self.store.root)
-            try:
-                yield folder
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-
-    @cached_property
-    def _regressor_provenance(self) -> dict[str, Any]:
-        parameters = self.make_regressor().get_params(deep=False)
-        return {
-            "id": self.regressor.id,
-            "distribution": self.regressor.distribution,
-            "version": self.regressor.version,
-            "parameters": {
-                name: _plain(value)
-                for name, value in sorted(parameters.items())
-                if name not in self._neutral
-            },
-        }
+    regressor: ChosenRegressor
+    keep: frozenset[str]
+    shift: float
+    subset_seed: int | None
+    allowed_leaks: tuple[str, ...]
+    ceiling: str | None
+    mean_training: MeanTraining | None = None
 
     @property
-    def _neutral(self) -> set[str]:
-        """Settings of the regressor that change no value."""
-        return {"cache", *self.regressor.spec.neutral_options}
+    def dataset(self) -> Dataset:
+        """The dataset that is read."""
+        return self.reader.dataset
 
     @property
-    def regressor_settings(self) -> dict[str, Any]:
-        """What was set of the regressor, as typed, so far as it changes values."""
-        return {
-            name: _plain(value)
-            for name, value in self.regressor_options.items()
-            if name not in self._neutral
-        }
+    def stimuli(self) -> dict[str, Stimulus]:
+        """Every story with its clock, moved by ``shift``."""
+        return {name: self.reader.stimulus(name, self.shift) for name in self.evaluation.stories}
 
     @property
-    def stimuli(self) -> dict[str, tuple[Story, ScanClock]]:
-        """Every story with its clock, read once and checked for leaks."""
-        return self._guarded_stimuli[0]
+    def n_trs(self) -> dict[str, int]:
+        """TRs of every story."""
+        return {name: clock.n_trs for name, (_, clock) in self.stimuli.items()}
 
-    @cached_property
-    def _guarded_stimuli(self) -> tuple[dict[str, tuple[Story, ScanClock]], list[str]]:
-        """The stimuli, and the guards of stimuli that found a leak and were overridden."""
-        found = {}
-        for name in self.evaluation.stories:
-            clock = self.dataset.clock(name)
-            found[name] = (
-                self.dataset.story(name),
-                replace(clock, start=clock.start - self.shift),
-            )
-        return found, self._guard({name: story for name, (story, _) in found.items()})
+    def hours(self, stories: Sequence[str]) -> float:
+        """Total scan time of these stories, in hours."""
+        clocks = [self.reader.stimulus(name).clock for name in stories]
+        return sum(clock.n_trs * clock.tr for clock in clocks) / 3600
 
-    @cached_property
-    def parts(self) -> list[Plan]:
-        """This plan for all subjects who heard the same stories, one for each set of them."""
-        evaluation = self.evaluation
-        if not isinstance(evaluation, HeldOutStories) or not evaluation.own:
-            return [self]
-        training = [evaluation.of(subject).train for subject in evaluation.own]
-        hours = [hours(self, stories) for stories in training]
-        alike: dict[tuple[str, ...], list[str]] = {}
-        for subject in self.subjects:
-            alike.setdefault(evaluation.of(subject).train, []).append(subject)
-        return [
-            replace(
-                self,
-                subjects=of,
-                evaluation=HeldOutStories(train, evaluation.test),
-                response_cache=self._response_cache,
-                mean_training=(
-                    round(float(np.mean([len(stories) for stories in training])), 2),
-                    round(float(np.mean(hours)), 6),
-                ),
-            )
-            for train, of in alike.items()
-        ]
 
-    @cached_property
-    def _response_cache(self) -> ResponseCache:
-        return self.response_cache or new_response_cache(self.store)
+def make_plan(
+    zoo: Zoo,
+    dataset: Dataset,
+    store: Store,
+    options: RunOptions,
+    *,
+    reader: DatasetReader | None = None,
+) -> Plan:
+    """Resolve the options of a run on a dataset. Nothing is computed.
 
-    def responses(self, subject: str) -> Mapping[str, Responses]:
-        """A subject's responses by story, read once for all models."""
-        n_trs = {name: clock.n_trs for name, (_, clock) in self.stimuli.items()}
-        return self._response_cache.take(
-            self.dataset, subject, n_trs, self.protocol.standardise_responses
+    Parameters
+    ----------
+    zoo : Zoo
+        Plugins and catalogue.
+    dataset : Dataset
+        The dataset.
+    store : Store
+        Where artefacts are kept.
+    options : RunOptions
+        The options.
+    reader : DatasetReader, optional
+        One that other plans on this dataset use, so that nothing is read twice.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    UsageError, NotFoundError
+        For options that this dataset or the installed plugins do not allow.
+    DataError
+        For a dataset that cannot be split into training and held-out data.
+    """
+    protocol = find_protocol(options.protocol)
+    check_guards(options.allow_leaks)
+    find_method(options.ceiling or DEFAULT)
+    subjects = choose_subjects(dataset, options.subjects)
+    own_for = dataset.subjects() if options.own_stories else ()
+    evaluation = plan_evaluation(dataset, options.folds, options.gap, own_for)
+    if options.train_stories is not None:
+        evaluation = train_on_fewer(
+            evaluation, options.train_stories, options.subset_seed, subjects
+        )
+    host = zoo.host
+    plan = Plan(
+        reader=reader or DatasetReader(dataset, store),
+        store=store,
+        subjects=tuple(subjects),
+        evaluation=evaluation,
+        protocol=protocol,
+        delays=tuple(options.delays or protocol.delays),
+        alignment=Alignment.open(
+            host.aligner(options.aligner)
+            if options.aligner
+            else host.default_aligner(protocol.name),
+            options.aligner_options,
+        ),
+        regressor=ChosenRegressor.open(
+            host.regressor(options.regressor)
+            if options.regressor
+            else host.default_regressor(protocol.name),
+            options.regressor_options,
+        ),
+        keep=frozenset(options.keep),
+        shift=options.shift,
+        subset_seed=None if options.train_stories is None else options.subset_seed,
+        allowed_leaks=tuple(dict.fromkeys(options.allow_leaks)),
+        ceiling=options.ceiling,
+    )
+    if "weights" in plan.keep:
+        _check_weights(plan)
+    return plan
+
+
+def _check_weights(plan: Plan) -> None:
+    if not plan.regressor.has_coefficients:
+        raise UsageError(
+            f"--keep weights: regressor {plan.regressor.spec.name} does not provide coefficients"
+        )
+    if not plan.evaluation.joined:
+        raise UsageError(
+            "--keep weights: this dataset has one story, cut into folds, and each fold has weights "
+            "of its own; weights need a held-out story"
         )
 
-    def noise_ceiling(self, subject: str) -> Floats | None:
-        """Ceiling of each voxel's held-out responses, (voxel,), the same for every model.
 
-        ``None`` where none was asked for and nothing was repeated; where the one asked for cannot
-        be had, :class:`DataError`.
-        """
-        if subject not in self._ceilings:
-            of = self._from_others if self.ceiling == INTER_SUBJECT else self._from_repeats
-            self._ceilings[subject] = of(subject)
-        return self._ceilings[subject]
+def subject_groups(plan: Plan) -> list[Plan]:
+    """The plan for each group of subjects who train on the same stories.
 
-    @cached_property
-    def _ceilings(self) -> dict[str, Floats | None]:
-        return {}
+    Parameters
+    ----------
+    plan : Plan
+        The plan of all subjects.
 
-    def _from_repeats(self, subject: str) -> Floats | None:
-        repeats = held_out_repeats(self.evaluation, self.protocol, self.responses(subject))
-        if not repeats:
-            if self.ceiling is not None:
-                raise DataError(
-                    f"--ceiling {self.ceiling} needs a held-out story that subject {subject!r} "
-                    f"heard more than once; {INTER_SUBJECT} needs but other subjects"
-                )
-            return None
-        method = find_method(self.ceiling or DEFAULT)
-        floor = None if self.protocol.ceiling_floor is None else method.floor
-        stories = list(repeats.values())
-        found: list[Floats] = []
-        for block in voxel_blocks(stories[0]):
-            rows = [np.asarray(story[..., block]) for story in stories]
-            found.append(estimate_ceiling(rows, method.name, floor).values)
-        return np.concatenate(found)
-
-    def _from_others(self, subject: str) -> Floats:
-        if subject in averages(self.dataset):
-            raise UsageError(f"--ceiling {INTER_SUBJECT}: {subject!r} is a mean over subjects")
-        own = self._held_out(self.responses(subject))
-        labels = self.dataset.voxel_labels(subject)
-        others = {other: partial(self._heard_by, other) for other in self._other_subjects(subject)}
-        for other in others:
-            if self.dataset.voxel_labels(other) != labels:
-                raise DataError(
-                    f"--ceiling {INTER_SUBJECT}: voxels of {subject!r} and {other!r} are labelled "
-                    "differently, so they do not correspond"
-                )
-        joined = isinstance(self.evaluation, HeldOutStories)
-        return inter_subject_ceiling(own, joined, others).values
-
-    def _heard_by(self, subject: str) -> dict[str, Floats]:
-        """A subject's held-out responses, its training stories left unread."""
-        held_out = self.evaluation.test if isinstance(self.evaluation, HeldOutStories) else ()
-        responses = {
-            name: read_responses(
-                self.dataset,
-                subject,
-                name,
-                self.stimuli[name][1].n_trs,
-                self.protocol.standardise_responses,
-            )
-            for name in held_out or self.evaluation.stories
-        }
-        return self._held_out(responses)
-
-    def _held_out(self, responses: Mapping[str, Responses]) -> dict[str, Floats]:
-        parts = held_out_responses(self.evaluation, self.protocol, responses)
-        return {name: np.asarray(part[...]) for name, part in parts.items()}
-
-    def _other_subjects(self, subject: str) -> list[str]:
-        without = {subject, *averages(self.dataset), *unusable_subjects(self.dataset)}
-        return [other for other in self.dataset.subjects() if other not in without]
-
-    def leaks(self, responses: Mapping[str, Responses]) -> list[str]:
-        """Guards that found a leak and were overridden; one that was not stops the run."""
-        traces = {name: each.trace for name, each in responses.items()}
-        return sorted({*self._guarded_stimuli[1], *self._guard({}, traces)})
-
-    def _guard(
-        self, stories: Mapping[str, Story], traces: Mapping[str, ResponseTrace] | None = None
-    ) -> list[str]:
-        return check_leaks(
-            self.evaluation,
-            stories,
-            traces,
-            self.allowed_leaks,
-            protocol=self.protocol,
-            delays=self.delays,
+    Returns
+    -------
+    list of Plan
+        The plan itself if all subjects train on the same stories. The plans share its reader.
+    """
+    evaluation = plan.evaluation
+    if not evaluation.own:
+        return [plan]
+    training = [evaluation.train_for(subject) for subject in evaluation.own]
+    mean_training = MeanTraining(
+        n_stories=round(float(np.mean([len(stories) for stories in training])), 2),
+        hours=round(float(np.mean([plan.hours(stories) for stories in training])), 6),
+    )
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for subject in plan.subjects:
+        alike.setdefault(evaluation.train_for(subject), []).append(subject)
+    return [
+        replace(
+            plan,
+            subjects=tuple(subjects),
+            evaluation=HeldOutStories(train, evaluation.held_out),
+            mean_training=mean_training,
         )
-
-    def _fingerprint(self, subject: str, story: str) -> str:
-        """Of a subject's responses, asked for once."""
-        if (subject, story) not in self._fingerprints:
-            self._fingerprints[subject, story] = self.dataset.fingerprint(subject, story)
-        return self._fingerprints[subject, story]
-
-    @cached_property
-    def _fingerprints(self) -> dict[tuple[str, str], str]:
-        return {}
-
-    def provenance(self, subject: str, features: Features) -> dict[str, Any]:
-        """All that determines the result of one fit."""
-        states = {
-            space: {
-                name: artefact_key(states_provenance(model, story, clock, self.alignment, layer))
-                for name, (story, clock) in self.stimuli.items()
-            }
-            for space, (model, layer) in features.spaces().items()
-        }
-        return {
-            "scores_version": SCORES_VERSION,
-            "evaluation": self.evaluation.fingerprint(),
-            "protocol": dict(self.protocol.fingerprint()),
-            "delays": list(self.delays),
-            "regressor": self._regressor_provenance,
-            "states": states if features.joint else next(iter(states.values())),
-            "responses": {
-                story: self._fingerprint(subject, story) for story in self.evaluation.stories
-            },
-            **({"allowed_leaks": sorted(self.allowed_leaks)} if self.allowed_leaks else {}),
-            # One point of a curve with the other subjects, whatever this one was fitted on before.
-            **({"own_stories": True} if self.mean_training else {}),
-            **self._ceiling_provenance(subject),
-        }
-
-    def _ceiling_provenance(self, subject: str) -> dict[str, Any]:
-        if self.ceiling in (None, DEFAULT):
-            return {}
-        if self.ceiling != INTER_SUBJECT:
-            return {"ceiling": self.ceiling}
-        evaluation = self.evaluation
-        held_out = evaluation.test if isinstance(evaluation, HeldOutStories) else evaluation.stories
-        others = {
-            other: [self._fingerprint(other, story) for story in held_out]
-            for other in self._other_subjects(subject)
-        }
-        return {"ceiling": self.ceiling, "others": others}
-
-    def find(self, provenance: Mapping[str, Any]) -> Artefact | None:
-        """The result already in the store, if it has what is to be kept."""
-        found = self.store.find("results", provenance)
-        if found is None or self.keep & KEPT - kept_with(found):
-            return None
-        return found
-
-
-def _plain(value: Any) -> Any:
-    """A regressor's parameter as JSON."""
-    if isinstance(value, np.ndarray | list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        return value.item()
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    return repr(value)
-
-
-def hours(plan: Plan, stories: Sequence[str]) -> float:
-    """Total scan time of these stories, in hours."""
-    clocks = [plan.stimuli[name][1] for name in stories]
-    return sum(clock.n_trs * clock.tr for clock in clocks) / 3600
+        for train, subjects in alike.items()
+    ]

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelzoo.data.opening import averages
-from voxelzoo.runs.plan import Features, Plan, hours
+from voxelzoo.runs.keys import Features
+from voxelzoo.runs.plan import Plan
 from voxelzoo.science.ceilings import DEFAULT
 from voxelzoo.science.regions import finite_mean, label_masks
 from voxelzoo.science.scores import Scores
-from voxelzoo.science.splits import HeldOutStories
 from voxelzoo.store.records import RegionScore, ResultRecord, ScoreSummary
 
 _PACKAGES = ("voxelzoo", "numpy", "scipy", "scikit-learn", "zarr")
@@ -52,21 +52,21 @@ def summarise(
     ResultRecord
         With the versions of the software, so that it can be cited.
     """
-    model, _ = features.parts[0]
+    model = features.layers[0].states.model
     return ResultRecord(
         **_identity(features),
-        spaces=tuple(features.spaces()) if features.joint else None,
+        spaces=tuple(features.spaces) if features.joint else None,
         subject=subject,
         is_average=subject in averages(plan.dataset),
         **_data(plan, scores),
         ceiling_method=None if scores.ceiling is None else plan.ceiling or DEFAULT,
-        **_evaluation(plan),
+        **_evaluation(plan, subject),
         protocol=plan.protocol.name,
         standardised_responses=plan.protocol.standardise_responses,
         aligner=plan.alignment.registered.spec.name,
         aligner_settings=dict(plan.alignment.aligner.fingerprint()),
         regressor=plan.regressor.spec.name,
-        regressor_options=plan.regressor_settings,
+        regressor_options=plan.regressor.settings,
         delays=tuple(plan.delays),
         shift=plan.shift,
         leaks=tuple(leaks),
@@ -107,7 +107,7 @@ def _partition(features: Features, scores: Scores) -> dict[str, float | None] | 
     """Mean R2 that exactly these spaces share, in the order of the array ``partition``."""
     if not scores.spaces.partition:
         return None
-    order = list(features.spaces())
+    order = list(features.spaces)
     return {
         " & ".join(sorted(spaces, key=order.index)): _mean(values)
         for spaces, values in scores.spaces.partition.items()
@@ -116,16 +116,17 @@ def _partition(features: Features, scores: Scores) -> dict[str, float | None] | 
 
 def _identity(features: Features) -> dict[str, Any]:
     """Which model, and which of its layers."""
+    models = [each.states.model for each in features.layers]
     if features.joint:
         return {
             "fit": "joint",
             "model": features.label,
-            "model_id": " + ".join(model.request.model.id for model, _ in features.parts),
+            "model_id": " + ".join(each.request.model.id for each in models),
             "family": "joint",
-            "untrained": any(model.request.untrained for model, _ in features.parts),
+            "untrained": any(each.request.untrained for each in models),
             "layer": None,
         }
-    ((model, layer),) = features.parts
+    (model,) = models
     entry = model.request.model
     return {
         "fit": "layer",
@@ -134,7 +135,7 @@ def _identity(features: Features) -> dict[str, Any]:
         "family": entry.family or entry.plugin,
         "n_parameters": entry.n_parameters,
         "untrained": model.request.untrained,
-        "layer": layer,
+        "layer": features.layers[0].layer,
         "repo": entry.repo,
         "revision": entry.revision,
     }
@@ -155,23 +156,22 @@ def _data(plan: Plan, scores: Scores) -> dict[str, Any]:
     }
 
 
-def _evaluation(plan: Plan) -> dict[str, Any]:
+def _evaluation(plan: Plan, subject: str) -> dict[str, Any]:
     """What was trained on, and what was held out."""
-    evaluation = plan.evaluation
-    n_mean, hours_mean = plan.mean_training or (None, None)
-    if isinstance(evaluation, HeldOutStories):
-        train = evaluation.train
-        held_out: dict[str, Any] = {"test_stories": evaluation.test}
+    evaluation, mean = plan.evaluation, plan.mean_training
+    train = evaluation.train_for(subject)
+    held_out: dict[str, Any]
+    if evaluation.kind == "stories":
+        held_out = {"test_stories": evaluation.test}
     else:
-        train = evaluation.stories
         held_out = {"n_folds": evaluation.n_folds, "gap_trs": evaluation.gap}
     return {
         "kind": evaluation.kind,
         "train_stories": train,
         **held_out,
-        "train_hours": _number(hours(plan, train)),
-        "mean_train_stories": n_mean,
-        "mean_train_hours": hours_mean,
+        "train_hours": _number(plan.hours(train)),
+        "mean_train_stories": None if mean is None else mean.n_stories,
+        "mean_train_hours": None if mean is None else mean.hours,
         "subset_seed": plan.subset_seed,
     }
 
@@ -185,7 +185,7 @@ def _tr(plan: Plan) -> float | None:
 def _software(plan: Plan, features: Features) -> dict[str, str]:
     """Versions of the packages that the host computes with, and of those that plugins require."""
     used = [plan.regressor.spec, plan.alignment.registered.spec]
-    used += [model.registered.spec for model, _ in features.parts]
+    used += [each.states.model.registered.spec for each in features.layers]
     required = sorted({package for spec in used for package in spec.requires})
     versions = {}
     for name in dict.fromkeys((*_PACKAGES, *required)):

@@ -62,7 +62,7 @@ def evaluate(
     _check_widths(
         "responses", "voxels", {story: each.mean.shape[1] for story, each in responses.items()}
     )
-    if isinstance(evaluation, HeldOutStories):
+    if evaluation.kind == "stories":
         return _evaluate_stories(evaluation, protocol, spec, states, responses)
     return _evaluate_folds(evaluation, protocol, spec, states, responses)
 
@@ -81,7 +81,7 @@ def held_out_responses(
     responses : mapping of str to Responses
         One subject's responses to each story.
     """
-    if isinstance(evaluation, HeldOutStories):
+    if evaluation.kind == "stories":
         skip = protocol.skip_test_trs
         return {story: stack_responses([responses[story].mean], skip) for story in evaluation.test}
     mean = responses[evaluation.story].mean
@@ -97,7 +97,7 @@ def held_out_repeats(
     Only stories that were repeated are among them. Parameters are those of
     :func:`held_out_responses`.
     """
-    if not isinstance(evaluation, HeldOutStories):
+    if evaluation.kind != "stories":
         return {}
     every = {story: responses[story].repeats for story in evaluation.test}
     skip = protocol.skip_test_trs

@@ -8,6 +8,12 @@ from typing import Any
 
 from voxelzoo.api import NotFoundError
 
+N_FOLDS = 6
+"""Contiguous folds of a dataset's only story, unless another number is asked for."""
+
+GAP_TRS = 5
+"""TRs on each side of a held-out fold that train nothing, unless another number is asked for."""
+
 
 @dataclass(frozen=True)
 class FitProtocol:

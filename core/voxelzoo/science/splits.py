@@ -1,4 +1,8 @@
-"""What is held out: whole test stories, or folds of one story."""
+"""What is held out: whole test stories, or folds of one story.
+
+Both kinds have the same interface (``stories``, ``own``, ``train_for``, ``held_out``, ``joined``,
+``n_fits``, ``of``, ``fingerprint``), so that few other modules ask which one it is; ``kind`` tells.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,6 @@ from voxelzoo.api import DataError, UsageError
 EvaluationKind = Literal["stories", "folds"]
 """Whole test stories were held out, or folds of one story."""
 
-
 FOLD = "fold"
 """Folds are called ``fold1``, ``fold2``, ... beside the names of stories."""
 
@@ -24,18 +27,22 @@ FOLD = "fold"
 class HeldOutStories:
     """Test stories are predicted whole by a fit on all training stories."""
 
-    kind: ClassVar[EvaluationKind] = "stories"
     train: tuple[str, ...]
     """Of every subject."""
     test: tuple[str, ...]
     own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Training stories that a subject has beside those; of all subjects, where any has some."""
+    """Further training stories of each subject; empty if no subject has any."""
+    kind: ClassVar[Literal["stories"]] = "stories"
+    joined: ClassVar[bool] = True
+    """A voxel's score is over all held-out stories end to end."""
+    n_fits: ClassVar[int] = 1
+    """Fits of each model, layer and subject."""
 
     def __str__(self) -> str:
         return f"held-out stories ({', '.join(self.test)})"
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """What of it determines the scores of given stories."""
+        """What affects a value, as JSON. Training stories are named elsewhere in a key."""
         return {"kind": self.kind, "test": list(self.test)}
 
     @property
@@ -44,9 +51,18 @@ class HeldOutStories:
         own = dict.fromkeys(story for stories in self.own.values() for story in stories)
         return (*self.train, *own, *self.test)
 
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """Stories whose responses are predicted, in whole or in part."""
+        return self.test
+
+    def train_for(self, subject: str) -> tuple[str, ...]:
+        """Stories that a subject is fitted on."""
+        return (*self.train, *self.own.get(subject, ()))
+
     def of(self, subject: str) -> HeldOutStories:
-        """What one subject is fitted on and tested on."""
-        return HeldOutStories((*self.train, *self.own.get(subject, ())), self.test)
+        """The same for one subject: its own training stories are among the others."""
+        return HeldOutStories(self.train_for(subject), self.test)
 
 
 @dataclass(frozen=True)
@@ -57,22 +73,47 @@ class ContiguousFolds:
     neighbouring TRs are no independent evidence.
     """
 
-    kind: ClassVar[EvaluationKind] = "folds"
     story: str
     n_folds: int
     gap: int
+    kind: ClassVar[Literal["folds"]] = "folds"
+    joined: ClassVar[bool] = False
+    """A voxel's score is the mean over folds: each has a fit, so an offset, of its own."""
 
     def __str__(self) -> str:
         return f"{self.n_folds} contiguous folds, gap {self.gap} TRs"
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """What of it determines the scores of a given story."""
+        """What determines a value, as JSON."""
         return {"kind": self.kind, "n_folds": self.n_folds, "gap": self.gap}
+
+    @property
+    def n_fits(self) -> int:
+        """Fits of each model, layer and subject."""
+        return self.n_folds
 
     @property
     def stories(self) -> tuple[str, ...]:
         """Every story that is read."""
         return (self.story,)
+
+    @property
+    def own(self) -> Mapping[str, tuple[str, ...]]:
+        """Further training stories of each subject: none."""
+        return {}
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """Stories whose responses are predicted, in whole or in part."""
+        return (self.story,)
+
+    def train_for(self, subject: str) -> tuple[str, ...]:
+        """Stories that a subject is fitted on."""
+        return (self.story,)
+
+    def of(self, subject: str) -> ContiguousFolds:
+        """The same for one subject."""
+        return self
 
     def folds(self, n_trs: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
         """(train rows, test rows) of each fold, for a story of ``n_trs`` rows."""
@@ -107,9 +148,9 @@ def train_on_fewer(
     A smaller subset of one seed is part of every larger one. Where subjects have stories of their
     own, each takes the first it heard of the same draw; ``subjects``, or all, must have so many.
     """
-    if not isinstance(evaluation, HeldOutStories):
+    if evaluation.kind != "stories":
         raise UsageError("--train-stories is for datasets whose test stories are held out whole")
-    heard = {subject: evaluation.of(subject).train for subject in evaluation.own}
+    heard = {subject: evaluation.train_for(subject) for subject in evaluation.own}
     needed = {subject: heard[subject] for subject in subjects if subject in heard} or heard
     for subject, stories in (needed or {"": evaluation.train}).items():
         if not 1 <= n_stories <= len(stories):

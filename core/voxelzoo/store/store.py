@@ -31,7 +31,11 @@ class Store:
 
     def find(self, kind: Kind, provenance: Mapping[str, Any]) -> Artefact | None:
         """The artefact with this provenance, if it was made."""
-        path = self.root / kind / artefact_key(provenance)
+        return self.get(kind, artefact_key(provenance))
+
+    def get(self, kind: Kind, key: str) -> Artefact | None:
+        """The artefact with this key, if it was made."""
+        path = self.root / kind / key
         return Artefact(path) if path.is_dir() else None
 
     def put(

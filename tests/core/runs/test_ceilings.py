@@ -71,7 +71,7 @@ def test_what_cannot_be_had_is_said_before_anything_is_fitted(zoo: Zoo, tmp_path
     ask = ("run", "-p", "word-rate", "--dataset", study, "-q", "--store", tmp_path / "store")
     ended = zoo(*ask, "--ceiling", "split-half")
     assert ended.code == 6
-    assert "heard more than once; inter-subject needs but other subjects" in ended.err
+    assert "heard more than once; inter-subject only needs other subjects" in ended.err
     ended = zoo(*ask, "--ceiling", "inter-subject")
     assert ended.code == 6
     assert "two subjects or more" in ended.err

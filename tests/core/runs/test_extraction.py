@@ -25,6 +25,8 @@ from voxelzoo.api import (
 from voxelzoo.host.records import Registered
 from voxelzoo.progress import Silent
 from voxelzoo.runs.extraction import aligned_states
+from voxelzoo.runs.inputs import Stimulus
+from voxelzoo.runs.keys import StateKeys
 from voxelzoo.runs.models import Alignment, Model, choose_layers
 from voxelzoo.store.store import Store
 
@@ -93,9 +95,14 @@ def align(
     fake: Fake, store: Store, layers: Sequence[int], clock: ScanClock = CLOCK, **request: Any
 ) -> Any:
     keep = request.pop("keep_states", False)
-    return aligned_states(
-        model(fake, **request), Story("s"), clock, ALIGNMENT, layers, store, Silent(), keep
-    )
+    keys = state_keys(model(fake, **request), layers, clock)
+    return aligned_states(keys, "s", layers, store, Silent(), keep)
+
+
+def state_keys(
+    model: Model, layers: Sequence[int], clock: ScanClock, alignment: Alignment = ALIGNMENT
+) -> StateKeys:
+    return StateKeys.make(model, layers, {"s": Stimulus(Story("s"), clock)}, alignment)
 
 
 def test_streamed_alignment_equals_the_whole_matrix(tmp_path: Path) -> None:
@@ -151,13 +158,20 @@ def test_a_broken_extractor_is_named_and_nothing_is_kept(
 
 @pytest.mark.parametrize(
     ("asked", "chosen"),
-    [("all", [0, 1, 2, 3]), ("last", [3]), ("2", [2]), ("0,3", [0, 3]), ("1-3", [1, 2, 3])],
+    [
+        ("all", [0, 1, 2, 3]),
+        ("last", [3]),
+        ("2", [2]),
+        ("0,3", [0, 3]),
+        ("1-3", [1, 2, 3]),
+        ("even", [2]),
+    ],
 )
 def test_layers_as_typed(asked: str, chosen: list[int]) -> None:
     assert choose_layers(model(Fake()), asked) == chosen
 
 
-@pytest.mark.parametrize(("asked", "message"), [("9", "no layer 9"), ("x", "say all, last")])
+@pytest.mark.parametrize(("asked", "message"), [("9", "no layer 9"), ("x", "use all, even, last")])
 def test_layers_that_are_not_there(asked: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         choose_layers(model(Fake()), asked)
@@ -257,7 +271,8 @@ def test_memory_does_not_grow_with_the_number_of_layers(tmp_path: Path) -> None:
     for n in (1, 8, 16, 32):  # the first warms up
         tracemalloc.start()
         store = Store(tmp_path / str(n))
-        aligned_states(model(Long()), Story("s"), clock, nearest, range(n), store, Silent())
+        keys = state_keys(model(Long()), range(n), clock, nearest)
+        aligned_states(keys, "s", range(n), store, Silent())
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[3] < 1.2 * peaks[1]

@@ -30,7 +30,7 @@ def check_dataset(dataset: Dataset, progress: Progress | None = None) -> CheckRe
     evaluation = attempt(report, "split", info.name, lambda: plan_evaluation(dataset))
     own = attempt(report, "split", info.name, lambda: _own_stories(dataset)) or {}
     more = tuple(dict.fromkeys(story for stories in own.values() for story in stories))
-    if more and isinstance(evaluation, HeldOutStories):
+    if more and evaluation is not None and evaluation.kind == "stories":
         evaluation = HeldOutStories((*evaluation.train, *more), evaluation.test)
     report.evaluation = str(evaluation) if evaluation is not None else None
     stories: dict[str, Story] = {}
