@@ -1,7 +1,8 @@
 """What MkDocs does besides: pages that are written from the code, and the notebook.
 
 A page asks for generated text by a comment on a line of its own: ``<!-- commands -->``,
-``<!-- exit codes -->``, ``<!-- names of voxelzoo.api -->`` or ``<!-- notebook from_python.py -->``.
+``<!-- exit codes -->``, ``<!-- names of voxelzoo.api -->``, ``<!-- notebook from_python.py -->`` or
+``<!-- file CHANGELOG.md -->``, a file of the repository.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ def _generated(asked: str) -> str:
         return _names(asked.removeprefix("names of "))
     if asked.startswith("notebook "):
         return _notebook(asked.removeprefix("notebook "))
+    if asked.startswith("file "):
+        return _file(asked.removeprefix("file "))
     raise ValueError(f"a page asks for {asked!r}, which nothing generates")
 
 
@@ -38,6 +41,13 @@ def _names(module: str) -> str:
     """A mkdocstrings block for each public name of a module."""
     names = sorted(importlib.import_module(module).__all__, key=str.casefold)
     return "\n\n".join(f"::: {module}.{name}" for name in names)
+
+
+def _file(name: str) -> str:
+    """Markdown as it is; anything else as a block of code."""
+    text = (DOCS.parent / name).read_text(encoding="utf-8").rstrip("\n")
+    suffix = Path(name).suffix.removeprefix(".")
+    return text if suffix == "md" else f"```{suffix}\n{text}\n```"
 
 
 def _notebook(name: str) -> str:
