@@ -43,5 +43,8 @@ def validate(
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of a registry file, for editors."""
+    """Print the JSON Schema of a registry file, for editors.
+
+    Example:  zoo registry schema > registry.schema.json
+    """
     print(json.dumps(registry_schema(), indent=2))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from pages import block
 from voxelzoo.api import NotFoundError, PluginError
 from voxelzoo.recipes.schema import Recipe, find_recipe, load_recipe
 from zoo_cli import Zoo
@@ -381,11 +382,9 @@ def test_a_statistic_that_a_figure_lacks_is_named_with_those_it_has(
     assert line["why"] == "one gives no mean_rr; it gives mean_r, best_voxel_r, n_voxels"
 
 
-def test_the_readmes_recipe_runs_as_it_stands(zoo: Zoo, tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[3] / "README.md").read_text()
-    block = next(b for b in readme.split("```yaml\n")[1:] if b.startswith("# mine.yaml"))
+def test_the_recipe_of_the_documentation_runs_as_it_stands(zoo: Zoo, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text(block.partition("```")[0])
+    path.write_text(block("docs/reproduce.md", "# mine.yaml"))
     ended = zoo("reproduce", path, "--json", "--quiet", "--store", tmp_path / "store")
     (line,) = ended.json["reproduction"]["lines"]
     assert line["status"] == "match"

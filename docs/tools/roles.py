@@ -1,0 +1,23 @@
+"""Docstrings are written for readers of the code, with Sphinx's roles; the site is Markdown."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import griffe
+
+
+class Roles(griffe.Extension):
+    """Turns ``:class:`Name``` into code, and the ``::`` before an example into a colon."""
+
+    def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Rewrites the docstring of anything that griffe has read."""
+        if obj.docstring is not None:
+            obj.docstring.value = as_markdown(obj.docstring.value)
+
+
+def as_markdown(docstring: str) -> str:
+    """A docstring whose roles and literal blocks are Markdown."""
+    text = re.sub(r":[a-z]+:`[~.]*([^`]+)`", r"`\1`", docstring)
+    return re.sub(r"::[ \t]*$", ":", text, flags=re.M)
