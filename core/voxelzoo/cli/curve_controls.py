@@ -10,6 +10,7 @@ from voxelzoo.cli.output import print_table
 from voxelzoo.text import number
 
 if TYPE_CHECKING:
+    from voxelzoo.host.zoo import Zoo
     from voxelzoo.reports.controls import Control
     from voxelzoo.reports.curves import Chosen, Setting
 
@@ -17,7 +18,12 @@ SizeOf = Callable[["Setting"], float | None]
 
 
 def control_records(
-    found: Sequence[Control], points: Sequence[Chosen], unit: str, metric: str, size_of: SizeOf
+    found: Sequence[Control],
+    points: Sequence[Chosen],
+    unit: str,
+    metric: str,
+    size_of: SizeOf,
+    zoo: Zoo,
 ) -> dict[str, Any]:
     """``controls``, a row a point, and ``absent_controls`` with the commands that make them."""
     from voxelzoo.reports.controls import absent_controls
@@ -43,7 +49,7 @@ def control_records(
             "command": each.commands[0],
             "more_commands": list(each.commands[1:]),
         }
-        for each in absent_controls(points, found)
+        for each in absent_controls(points, found, zoo)
     ]
     return {"controls": rows, "absent_controls": absent}
 

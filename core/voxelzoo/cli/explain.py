@@ -13,15 +13,15 @@ from voxelzoo.host.zoo import open_zoo
 
 
 def explain(
-    result: Annotated[str, typer.Argument(help="A result's key, or its beginning.")],
+    result: Annotated[str, typer.Argument(help="A result's key, or how it begins.")],
     store: Annotated[
         Path, typer.Option(envvar="ZOO_STORE", help="The folder given to zoo run.")
     ] = Path("zoo-store"),
-    bibtex: Annotated[bool, typer.Option("--bibtex", help="Only what is to be cited.")] = False,
+    bibtex: Annotated[bool, typer.Option("--bibtex", help="Only the BibTeX entries.")] = False,
     as_json: JsonOption = False,
     registry: RegistryOption = None,
 ) -> None:
-    """Write the methods paragraph of a result, from its own record, and what it cites.
+    """Write the methods paragraph of a result from its own record, and the works it cites.
 
     Example:  zoo explain 3fa9 --bibtex > methods.bib
     """
@@ -30,14 +30,14 @@ def explain(
 
     session = open_zoo(registry, None, False)
     opened = open_store(store)
-    found = explain_result(opened.result(result), opened, session.host, session.catalogue)
+    explanation = explain_result(opened.result(result), opened, session.host, session.catalogue)
     if as_json:
-        print_json(explanation=found.record())
+        print_json(explanation=explanation.record())
     elif bibtex:
-        print(found.bibtex)
+        print(explanation.bibtex)
     else:
-        print(found.paragraph)
+        print(explanation.paragraph)
         print()
-        print(found.bibtex)
-    if found.lacking and not as_json:
-        typer.echo(f"zoo: the record does not say: {'; '.join(found.lacking)}", err=True)
+        print(explanation.bibtex)
+    if explanation.missing and not as_json:
+        typer.echo(f"zoo: not known: {'; '.join(explanation.missing)}", err=True)

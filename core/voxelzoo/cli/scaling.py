@@ -29,6 +29,7 @@ from voxelzoo.cli.curve_report import (
 )
 from voxelzoo.cli.results import StoreOption, open_store, read_results
 from voxelzoo.cli.session import JsonOption
+from voxelzoo.host.zoo import open_zoo
 
 if TYPE_CHECKING:
     from voxelzoo.reports.curves import Cell, Chosen, Setting
@@ -95,7 +96,7 @@ def size(
     from voxelzoo.reports.controls import controls
 
     _check_options(by, metric, draws, out)
-    every = read_results(open_store(store))
+    every, zoo = read_results(open_store(store)), open_zoo(None, None, False)
     chosen = _select(every, family, model, dataset, subject, protocol, untrained)
     found, notes = _cells([a for a in chosen if a.record.subset_seed is None])
     _one_family(chosen, family, model)
@@ -103,8 +104,8 @@ def size(
     points = _choose([cell for cell in found if cell.setting.n_parameters], layer, by)
     sizes = [float(point.setting.n_parameters or 0) for point in points]
     law = law_of(points, sizes, "parameters", metric, draws, seed, out)
-    beside = controls(every, points, partial(_choose, layer=layer, by=by))
-    law |= control_records(beside, points, "parameters", metric, _n_parameters)
+    beside = controls(every, points, partial(_choose, layer=layer, by=by), zoo)
+    law |= control_records(beside, points, "parameters", metric, _n_parameters, zoo)
     law["control_slopes"] = control_slopes(by_kind(beside), metric, _n_parameters, draws, seed)
     say(notes)
     show_law(law, as_json)
@@ -136,17 +137,16 @@ def data(
     from voxelzoo.reports.controls import controls
 
     _check_options(by, metric, draws, out)
-    every = read_results(open_store(store))
+    every, zoo = read_results(open_store(store)), open_zoo(None, None, False)
     chosen = _select(every, None, [model], dataset, subject, protocol, untrained)
     found, notes = _cells(chosen)
     points = _choose_one_layer(found, layer, by)
     law = law_of(points, _amounts(points, against), against, metric, draws, seed, out)
     law["amounts"] = by_amount(law["points"], against, metric)
-    beside = controls(every, points, partial(_choose_one_layer, layer=layer, by=by))
-    law |= control_records(beside, points, against, metric, partial(_amount, against=against))
-    law["control_slopes"] = control_slopes(
-        by_model(beside), metric, partial(_amount, against=against), draws, seed
-    )
+    beside = controls(every, points, partial(_choose_one_layer, layer=layer, by=by), zoo)
+    amount = partial(_amount, against=against)
+    law |= control_records(beside, points, against, metric, amount, zoo)
+    law["control_slopes"] = control_slopes(by_model(beside), metric, amount, draws, seed)
     say(notes)
     show_law(law, as_json)
 
@@ -175,7 +175,7 @@ def grid(
     from voxelzoo.reports.controls import controls
 
     _check_options(by, metric, draws, None)
-    every = read_results(open_store(store))
+    every, zoo = read_results(open_store(store)), open_zoo(None, None, False)
     chosen = _select(every, family, model, dataset, subject, protocol, untrained)
     _one_family(chosen, family, model)
     found, notes = _cells(chosen)
@@ -187,9 +187,9 @@ def grid(
     if not points:
         raise DataError("none of these models says how many parameters it has")
     law = grid_law(points, _amounts(points, against), against, metric, draws, seed)
-    beside = controls(every, points, partial(_choose_one_layer, layer=layer, by=by))
+    beside = controls(every, points, partial(_choose_one_layer, layer=layer, by=by), zoo)
     amount = partial(_amount, against=against)
-    law |= control_records(beside, points, against, metric, amount)
+    law |= control_records(beside, points, against, metric, amount, zoo)
     law["control_slopes"] = control_slopes(by_model(beside), metric, amount, draws, seed)
     say(notes)
     show_grid(law, as_json)
@@ -217,13 +217,15 @@ def layers(
     """
     from voxelzoo.reports.controls import controls
 
-    every = read_results(open_store(store))
+    every, zoo = read_results(open_store(store)), open_zoo(None, None, False)
     chosen = _select(every, family, model, dataset, subject, protocol, untrained)
     found, notes = _cells([a for a in chosen if a.record.subset_seed is None])
     rows = [row for cell in found for row in layer_rows(cell)]
     points = _every_layer(found)
-    beside = controls(every, points, _every_layer)
-    records = control_records(beside, points, "stories", "r", partial(_amount, against="stories"))
+    beside = controls(every, points, _every_layer, zoo)
+    records = control_records(
+        beside, points, "stories", "r", partial(_amount, against="stories"), zoo
+    )
     say(notes)
     best = [row for cell in found if len(cell.layers) > 1 for row in best_rows(cell)]
     show_layers(rows, best, records, as_json)

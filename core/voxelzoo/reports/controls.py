@@ -1,24 +1,27 @@
-"""Controls beside a curve: what networks of the same size, width or timing give without its point.
+"""Controls beside a curve: what random weights, fewer features or a baseline predict.
 
-A control is compared with a curve only where it has the curve's subjects, dataset, protocol,
-training stories and fit; one that is absent is named, with the command that makes it.
+A control is compared with a curve only if it has the curve's subjects, dataset, protocol, training
+stories and fit. A missing control is listed with the command that creates it.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from voxelzoo.contract.specs import Control as ControlKind
 from voxelzoo.errors import NotFoundError
+from voxelzoo.host.zoo import Zoo
 from voxelzoo.reports.curves import SAME, Cell, Chosen, Setting, choose_layer
 from voxelzoo.science.protocols import find_protocol
 from voxelzoo.store.records import ResultRecord
 from voxelzoo.store.results import Result
 
-BASELINES = ("word-rate", "position", "autocorrelation")
-"""Timing of words, place in the story, and how alike neighbouring rows are."""
+EXPECTED: tuple[ControlKind, ...] = ("timing", "position", "autocorrelation")
+"""What a curve needs a baseline for: timing of words, place in the story, and how alike
+neighbouring rows are."""
 
 
 UNTRAINED = "untrained"
@@ -58,10 +61,24 @@ def controls(
     every: Sequence[Result],
     points: Sequence[Chosen],
     choose: Callable[[Sequence[Cell]], Sequence[Chosen]],
+    zoo: Zoo,
 ) -> list[Control]:
-    """Every control of a curve that the store has; ``choose`` picks the layers of networks, as the
-    curve's were. Of two results of the same setting, layer and subject the newer is taken.
+    """Every control of a curve that the store has.
+
+    Of two results of the same setting, layer and subject the newer is taken.
+
+    Parameters
+    ----------
+    every
+        All results of the store, oldest first.
+    points
+        The curve.
+    choose
+        Picks the layers of networks, as the curve's were picked.
+    zoo
+        Its catalogue says which models are baselines.
     """
+    baselines = _baselines(zoo)
     subjects = points[0].results
     example = next(iter(subjects.values())).record
     models = {point.setting.model for point in points}
@@ -69,7 +86,7 @@ def controls(
     found: dict[tuple[str, str, int | None], dict[Setting, dict[int, dict[str, Result]]]] = {}
     for artefact in every:
         record = artefact.record
-        kind = _kind(record, example, models)
+        kind = _kind(record, example, models, baselines)
         setting = Setting.of(record)
         if (
             kind is None
@@ -100,12 +117,24 @@ def controls(
             made.append(Control(kind, model, chosen, seed))
     return sorted(
         made,
-        key=lambda each: (_rank(each.kind), each.kind, order.get(each.model, -1), each.seed or 0),
+        key=lambda each: (
+            _rank(each.kind, baselines),
+            each.kind,
+            order.get(each.model, -1),
+            each.seed or 0,
+        ),
     )
 
 
-def _kind(record: ResultRecord, example: ResultRecord, models: set[str]) -> str | None:
-    """Which control of a curve a result is; ``None``: none."""
+def _baselines(zoo: Zoo) -> dict[str, ControlKind]:
+    """Names of the models that are baselines, and what each controls for."""
+    return {each.name: each.control for each in zoo.catalogue.entries if each.control is not None}
+
+
+def _kind(
+    record: ResultRecord, example: ResultRecord, models: set[str], baselines: Collection[str]
+) -> str | None:
+    """Which control of a curve a result is; ``None`` if it is none."""
     options = dict(record.regressor_options)
     width, reduce = options.get("width"), options.get("reduce", "pca")
     full = {name: value for name, value in options.items() if name not in _WIDTH}
@@ -118,12 +147,13 @@ def _kind(record: ResultRecord, example: ResultRecord, models: set[str]) -> str 
         return f"{reduce} to {width}" if reduced else None
     if record.model in models:
         return UNTRAINED if record.untrained and not alike else None
-    return str(record.model) if record.family == "baselines" else None
+    return record.model if record.model in baselines else None
 
 
-def _rank(kind: str) -> int:
-    """Baselines last, in their own order."""
-    return BASELINES.index(kind) + 2 if kind in BASELINES else int(kind != UNTRAINED)
+def _rank(kind: str, baselines: Mapping[str, ControlKind]) -> int:
+    """Untrained networks first, expected baselines last and in their own order."""
+    control = baselines.get(kind)
+    return EXPECTED.index(control) + 2 if control in EXPECTED else int(kind != UNTRAINED)
 
 
 @dataclass(frozen=True)
@@ -135,11 +165,11 @@ class Absent:
     """One for each training set of the curve that has no such control."""
 
 
-def absent_controls(points: Sequence[Chosen], found: Sequence[Control]) -> list[Absent]:
-    """What a reviewer would miss beside the curve, each with the ``zoo run`` that makes it.
+def absent_controls(points: Sequence[Chosen], found: Sequence[Control], zoo: Zoo) -> list[Absent]:
+    """What a reviewer would miss beside the curve, each with the ``zoo run`` that creates it.
 
-    A control is absent where some training set of the curve lacks it; a twin, where it lacks one
-    of the models there.
+    A control is absent if some training set of the curve lacks it; untrained networks, if one of
+    the models there has none.
     """
     missing: dict[str, list[str]] = {}
     for training in dict.fromkeys(_training(point) for point in points):
@@ -149,7 +179,7 @@ def absent_controls(points: Sequence[Chosen], found: Sequence[Control]) -> list[
             for each in found
             if any(_training(point) == training for point in each.points)
         }
-        for kind, command in _missing(own, there):
+        for kind, command in _missing(own, there, zoo):
             missing.setdefault(kind, []).append(command)
     return [Absent(kind, commands) for kind, commands in missing.items()]
 
@@ -158,28 +188,33 @@ def _training(point: Chosen) -> tuple[float | None, int | None]:
     return point.setting.n_stories, point.setting.subset_seed
 
 
-def _missing(points: Sequence[Chosen], there: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+def _missing(
+    points: Sequence[Chosen], there: set[tuple[str, str]], zoo: Zoo
+) -> Iterator[tuple[str, str]]:
     """Kinds of control that are not ``there``, and commands, for points of one training set."""
     first = next(iter(points[0].results.values())).record
     models = list(dict.fromkeys(point.setting.model for point in points))
     subjects = list(points[0].results)
-    of_networks = first.family != "baselines"
+    baselines = _baselines(zoo)
+    of_networks = first.model not in baselines
     layers = {point.layer for point in points}
     layer = ["--layer", str(*layers)] if len(layers) == 1 else []
     twins = [model for model in models if (UNTRAINED, model) not in there]
     if of_networks and not first.untrained and twins:
-        yield UNTRAINED, _command(first, subjects, twins, ["--untrained", *layer])
+        yield UNTRAINED, _command(zoo, first, subjects, twins, ["--untrained", *layer])
     cut = {model for kind, model in there if " to " in kind}
     if of_networks and not is_reduced(first) and (whole := [m for m in models if m not in cut]):
         more = [*(["--untrained"] if first.untrained else []), *layer]
-        command = _command(first, subjects, whole, more, width="width=W,reduce=pca")
+        command = _command(zoo, first, subjects, whole, more, width="width=W,reduce=pca")
         yield "width", f"{command}, W being at most the narrowest model's width"
-    for baseline in BASELINES:
-        if baseline not in models and (baseline, baseline) not in there:
-            yield baseline, _command(first, subjects, [baseline])
+    for control in EXPECTED:
+        names = [name for name, kind in baselines.items() if kind == control]
+        if names and not any(name in models or (name, name) in there for name in names):
+            yield names[0], _command(zoo, first, subjects, names[:1])
 
 
 def _command(
+    zoo: Zoo,
     record: ResultRecord,
     subjects: Sequence[str],
     models: Sequence[str],
@@ -199,7 +234,7 @@ def _command(
     options = dict(record.regressor_options)
     settings = [f"{name}={_typed(value)}" for name, value in options.items() if name not in _WIDTH]
     settings += [width] if width else []
-    if record.regressor != protocol.regressor or settings:
+    if record.regressor != zoo.host.default_regressor(protocol.name).spec.name or settings:
         words += ["--regressor", ":".join(filter(None, [record.regressor, ",".join(settings)]))]
     if list(record.delays) != list(protocol.delays):
         words += ["--delays", ",".join(map(str, record.delays))]

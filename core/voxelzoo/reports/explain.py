@@ -1,8 +1,8 @@
 """The methods paragraph of a result, and what it cites, from the result's own record.
 
-Nothing is said that the store does not hold; what is to be cited, and a licence that an old
-record lacks, comes from the catalogue and the plugins that are installed. What nobody knows is
-named as such.
+Every fact comes from the store. Citations come from the specs of the plugins that are installed and
+from the catalogue; the host itself cites only its own science (protocols, noise ceilings) and
+software. What is missing is listed.
 """
 
 from __future__ import annotations
@@ -16,37 +16,18 @@ from typing import Any
 
 import numpy as np
 
+from voxelzoo.api import ModelEntry, bibtex_key
+from voxelzoo.contract.citations import bibtex_fields
 from voxelzoo.host.catalogue import Catalogue
 from voxelzoo.host.host import Host
+from voxelzoo.host.records import Registered
 from voxelzoo.science.ceilings import DEFAULT, METHODS
 from voxelzoo.store.artefacts import Artefact
 from voxelzoo.store.results import Result
 from voxelzoo.store.store import Store
 
-TOOLS = {
-    "numpy": "harris2020numpy",
-    "scipy": "virtanen2020scipy",
-    "scikit-learn": "pedregosa2011sklearn",
-    "torch": "paszke2019pytorch",
-    "transformers": "wolf2020transformers",
-}
-"""Distribution -> what its authors ask to be cited."""
-
-
-DATASETS = {
-    "alice": ("brennan2016",),
-    "antonello-box": ("antonello2023scaling", "lebel2023"),
-    "lebel2023": ("lebel2023",),
-    "narratives": ("nastase2021",),
-    "petit-prince": ("li2022",),
-    "podcast-ecog": ("zada2025",),
-}
-
-
 PROTOCOLS = {"antonello2023": "antonello2023scaling"}
-
-
-REGRESSORS = {"banded-ridge": "duprelatour2022banded", "stacking": "lin2024stacking"}
+"""Protocol -> whom to cite."""
 
 
 CEILINGS = {
@@ -78,10 +59,10 @@ class Explanation:
 
     key: str
     sentences: tuple[str, ...]
-    citations: tuple[str, ...]
-    """Keys of :func:`bibliography`, in order of use."""
-    lacking: tuple[str, ...]
-    """What the record does not say, each as a phrase."""
+    entries: Mapping[str, str]
+    """BibTeX entries of everything cited by key, in order of use."""
+    missing: tuple[str, ...]
+    """What is not known, each as a phrase."""
 
     @property
     def paragraph(self) -> str:
@@ -91,48 +72,67 @@ class Explanation:
     @property
     def bibtex(self) -> str:
         """Entries of everything cited."""
-        known = bibliography()
-        return "\n\n".join(known[key] for key in self.citations if key in known)
+        return "\n\n".join(self.entries.values())
 
     def record(self) -> dict[str, Any]:
         """All of it as JSON values."""
         return {
             "key": self.key,
             "methods": self.paragraph,
-            "citations": list(self.citations),
+            "citations": list(self.entries),
             "bibtex": self.bibtex,
-            "lacking": list(self.lacking),
+            "missing": list(self.missing),
         }
 
 
 @cache
 def bibliography() -> dict[str, str]:
-    """Every BibTeX entry that the package knows, by its key."""
+    """BibTeX entries of the host's own science and software, by key.
+
+    Plugins' own entries are on their specs.
+    """
     text = (resources.files("voxelzoo") / "citations.bib").read_text(encoding="utf-8")
     entries = [entry.strip() for entry in re.split(r"\n\s*\n(?=@)", text) if entry.strip()]
-    return {re.split(r"[{,]", entry, maxsplit=2)[1].strip(): entry for entry in entries}
+    return {bibtex_key(entry): entry for entry in entries}
+
+
+@cache
+def software() -> dict[str, str]:
+    """Distribution -> key of what its authors ask to be cited.
+
+    The field ``software`` of an entry of :func:`bibliography` names the distribution.
+    """
+    fields = {key: bibtex_fields(entry) for key, entry in bibliography().items()}
+    return {each["software"]: key for key, each in fields.items() if "software" in each}
 
 
 def explain(result: Result, store: Store, host: Host, catalogue: Catalogue) -> Explanation:
-    """The methods of one result."""
+    """The methods of one result.
+
+    Parameters
+    ----------
+    result
+        The result.
+    store
+        The store that holds it and the states it was fitted on.
+    host, catalogue
+        The installed plugins and models, for citations and licences.
+    """
     writer = _Writer(result, store, host, catalogue)
     sentences = tuple(writer.sentences())
-    cited = tuple(dict.fromkeys(writer.citations))
-    unknown = [f"BibTeX of {key}" for key in cited if key not in bibliography()]
-    lacking = tuple(dict.fromkeys([*writer.lacking, *unknown]))
-    return Explanation(result.key, sentences, cited, lacking)
+    return Explanation(result.key, sentences, writer.entries, tuple(dict.fromkeys(writer.missing)))
 
 
 @dataclass
 class _Writer:
-    """Writes sentences and notes, on the way, what they cite and what they lack."""
+    """Writes the sentences, collecting what they cite and what is not known."""
 
     result: Result
     store: Store
     host: Host
     catalogue: Catalogue
-    citations: list[str] = field(default_factory=list)
-    lacking: list[str] = field(default_factory=list)
+    entries: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.record = self.result.record
@@ -150,7 +150,7 @@ class _Writer:
             path = self.store.root / "aligned" / key
             if (path / "artefact.json").is_file():
                 return Artefact(path).provenance
-        self.lacking.append(f"how the states of {space} were made: they are no longer in the store")
+        self.missing.append(f"how the states of {space} were made: they are no longer in the store")
         return {}
 
     def sentences(self) -> Iterator[str]:
@@ -165,6 +165,43 @@ class _Writer:
         yield from self._exceptions()
         yield self._software()
 
+    # ---------------------------------------------------------------------------------- citations
+
+    def _cite(self, *entries: str) -> None:
+        for entry in entries:
+            self.entries.setdefault(bibtex_key(entry), entry)
+
+    def _cite_own(self, key: str) -> None:
+        """One of the host's own entries."""
+        self._cite(bibliography()[key])
+
+    def _cite_spec(self, registered: Sequence[Registered[Any]], name: str) -> None:
+        """What the spec of this canonical id cites, if its plugin is installed."""
+        for each in registered:
+            if each.id == name:
+                self._cite(*each.spec.bibtex)
+
+    def _cite_model(
+        self, model: Mapping[str, Any], entry: ModelEntry | None, extractor: str
+    ) -> None:
+        """What the model's row and its extractor cite."""
+        self._cite_spec(self.host.extractors, extractor)
+        key = entry.citation if entry is not None else None
+        known = {
+            bibtex_key(each): each
+            for registered in self.host.extractors
+            if registered.id == extractor
+            for each in registered.spec.model_bibtex
+        }
+        if entry is not None:
+            self._cite(*entry.bibtex)
+        if key in known:
+            self._cite(known[key])
+        elif key is not None:
+            self.missing.append(f"BibTeX of {key}")
+        elif model["repo"] and not (entry is not None and entry.bibtex):
+            self.missing.append(f"citation of model {model['id']}")
+
     # --------------------------------------------------------------------------------- sentences
 
     def _data(self) -> str:
@@ -174,11 +211,11 @@ class _Writer:
             if registered.spec.name == name:
                 licence = licence or registered.spec.licence
                 citation = citation or registered.spec.citation
-        self.citations.extend(DATASETS.get(name, ()))
+                self._cite(*registered.spec.bibtex)
         if not licence:
-            self.lacking.append(f"licence of dataset {name}")
+            self.missing.append(f"licence of dataset {name}")
         if not citation:
-            self.lacking.append(f"citation of dataset {name}")
+            self.missing.append(f"citation of dataset {name}")
         said = [f"licence {licence}" if licence else "", (citation or "").rstrip(".")]
         brackets = "; ".join(part for part in said if part)
         undefined = record.n_undefined_voxels
@@ -223,10 +260,7 @@ class _Writer:
             return
         model, layer = made["model"], made["layer"]
         entry = next((e for e in self.catalogue.entries if e.id == model["id"]), None)
-        if entry is not None and entry.citation:
-            self.citations.append(entry.citation)
-        elif model["repo"]:
-            self.lacking.append(f"citation of model {model['id']}")
+        self._cite_model(model, entry, made["extractor"]["id"])
         depth = model["architecture"] and entry is not None and entry.n_layers
         name = model["id"].partition("/")[2]
         size = self.record.n_parameters
@@ -267,6 +301,7 @@ class _Writer:
             tr = None
         else:
             aligner, tr = made["aligner"], made["clock"]["tr"]
+            self._cite_spec(self.host.aligners, aligner["id"])
             settings = _flat(aligner["fingerprint"])
             yield (
                 f"States were resampled to the TR of {_number(tr)} s by {record.aligner}"
@@ -301,10 +336,9 @@ class _Writer:
             f"{f', with {others}' if others else ''}, under the protocol "
             f"{self.record.protocol}."
         )
-        if (name := regressor["id"].partition("/")[2]) in REGRESSORS:
-            self.citations.append(REGRESSORS[name])
+        self._cite_spec(self.host.regressors, regressor["id"])
         if self.record.protocol in PROTOCOLS:
-            self.citations.append(PROTOCOLS[self.record.protocol])
+            self._cite_own(PROTOCOLS[self.record.protocol])
 
     def _scores(self) -> Iterator[str]:
         record, floor = self.record, self.provenance["protocol"]["ceiling_floor"]
@@ -320,7 +354,7 @@ class _Writer:
             yield "No noise ceiling was estimated."
             return
         how, citation = CEILINGS[record.ceiling_method or DEFAULT]
-        self.citations.append(citation)
+        self._cite_own(citation)
         if (least := METHODS[record.ceiling_method or DEFAULT].floor) is not None:
             how += ", without a floor" if floor is None else f", with a floor of {least}"
         yield f"The noise ceiling of a voxel was {how}; its mean was {bound:.4f}."
@@ -336,9 +370,9 @@ class _Writer:
 
     def _software(self) -> str:
         versions = self.record.software
-        if not any(made and made["model"]["architecture"] for made in self.states.values()):
-            versions = {n: v for n, v in versions.items() if n not in ("torch", "transformers")}
-        self.citations.extend(TOOLS[name] for name in versions if name in TOOLS)
+        for name in versions:
+            if name in software():
+                self._cite_own(software()[name])
         for made in self.states.values():
             if made and (name := made["extractor"]["distribution"]) not in versions:
                 versions = {**versions, name: made["extractor"]["version"]}
