@@ -1,14 +1,14 @@
-"""``zoo data fetch``: the files of a manifest, each held to its checksum.
+"""``zoo data fetch``: download the files of a manifest and check each against its checksum.
 
 A manifest is YAML::
 
     files:
-      - path: stories/one/words.csv     # below the folder that is fetched into
+      - path: stories/one/words.csv     # in the folder that is downloaded to
         url: https://example.org/one.csv
         sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 
-A file appears under its name when its content has been checked. What was read before an
-interruption is kept in ``.parts`` and gone on with, where the server can start in the middle.
+A file appears under its name once its checksum is right. After an interruption, what was read is
+kept in ``.parts``, and the download continues there if the server allows it.
 """
 
 from __future__ import annotations
@@ -29,23 +29,26 @@ BLOCK = 1 << 20
 
 
 def _below(path: str) -> str:
-    """A path that stays within the folder and is not one of ours."""
+    """A path within the folder, other than where unfinished files are kept."""
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or "\\" in path or "\0" in path or ".." in parts:
-        raise ValueError(f"{path!r} is not a path below the folder")
+        raise ValueError(f"{path!r} is not a path within the folder")
     if parts[0] == ".parts":
         raise ValueError(f"{path!r} is where unfinished files are kept")
     return path
 
 
 class RemoteFile(BaseModel):
-    """One file: where it goes, where it comes from, what it must be."""
+    """One file of a manifest."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     path: Annotated[str, AfterValidator(_below)]
+    """Where it goes, relative to the folder."""
     url: Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]*://.+")]
+    """Where it is read: ``https``, ``s3`` or any other protocol of fsspec."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """Checksum of its content."""
 
 
 class Manifest(BaseModel):
@@ -57,18 +60,30 @@ class Manifest(BaseModel):
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """How a fetch went."""
+class FetchReport:
+    """How many files were downloaded."""
 
     n_fetched: int
+    """Files that were downloaded."""
     n_kept: int
-    """Files that were there already, with the right content."""
+    """Files that were there already, with the right checksum."""
     n_bytes: int
-    """Read now."""
+    """Bytes that were downloaded."""
 
 
 def read_manifest(path: Path) -> Manifest:
-    """The manifest in ``path``; :class:`DataError` names the file, the field and the fault."""
+    """Read a manifest.
+
+    Parameters
+    ----------
+    path : Path
+        A YAML file.
+
+    Raises
+    ------
+    DataError
+        If it is no manifest; the message names the file, the field and the fault.
+    """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         manifest = Manifest.model_validate(content)
@@ -84,11 +99,30 @@ def read_manifest(path: Path) -> Manifest:
     return manifest
 
 
-def fetch(manifest: Manifest, root: Path, progress: Progress | None = None) -> Fetched:
-    """Brings every file into ``root``; files already there and right are kept.
+def fetch(manifest: Manifest, root: Path, progress: Progress | None = None) -> FetchReport:
+    """Download every file of a manifest that is not there yet.
 
-    Raises :class:`DataError` for content that does not match its checksum, :class:`MissingError`
-    for what cannot be reached, and :class:`UsageError` for a folder that cannot be written.
+    Parameters
+    ----------
+    manifest : Manifest
+        The files.
+    root : Path
+        The folder to download to; made if it does not exist.
+    progress : Progress, optional
+        Told how many files are done.
+
+    Returns
+    -------
+    FetchReport
+
+    Raises
+    ------
+    DataError
+        If a file does not match its checksum.
+    MissingError
+        If a file cannot be read; run again to continue.
+    UsageError
+        If the folder cannot be written.
     """
     fetched = kept = n_bytes = 0
     with (progress or Silent()).task("fetch", len(manifest.files)) as advance:
@@ -97,7 +131,7 @@ def fetch(manifest: Manifest, root: Path, progress: Progress | None = None) -> F
             if target.exists():
                 if _sha256(target) != file.sha256:
                     raise DataError(
-                        f"{target}: there, but not what the manifest says; move it away"
+                        f"{target}: exists, but does not match its checksum; move it away"
                     )
                 kept += 1
             else:
@@ -106,46 +140,46 @@ def fetch(manifest: Manifest, root: Path, progress: Progress | None = None) -> F
             advance(1)
     if (root / ".parts").is_dir() and not any((root / ".parts").iterdir()):
         (root / ".parts").rmdir()
-    return Fetched(fetched, kept, n_bytes)
+    return FetchReport(fetched, kept, n_bytes)
 
 
 def _fetch_one(file: RemoteFile, target: Path, part: Path) -> int:
-    """Bytes read; the file is then under its name."""
+    """Download one file, check it and move it to ``target``; the bytes that were read."""
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{target.parent}: cannot be made ({error.strerror})") from error
+        raise UsageError(f"{target.parent}: cannot be created ({error.strerror})") from error
     n_bytes = _read_into(file, part)
-    if (found := _sha256(part)) != file.sha256:
+    if (digest := _sha256(part)) != file.sha256:
         part.unlink()
         raise DataError(
-            f"{file.url}: content has SHA-256 {found}, the manifest says {file.sha256}; "
-            "nothing was kept of it"
+            f"{file.url}: SHA-256 is {digest}, but the manifest has {file.sha256}; the download "
+            "was deleted"
         )
     part.replace(target)
     return n_bytes
 
 
 def _read_into(file: RemoteFile, part: Path) -> int:
-    """Appends to ``part`` what it lacks; from the start where the server knows no middle."""
+    """Append to ``part`` what is missing; from the start if the server cannot start elsewhere."""
     there = part.stat().st_size if part.exists() else 0
     try:
         try:
             return _read_from(there, file.url, part)
-        except ValueError:  # fsspec's word for a server without ranges
+        except ValueError:  # what fsspec raises for a server without range requests
             if not there:
                 raise
             return _read_from(0, file.url, part)
     except Exception as error:
-        # Each protocol fails in its own way (aiohttp, botocore, OSError); none is our bug.
+        # Each protocol raises its own exceptions (aiohttp, botocore, OSError).
         raise MissingError(
-            f"{file.url}: cannot be read ({_line(error)}); run the same command again to go on"
+            f"{file.url}: cannot be read ({_line(error)}); run the same command again to continue"
         ) from error
 
 
 def _read_from(begin: int, url: str, part: Path) -> int:
-    """Bytes read; what ``part`` has beyond ``begin`` stays until the first of them is here."""
+    """Read from byte ``begin`` on; ``part`` is cut there only once the server has answered."""
     import fsspec
 
     with fsspec.open(url, "rb").open() as remote:

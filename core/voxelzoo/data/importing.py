@@ -1,17 +1,17 @@
-"""``zoo data import``: any dataset into one folder whose responses stream by voxel block.
+"""``zoo data import``: copy any dataset into one folder whose responses are read by voxel block.
 
 ::
 
-    imported.yaml                         what the dataset says of itself, stories and clocks
+    imported.yaml                         name, licence, citation, subjects, stories and clocks
     stories/<story>/words.csv             word,onset,offset in seconds; silences have no text
-    stories/<story>/sound.*               the recording, as it was
+    stories/<story>/sound.*               the recording, unchanged
     stories/<story>/features/<name>.npz   states computed elsewhere
     responses/<subject>/<story>.zarr      Zarr v3, float32, chunks and shards of whole voxels
-    responses/<subject>/voxels.csv        a label a voxel, where there are labels
+    responses/<subject>/voxels.csv        one label for each voxel, if there are labels
 
-A story, and one subject's responses to a story, is a piece: it appears whole, by one rename. An
-import that was cut off goes on with the first piece it lacks. Until all are there the description
-is called ``importing.yaml``, and nothing reads the folder as a dataset.
+Each story, and each subject's responses to a story, appears whole, by one rename. After an
+interruption, the import continues with the first that is missing. Until it is complete, the
+description is called ``importing.yaml``, and the folder is not read as a dataset.
 """
 
 from __future__ import annotations
@@ -50,32 +50,56 @@ FORMAT = 1
 
 
 CHUNK_BYTES = 1 << 20
-"""A chunk is what is read at least: whole voxels, about a megabyte."""
+"""Size of a chunk, the least that is read: all rows of some voxels."""
 
 
 SHARD_BYTES = 32 << 20
-"""A shard is a file, and what an import holds in memory at a time."""
+"""Size of a shard, which is one file; an import holds one in memory."""
 
 
 DONE, UNDONE = "imported.yaml", "importing.yaml"
 
 
 @dataclass(frozen=True)
-class Imported:
-    """How an import went: pieces written now, and pieces that were there."""
+class ImportReport:
+    """What an import wrote: a piece is a story, or one subject's responses to a story."""
 
     root: Path
+    """The folder."""
     n_written: int
+    """Pieces that this call wrote."""
     n_kept: int
+    """Pieces that an earlier call had written."""
 
 
 def import_dataset(
     dataset: Dataset, root: Path, subjects: Sequence[str] = (), progress: Progress | None = None
-) -> Imported:
-    """Writes ``dataset`` into ``root``, keeping what an earlier call finished.
+) -> ImportReport:
+    """Copy a dataset into a folder, keeping what an earlier call finished.
 
-    Raises :class:`UsageError` where ``root`` holds something else, and :class:`DataError` for a
-    piece that cannot be used; pieces before it are kept.
+    Parameters
+    ----------
+    dataset : Dataset
+        The dataset.
+    root : Path
+        A new folder, or one with an unfinished import of the same dataset.
+    subjects : sequence of str
+        Subjects to import; all by default.
+    progress : Progress, optional
+        Told how many pieces are done.
+
+    Returns
+    -------
+    ImportReport
+
+    Raises
+    ------
+    UsageError
+        If the folder has other content.
+    DataError
+        If a story or a response cannot be used. What was finished is kept.
+    ZooError
+        If a file cannot be written. What was finished is kept.
     """
     progress = progress or Silent()
     subjects = tuple(subjects) or tuple(dataset.subjects())
@@ -83,7 +107,7 @@ def import_dataset(
     own = {subject: own_stories(dataset, subject) for subject in subjects}
     more = tuple(dict.fromkeys(story for stories in own.values() for story in stories))
     _claim(root, dataset)
-    written = kept = 0
+    written: list[bool] = []
     try:
         n_pieces = len(common) * (len(subjects) + 1) + len(more) + sum(map(len, own.values()))
         with progress.task("import", n_pieces) as advance:
@@ -91,28 +115,28 @@ def import_dataset(
             for name in (*common, *more):
                 entry, new = _import_story(dataset, name, root)
                 stories.append(entry)
-                written, kept = written + new, kept + (not new)
+                written.append(new)
                 advance(1)
             for subject in subjects:
                 n_voxels: dict[str, int] = {}
                 for name in (*common, *own[subject]):
                     new, n_voxels[name] = _import_responses(dataset, subject, name, root)
-                    written, kept = written + new, kept + (not new)
+                    written.append(new)
                     advance(1)
                 _same_voxels(subject, n_voxels)
                 _import_labels(dataset, subject, n_voxels[common[0]], root)
         _describe(dataset, root, own, stories)
-        _sweep(root)
+        _remove_old_drafts(root)
     except OSError as error:
         raise ZooError(
             f"{error.filename or root}: cannot be written ({error.strerror or error}); what was "
-            "finished is kept, run the same command again"
+            "finished is kept: run the same command again"
         ) from error
-    return Imported(root, written, kept)
+    return ImportReport(root, sum(written), len(written) - sum(written))
 
 
 def _claim(root: Path, dataset: Dataset) -> None:
-    """Makes the folder, or makes sure that it holds an import of this dataset."""
+    """Make the folder, or check that it has an import of this dataset."""
     name = dataset.info().name
     for file in (root / DONE, root / UNDONE):
         if file.is_file():
@@ -122,15 +146,15 @@ def _claim(root: Path, dataset: Dataset) -> None:
             except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
                 raise DataError(f"{file}: damaged; remove {root} and import again") from error
             if there != name:
-                raise UsageError(f"{root}: holds an import of {there!r}, not of {name!r}")
+                raise UsageError(f"{root}: has an import of {there!r}, not of {name!r}")
             break
     else:
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
-            raise UsageError(f"{root}: neither empty nor an import; name a new folder")
+            raise UsageError(f"{root}: is neither empty nor an import; name a new folder")
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{root}: cannot be made ({error.strerror})") from error
+        raise UsageError(f"{root}: cannot be created ({error.strerror})") from error
     _write_yaml(root / UNDONE, {"format": FORMAT, "name": name})
     (root / DONE).unlink(missing_ok=True)
 
@@ -141,7 +165,7 @@ def _describe(
     own: Mapping[str, Sequence[str]],
     stories: Sequence[Mapping[str, Any]],
 ) -> None:
-    """The description, written last: with it the folder is a dataset."""
+    """Write the description, last: with it the folder is a dataset."""
     info = dataset.info()
     _write_yaml(
         root / DONE,
@@ -164,7 +188,7 @@ def _describe(
 
 
 def _import_story(dataset: Dataset, name: str, root: Path) -> tuple[dict[str, Any], bool]:
-    """(what the description says of the story, whether it was written now)."""
+    """Copy a story: (its entry in the description, whether this call wrote it)."""
     story, clock = dataset.story(name), dataset.clock(name)
     sound = None
     if story.audio is not None:
@@ -196,7 +220,7 @@ def _import_story(dataset: Dataset, name: str, root: Path) -> tuple[dict[str, An
 
 
 def _write_words(path: Path, words: Words) -> None:
-    """Words whose times read back as the same numbers; anything lost on the way is refused."""
+    """Write words so that they read back as the same; :class:`DataError` if they cannot."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("word", "onset", "offset"))
@@ -217,7 +241,7 @@ def _write_sound(path: Path, story: Story) -> None:
 
 
 def _import_responses(dataset: Dataset, subject: str, story: str, root: Path) -> tuple[bool, int]:
-    """(whether they were written now, how many voxels there are)."""
+    """Copy responses: (whether this call wrote them, their number of voxels)."""
     import zarr
 
     target = root / "responses" / subject / f"{story}.zarr"
@@ -227,7 +251,7 @@ def _import_responses(dataset: Dataset, subject: str, story: str, root: Path) ->
             there = zarr.open_array(target, mode="r")
             if there.attrs.get("source") == source and "sha256" in there.attrs:
                 return False, there.shape[-1]
-        except Exception:  # whatever is wrong with it, it is written anew
+        except Exception:  # damaged in any way: it is written again
             pass
     n_trs = dataset.clock(story).n_trs
     opens = _opener(dataset, subject, story)
@@ -248,7 +272,7 @@ def _import_responses(dataset: Dataset, subject: str, story: str, root: Path) ->
             dtype="float32",
             chunks=(*shape[:-1], chunk),
             shards=(*shape[:-1], shard),
-            compressors=None,  # noise does not compress; reading does not wait for it either
+            compressors=None,  # noise does not compress
             dimension_names=("repeat", "TR", "voxel")[-len(shape) :],
             zarr_format=3,
         )
@@ -270,7 +294,7 @@ def _import_responses(dataset: Dataset, subject: str, story: str, root: Path) ->
 def _opener(
     dataset: Dataset, subject: str, story: str
 ) -> Callable[[], AbstractContextManager[Any]]:
-    """Opens the responses; those that can only be read whole are read once."""
+    """What opens the responses; those that can only be read whole are read once."""
     if isinstance(dataset, OpensResponses):
         return partial(opened_responses, dataset, subject, story)
     whole = np.asarray(dataset.responses(subject, story))
@@ -282,11 +306,11 @@ def _read_block(
 ) -> NDArray[np.float32]:
     """Some voxels' responses, (TR, voxel) or (repeat, TR, voxel).
 
-    Opened anew every thousand rows: only then does a mapped file give back its memory, of which
-    the system takes sixteen pages for each row touched.
+    They are opened again every thousand rows: only then is the memory of a mapped file freed, and
+    each row that is touched takes sixteen pages of it.
     """
     values = np.empty((*shape[:-1], part.stop - part.start), dtype=np.float32)
-    with np.errstate(over="ignore"):  # what overflows is infinite, and is named
+    with np.errstate(over="ignore"):  # an overflow is infinite, and is reported
         for repeat in np.ndindex(shape[:-2]):
             for rows in blocks(shape[-2], 1000):
                 with opens() as opened:
@@ -319,7 +343,7 @@ def _import_labels(dataset: Dataset, subject: str, n_voxels: int, root: Path) ->
 
 @contextmanager
 def _draft(root: Path, target: Path) -> Iterator[Path]:
-    """A path to write to; it becomes ``target`` when all went well, and is removed otherwise."""
+    """A path to write to: renamed to ``target`` at the end, removed after an exception."""
     draft = root / ".drafts" / f"{os.getpid()}-{uuid.uuid4().hex}"
     draft.parent.mkdir(exist_ok=True)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -334,8 +358,8 @@ def _draft(root: Path, target: Path) -> Iterator[Path]:
             left.unlink(missing_ok=True)
 
 
-def _sweep(root: Path) -> None:
-    """Removes drafts of calls that were killed; those of a call that still runs stay."""
+def _remove_old_drafts(root: Path) -> None:
+    """Remove drafts of processes that no longer run."""
     for draft in (root / ".drafts").glob("*"):
         try:
             os.kill(int(draft.name.partition("-")[0]), 0)

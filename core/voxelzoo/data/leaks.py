@@ -1,12 +1,12 @@
-"""Guards against scores that are too good: what trains must not hold what is tested.
+"""Guards against leaks: test data in the training data, which make scores too high.
 
-Each guard has a name. A violation stops a run with the reason and that name; who knows better lets
-it through by name, and the result says so.
+Each guard has a name. A leak stops a run with a message that names the guard. ``--allow-leak`` with
+that name ignores the guard, and the result records it.
 
-What can be seen is less than what can be wrong. A test story is found in training by its words, by
-its sound, or by responses that rise and fall alike; a paraphrase, or a translation, is not found.
-Shuffled rows are found where a story has lost the autocorrelation that the subject's other stories
-have; where every story was shuffled, white noise looks the same.
+Guards cannot find every leak. A test story is found in training by its words, by its sound, or by
+responses with the same time course; a paraphrase or a translation is not found. Shuffled rows are
+found in a story without the autocorrelation of the subject's other stories; if every story was
+shuffled, responses cannot be told from white noise.
 """
 
 from __future__ import annotations
@@ -19,36 +19,39 @@ from voxelzoo.api import DataError, Story, UsageError, Words
 from voxelzoo.science.protocols import CLEAN, FitProtocol
 from voxelzoo.science.splits import Evaluation, HeldOutStories
 from voxelzoo.science.traces import ResponseTrace, out_of_order, shared_rows
+from voxelzoo.text import listed
 
 GUARDS: Mapping[str, str] = {
     "shared-text": "a test story's words, or most of them, are in a training story",
     "shared-sound": "a test story has the same sound as a training story",
     "shared-responses": "rows of a test story's responses are rows of a training story's",
-    "shuffled-rows": "a story's responses lack the autocorrelation of the subject's other stories",
+    "shuffled-rows": "a story's responses have no autocorrelation; the subject's others have",
     "delays-across-stories": "delays reach from one story into the next",
     "fold-gap": "the gap around a held-out fold is shorter than the longest delay",
 }
-"""Every guard, with what it refuses."""
+"""Every guard, and the leak that it looks for."""
 
 
 N_GRAM = 5
-"""Words in a run that is looked for in another story."""
+"""Consecutive words in a run that is looked for in another story."""
 
 
 MOST = 0.5
-"""Share of a story's runs of words that makes it the other story."""
+"""Share of a story's runs of words above which it counts as the other story."""
 
 
 ENOUGH_RUNS = 20
-"""Distinct runs that two stories must share before it can be no chance."""
+"""Distinct runs that two stories must share: fewer can be common phrases."""
 
 
 @dataclass(frozen=True)
 class Leak:
-    """One violation: the guard that saw it, and one line of what it saw."""
+    """One leak."""
 
     guard: str
+    """Name of the guard that found it."""
     reason: str
+    """One line: what was found, and in which story."""
 
     def __str__(self) -> str:
         return f"{self.reason} (guard {self.guard})"
@@ -62,12 +65,29 @@ def find_leaks(
     protocol: FitProtocol | None = None,
     delays: Collection[int] = (),
 ) -> Iterator[Leak]:
-    """Every violation. ``responses`` are one subject's, by story; without them no guard of
-    responses runs, and without ``stories`` none of stimuli."""
+    """Every leak that the guards find.
+
+    Parameters
+    ----------
+    evaluation : HeldOutStories or ContiguousFolds
+        What is held out.
+    stories : mapping of str to Story
+        Stories by name. Guards of words and sound skip those that are not in it.
+    responses : mapping of str to ResponseTrace, optional
+        One subject's responses by story. Without them, guards of responses do not run.
+    protocol : FitProtocol, optional
+        How models are fitted. Without it, delays are taken to stay within stories.
+    delays : collection of int
+        Delays in TRs, which the gap around a held-out fold must cover.
+
+    Yields
+    ------
+    Leak
+    """
     if protocol is not None and protocol.delays_cross_stories:
         yield Leak(
             "delays-across-stories",
-            f"protocol {protocol.name}: a story's first rows are predicted from the story before",
+            f"protocol {protocol.name}: a story's first rows are predicted from the previous story",
         )
     if evaluation.kind == "folds":
         if delays and evaluation.gap < max(delays):
@@ -93,11 +113,27 @@ def check_leaks(
     protocol: FitProtocol | None = None,
     delays: Collection[int] = (),
 ) -> list[str]:
-    """Names of the guards that found something and were overridden by ``allow``.
+    """Stop at the first leak that is not allowed.
 
-    A protocol whose delays cross stories overrides that guard by its own name. Raises
-    :class:`DataError` with the first violation that was not overridden, and :class:`UsageError` for
-    a guard there is none of.
+    Parameters
+    ----------
+    evaluation, stories, responses, protocol, delays
+        As for :func:`find_leaks`.
+    allow : collection of str
+        Guards to ignore. A protocol other than ``clean`` also ignores ``delays-across-stories``:
+        that delays cross stories is part of such a protocol.
+
+    Returns
+    -------
+    list of str
+        Guards that found a leak and were ignored, in alphabetical order.
+
+    Raises
+    ------
+    DataError
+        With the first leak whose guard is not ignored.
+    UsageError
+        If ``allow`` names a guard that does not exist.
     """
     check_guards(allow)
     overridden = set()
@@ -105,16 +141,16 @@ def check_leaks(
         allow = {*allow, "delays-across-stories"}
     for leak in find_leaks(evaluation, stories, responses, protocol=protocol, delays=delays):
         if leak.guard not in allow:
-            raise DataError(f"leak: {leak}; mend it, or say --allow-leak {leak.guard}")
+            raise DataError(f"leak: {leak}; fix it, or pass --allow-leak {leak.guard}")
         overridden.add(leak.guard)
     return sorted(overridden)
 
 
 def check_guards(names: Collection[str]) -> None:
-    """Refuses a name that no guard has."""
+    """:class:`UsageError` for a name that is not one of :data:`GUARDS`."""
     for name in names:
         if name not in GUARDS:
-            raise UsageError(f"--allow-leak {name!r}: the guards are {', '.join(GUARDS)}")
+            raise UsageError(f"invalid --allow-leak {name!r}: the guards are {listed(GUARDS)}")
 
 
 def _shared_stimuli(evaluation: HeldOutStories, stories: Mapping[str, Story]) -> Iterator[Leak]:
@@ -124,25 +160,20 @@ def _shared_stimuli(evaluation: HeldOutStories, stories: Mapping[str, Story]) ->
         for train in evaluation.train:
             if test not in stories or train not in stories:
                 continue
-            share = _overlap(runs[test], runs[train])
-            if share or (plain[test] and plain[test] == plain[train]):
-                exact = plain[test] == plain[train]
-                what = "the same words as" if exact else f"{share:.0%} of its runs of words in"
-                yield Leak(
-                    "shared-text",
-                    f"test story {test!r} has {what} training story {train!r}: it would be tested "
-                    "on what it learnt",
-                )
+            where = f"training story {train!r}: a model would be tested on what it was trained on"
+            if plain[test] and plain[test] == plain[train]:
+                reason = f"test story {test!r} has the same words as {where}"
+                yield Leak("shared-text", reason)
+            elif share := _overlap(runs[test], runs[train]):
+                reason = f"{share:.0%} of the five-word runs of test story {test!r} are in {where}"
+                yield Leak("shared-text", reason)
             if _same_sound(stories[test], stories[train]):
-                yield Leak(
-                    "shared-sound",
-                    f"test story {test!r} has the same sound as training story {train!r}: it would "
-                    "be tested on what it learnt",
-                )
+                reason = f"test story {test!r} has the same sound as {where}"
+                yield Leak("shared-sound", reason)
 
 
 def _spelt(words: Words | None) -> tuple[str, ...]:
-    """Words by their letters alone."""
+    """Words in lower case, without punctuation; those without letters are skipped."""
     if words is None:
         return ()
     plain = (re.sub(r"[^\w]+", "", word.casefold()) for word in words.text)
@@ -150,12 +181,12 @@ def _spelt(words: Words | None) -> tuple[str, ...]:
 
 
 def _runs(words: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
-    """Runs of five words."""
+    """Every run of :data:`N_GRAM` consecutive words."""
     return frozenset(words[i : i + N_GRAM] for i in range(len(words) - N_GRAM + 1))
 
 
 def _overlap(one: frozenset[tuple[str, ...]], other: frozenset[tuple[str, ...]]) -> float:
-    """Share of the smaller story's runs that the larger has; 0 where that is no evidence."""
+    """Share of the shorter story's runs that are in the longer; 0 if that can be chance."""
     shared, smaller = len(one & other), min(len(one), len(other))
     return shared / smaller if shared >= ENOUGH_RUNS and shared > MOST * smaller else 0.0
 
@@ -168,7 +199,7 @@ def _same_sound(one: Story, other: Story) -> bool:
             return False
         return one.audio.digest == other.audio.digest
     except DataError:
-        return False  # not fetched, or damaged: models that read words do not need it
+        return False  # not downloaded, or damaged: models that read words do not need it
 
 
 def _shared_responses(
@@ -187,11 +218,11 @@ def _shared_responses(
 
 
 def _shuffled(traces: Mapping[str, ResponseTrace]) -> Iterator[Leak]:
-    """Stories, or repeats of one, whose rows do not follow each other as the others' do."""
-    for name, repeat, lag1_autocorrelation, usual in out_of_order(traces):
+    """Stories, or repeats of a story, whose rows look shuffled."""
+    for name, repeat, lag1, usual in out_of_order(traces):
         which = f", repeat {repeat + 1}," if len(traces[name].lag1_autocorrelation) > 1 else ""
         yield Leak(
             "shuffled-rows",
-            f"responses to story {name!r}{which} have a lag-one autocorrelation of "
-            f"{lag1_autocorrelation:.2f}, the subject's others {usual:.2f}: its rows look shuffled",
+            f"responses to story {name!r}{which} have a lag-one autocorrelation of {lag1:.2f}, "
+            f"the subject's other stories {usual:.2f}: the rows look shuffled",
         )

@@ -1,7 +1,7 @@
-"""``zoo data check``: everything that can be seen wrong with a dataset before it is fitted.
+"""``zoo data check``: everything that can be seen to be wrong with a dataset before it is fitted.
 
-A check goes on past a fault and lists them all. An *error* makes a wrong fit, or none; a *warning*
-is worth a look.
+A check does not stop at the first fault: it lists them all. An *error* would make a fit wrong, or
+impossible; a *warning* is worth a look.
 """
 
 from __future__ import annotations
@@ -22,7 +22,38 @@ from voxelzoo.science.splits import HeldOutStories
 
 
 def check_dataset(dataset: Dataset, progress: Progress | None = None) -> CheckReport:
-    """Reads every story and every response once, one at a time, and reports."""
+    """Read every story and every response once, one at a time, and list everything that is wrong.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        An open dataset.
+    progress : Progress, optional
+        Told how many responses have been read.
+
+    Returns
+    -------
+    CheckReport
+        Stories, clocks, responses and findings. Nothing is raised for damaged data: each fault is
+        a finding.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from voxelzoo.data.memory import InMemoryDataset
+    >>> rows = np.random.default_rng(0).normal(size=(2, 60, 5)).cumsum(axis=1)
+    >>> dataset = InMemoryDataset(
+    ...     "mine",
+    ...     responses={"S1": {"one": rows[0], "two": rows[1]}},
+    ...     tr=2.0,
+    ...     words={"one": [("hello", 1.0, 1.5)], "two": [("goodbye", 300.0, 300.5)]},
+    ...     test_stories=["two"],
+    ... )
+    >>> for finding in check_dataset(dataset).findings:
+    ...     print(finding.severity, finding.kind, finding.where)
+    warning length-mismatch one
+    error words-outside-scan two
+    """
     info = dataset.info()
     report = CheckReport(info.name, info.summary, info.licence, info.citation)
     report.subjects = tuple(dataset.subjects())
@@ -33,25 +64,12 @@ def check_dataset(dataset: Dataset, progress: Progress | None = None) -> CheckRe
     if more and evaluation is not None and evaluation.kind == "stories":
         evaluation = HeldOutStories((*evaluation.train, *more), evaluation.test)
     report.evaluation = str(evaluation) if evaluation is not None else None
-    stories: dict[str, Story] = {}
-    clocks: dict[str, ScanClock] = {}
-    split: Mapping[Literal["train", "test"], Sequence[str]] = {
-        "train": (*dataset.train_stories(), *more),
-        "test": dataset.test_stories(),
-    }
-    for part, names in split.items():
-        for name in names:
-            story = attempt(report, "story", name, partial(dataset.story, name))
-            clock = attempt(report, "clock", name, partial(dataset.clock, name))
-            found = check_story(report, name, part, story, clock)
-            report.stories.append(found)
-            if clock is not None:
-                clocks[name] = clock
-            if story is not None:
-                damaged = found.audio_seconds is None  # it is said, and cannot be compared
-                stories[name] = replace(story, audio=None) if damaged else story
+    train = (*dataset.train_stories(), *more)
+    stories, clocks = _check_stories(
+        report, dataset, {"train": train, "test": dataset.test_stories()}
+    )
     check_clocks(report, clocks)
-    check_same_stories(report, stories, split["train"])
+    check_same_stories(report, stories, train)
     if evaluation is not None:
         for leak in find_leaks(evaluation, stories):
             report.add("error", leak.guard, "train and test", leak.reason)
@@ -62,6 +80,27 @@ def check_dataset(dataset: Dataset, progress: Progress | None = None) -> CheckRe
     }
     check_responses(report, dataset, evaluation, clocks, heard, progress or Silent())
     return report
+
+
+def _check_stories(
+    report: CheckReport, dataset: Dataset, split: Mapping[Literal["train", "test"], Sequence[str]]
+) -> tuple[dict[str, Story], dict[str, ScanClock]]:
+    """Check each story by itself; the stories and clocks that could be read, by name."""
+    stories: dict[str, Story] = {}
+    clocks: dict[str, ScanClock] = {}
+    for part, names in split.items():
+        for name in names:
+            story = attempt(report, "story", name, partial(dataset.story, name))
+            clock = attempt(report, "clock", name, partial(dataset.clock, name))
+            checked = check_story(report, name, part, story, clock)
+            report.stories.append(checked)
+            if clock is not None:
+                clocks[name] = clock
+            if story is not None:
+                # Damaged sound is a finding already, and cannot be compared with other stories'.
+                damaged = checked.audio_seconds is None
+                stories[name] = replace(story, audio=None) if damaged else story
+    return stories, clocks
 
 
 def _own_stories(dataset: Dataset) -> dict[str, tuple[str, ...]]:

@@ -14,19 +14,19 @@ from voxelzoo.data.check.findings import CheckReport, ClockReport, StoryReport, 
 from voxelzoo.stimuli.files import require_downloaded
 
 LONG_GAP = 3.0
-"""Seconds without a word that count as a gap."""
+"""Seconds without a word from which a pause counts as a gap."""
 
 
 SLACK = 1.0
-"""Seconds by which words may outlast their sound: aligners round, encoders pad."""
+"""Seconds by which words may end after their sound: aligners round, encoders pad."""
 
 
 IDLE = 60.0
-"""Seconds that a scan may go on after its story; longer, and the two may not belong together."""
+"""Seconds for which a scan may continue after its story without a warning."""
 
 
 OUTSIDE = 0.25
-"""Share of a story's words outside the scan that is worth a warning."""
+"""Share of a story's words outside the scan above which there is a warning."""
 
 
 def check_story(
@@ -36,7 +36,25 @@ def check_story(
     story: Story | None,
     clock: ScanClock | None,
 ) -> StoryReport:
-    """Checks one story's words and sound against its scan clock."""
+    """Check one story's words and sound against its scan clock.
+
+    Parameters
+    ----------
+    report : CheckReport
+        Where findings are added.
+    name : str
+        Name of the story.
+    split : {"train", "test"}
+        What the story is for.
+    story : Story or None
+        The story; ``None`` if it could not be read.
+    clock : ScanClock or None
+        When its volumes were acquired; ``None`` if that could not be read.
+
+    Returns
+    -------
+    StoryReport
+    """
     words = story.words if story is not None else None
     spoken = words.spoken() if words is not None else None
     silence = _silences(spoken) if spoken is not None else np.zeros(0)
@@ -83,7 +101,7 @@ def _check_words(
     report: CheckReport, name: str, words: Words, before: int | None, after: int | None
 ) -> None:
     if not len(words):
-        report.add("error", "words", name, "every word is a silence")
+        report.add("error", "words", name, "no word has any text")
         return
     if words.onsets[0] < 0:
         report.add(
@@ -92,19 +110,19 @@ def _check_words(
     if before is None or after is None:
         return
     outside = before + after
-    said = (
+    message = (
         f"{outside} of {len(words)} words lie outside the scan ({before} before it, {after} after)"
     )
     if outside == len(words):
-        report.add("error", "words-outside-scan", name, f"{said}: the clock is another story's")
+        report.add("error", "words-outside-scan", name, f"{message}: the clock is another story's")
     elif outside > OUTSIDE * len(words):
-        report.add("warning", "words-outside-scan", name, said)
+        report.add("warning", "words-outside-scan", name, message)
 
 
 def _check_audio(
     report: CheckReport, name: str, story: Story | None, words: Words | None
 ) -> tuple[float | None, int | None]:
-    """Reads the sound through; its length in seconds and samples per second."""
+    """Read the sound to its end; its length in seconds and its samples per second."""
     if story is None or story.audio is None:
         return None, None
     audio = story.audio
@@ -117,14 +135,14 @@ def _check_audio(
 
     def read() -> tuple[float, int]:
         heard = False
-        for piece in audio.pieces(1 << 20):  # to the end, which may be damaged
+        for piece in audio.pieces(1 << 20):  # to the end: the last part may be damaged
             heard = heard or bool(piece.any())
         if not heard:
             raise DataError(f"{audio.path or name}: the sound is silent throughout")
         return audio.duration, audio.native_rate
 
-    found = attempt(report, "audio", name, read)
-    if found is None:
+    sound = attempt(report, "audio", name, read)
+    if sound is None:
         return None, None
     if words:
         ends, lasts = audio.start + audio.duration, float(words.offsets.max())
@@ -137,27 +155,35 @@ def _check_audio(
                 f"the sound ends at {ends:.1f} s, the words at {lasts:.1f} s: {late} words have "
                 "no sound",
             )
-    return found
+    return sound
 
 
 def _check_end(report: CheckReport, name: str, story: Story, clock: ScanClock) -> None:
     try:
         ends = story.end
     except ZooError:
-        return  # its sound is damaged, and said to be
+        return  # its sound is damaged, which is a finding already
     idle = clock.start + clock.n_trs * clock.tr - ends
     if ends > 0 and idle > IDLE:
         report.add(
             "warning",
             "length-mismatch",
             name,
-            f"the scan goes on for {idle:.0f} s ({idle / clock.tr:.0f} TRs) after the story ends; "
-            "do they belong together?",
+            f"the scan continues for {idle:.0f} s ({idle / clock.tr:.0f} TRs) after the story "
+            "ends; is it the scan of this story?",
         )
 
 
 def check_clocks(report: CheckReport, clocks: Mapping[str, ScanClock]) -> None:
-    """Warns of the story whose clock is not the others': 2.0 s against 2.0045 s."""
+    """Warn of a story whose TR or first volume differs from most others: 2.0 s against 2.0045 s.
+
+    Parameters
+    ----------
+    report : CheckReport
+        Where findings are added.
+    clocks : mapping of str to ScanClock
+        The clock of each story.
+    """
     for what, values in (
         ("TR", {name: round(clock.tr, 4) for name, clock in clocks.items()}),
         ("first kept volume", {name: round(clock.start, 2) for name, clock in clocks.items()}),
@@ -165,7 +191,7 @@ def check_clocks(report: CheckReport, clocks: Mapping[str, ScanClock]) -> None:
         counts = Counter(values.values())
         usual, times = counts.most_common(1)[0] if counts else (0.0, 0)
         if times <= len(values) / 2:
-            continue  # each story has its own
+            continue  # no value is usual
         for name, value in values.items():
             if value != usual:
                 report.add(
@@ -179,7 +205,17 @@ def check_clocks(report: CheckReport, clocks: Mapping[str, ScanClock]) -> None:
 def check_same_stories(
     report: CheckReport, stories: Mapping[str, Story], train: Sequence[str]
 ) -> None:
-    """Warns of training stories that are one story under two names."""
+    """Warn of training stories with the same words: one story under two names.
+
+    Parameters
+    ----------
+    report : CheckReport
+        Where findings are added.
+    stories : mapping of str to Story
+        Every story that could be read.
+    train : sequence of str
+        Names of the training stories.
+    """
     seen: dict[object, str] = {}
     for name in train:
         if name in stories and (words := stories[name].words) is not None:
