@@ -10,6 +10,7 @@ CORE = Path(__file__).resolve().parents[1] / "core" / "voxelzoo"
 
 FLOORS = (
     ("cli",),
+    ("python",),
     ("recipes",),
     ("reports",),
     ("testing",),

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from voxelzoo.api import ModelEntry, UsageError
+from voxelzoo.api import UsageError
 from voxelzoo.cli.output import print_json, print_table
 from voxelzoo.cli.session import DisableOption, JsonOption, NoPluginsOption, RegistryOption
 from voxelzoo.contract.weights import weights_location
+from voxelzoo.host.listing import model_row
 from voxelzoo.host.zoo import open_zoo
 from voxelzoo.text import human_count
 
@@ -74,7 +75,7 @@ def list_models(
         and family in (None, entry.family or entry.plugin)
         and (match is None or fnmatch(entry.name, match) or fnmatch(entry.id, match))
         and (not in_paper or entry.in_paper)
-        for row in [_row(entry)]
+        for row in [model_row(entry)]
         if not here or row["weights"] in ("here", "none")
     ]
     if as_json:
@@ -93,25 +94,6 @@ def list_models(
     if bad:
         names = ", ".join(f"{record.name} ({record.distribution})" for record in bad)
         print(f"not loaded: {names}; `zoo plugins list` says why", file=sys.stderr)
-
-
-def _row(entry: ModelEntry) -> dict[str, Any]:
-    if entry.repo is None:
-        weights = "none" if not entry.architecture else "not public"
-    else:
-        weights = "here" if weights_location(entry) is not None else "absent"
-    return {
-        "model": entry.name,
-        "modality": entry.modality,
-        "family": entry.family or entry.plugin,
-        "parameters": entry.n_parameters,
-        "layers": entry.n_layers,
-        "width": entry.embed_dim,
-        "licence": entry.licence,
-        "in_paper": entry.in_paper,
-        "plugin": entry.plugin,
-        "weights": weights,
-    }
 
 
 def show(
