@@ -64,7 +64,7 @@ def test_where_there_are_none_it_says_so(zoo: Zoo, tmp_path: Path) -> None:
     ask = ("run", "-p", "word-rate", "--store", tmp_path / "store", "-q", "--keep", "weights")
     ended = zoo(*ask, "--regressor", "stacking")
     assert ended.code == 2
-    assert "--keep weights: stacking has none" in ended.err
+    assert "--keep weights: stacking does not provide coefficients" in ended.err
     plain = zoo("run", "-p", "word-rate", "--store", tmp_path / "store", "-q", "--json").json
     result = Store(tmp_path / "store").result(plain["results"][0]["key"])
     with pytest.raises(UsageError, match="make it again with zoo run --keep weights"):
