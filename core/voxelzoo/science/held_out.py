@@ -1,8 +1,8 @@
-"""What a test needs of a result: held-out predictions and responses, cut into blocks of voxels.
+"""Held-out predictions and responses, for significance tests and confidence intervals.
 
-The r of a voxel is either over all held-out parts end to end (whole test stories) or the mean over
-parts (folds, each of which has a fit, so an offset, of its own). Once both sides are standardised,
-either is one inner product over rows, which is what permutations and bootstraps are built on.
+The r of a voxel is either over all test stories end to end, or the mean over folds, each of which
+has a fit, and so an offset, of its own. Once predictions and responses are standardised, either is
+one inner product over rows, on which permutations and bootstraps are built.
 """
 
 from __future__ import annotations
@@ -24,25 +24,38 @@ from voxelzoo.science.scores import correlation, explained_variance
 Floats = NDArray[np.floating[Any]]
 
 
-Found = TypeVar("Found")
+T = TypeVar("T")
 
 
 BLOCK = 256
-"""Voxels worked on at a time: a thousand permutations of them stay in the cache."""
+"""Voxels that are computed at a time: a thousand permutations of them fit in the CPU's cache."""
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Predictions and responses (TR, voxel) of each held-out part: a story, or a fold."""
+    """Predictions and responses of every held-out part: each story, or each fold.
+
+    Parameters
+    ----------
+    parts : mapping of str to pair of (TR, voxel)
+        Prediction and response of each part, in order of presentation.
+    joined : bool
+        Whether r is over all parts end to end; otherwise it is the mean over parts.
+    labels : sequence of str, optional
+        The region of each voxel.
+    repeats : mapping of str to (repeat, TR, voxel)
+        Responses of each repeat, of the parts that were repeated.
+
+    Raises
+    ------
+    DataError
+        If there is no part, or predictions and responses have different shapes.
+    """
 
     parts: Mapping[str, tuple[Floats, Floats]]
-    """Prediction and response by part, in order of presentation."""
     joined: bool = True
-    """r is over all parts end to end; else the mean of the parts' own."""
     labels: Sequence[str] | None = None
-    """A region's name for each voxel."""
     repeats: Mapping[str, Floats] = field(default_factory=dict)
-    """(repeat, TR, voxel) of the parts that were repeated."""
 
     def __post_init__(self) -> None:
         if not self.parts:
@@ -56,13 +69,13 @@ class HeldOut:
 
     @property
     def n_voxels(self) -> int:
-        """Voxels of every part."""
+        """Number of voxels, the same in every part."""
         prediction, _ = next(iter(self.parts.values()))
         return int(prediction.shape[1])
 
     @property
     def n_trs(self) -> tuple[int, ...]:
-        """Rows of each part."""
+        """Number of TRs of each part."""
         return tuple(len(prediction) for prediction, _ in self.parts.values())
 
     @property
@@ -77,33 +90,36 @@ class HeldOut:
 
     @property
     def r2(self) -> Floats:
-        """Share of the variance predicted of each voxel, (voxel,)."""
+        """Share of the variance of each voxel that is predicted, (voxel,)."""
         return self._scored(explained_variance)
 
     def of_part(self, name: str) -> HeldOut:
-        """The part by itself."""
+        """One part by itself, without repeats."""
         return replace(self, parts={name: self.parts[name]}, repeats={})
 
     def _scored(self, score: Callable[[Floats, Floats], Floats]) -> Floats:
-        found = []
+        scores = []
         for voxels in voxel_blocks(self.n_voxels):
             pairs = [(x[:, voxels], y[:, voxels]) for x, y in self.parts.values()]
             if self.joined:
                 x, y = (np.concatenate(side) for side in zip(*pairs, strict=True))
-                found.append(score(x, y))
+                scores.append(score(x, y))
             else:
-                found.append(np.mean([score(x, y) for x, y in pairs], axis=0))
-        return np.concatenate(found)
+                scores.append(np.mean([score(x, y) for x, y in pairs], axis=0))
+        return np.concatenate(scores)
 
     @property
     def regions(self) -> dict[str, NDArray[np.bool_]]:
-        """Voxels (voxel,) of all, then of each label in order of appearance."""
+        """All voxels, then those of each label in order of appearance, (voxel,) bool each."""
         return region_masks(self.labels, self.n_voxels)
 
     def without_first(self, n_trs: int) -> HeldOut:
-        """The same without the first ``n_trs`` rows of each part.
+        """The same without the first ``n_trs`` TRs of each part.
 
-        Raises :class:`UsageError` where that leaves too little of a part.
+        Raises
+        ------
+        UsageError
+            If that leaves fewer than three TRs of a part.
         """
         if n_trs < 0 or min(self.n_trs) <= n_trs + 2:
             raise UsageError(
@@ -116,7 +132,7 @@ class HeldOut:
         )
 
     def first_rows(self, n_trs: Sequence[int]) -> HeldOut:
-        """The same with the first ``n_trs`` rows of each part alone."""
+        """The same with only the first ``n_trs`` TRs of each part."""
         return replace(
             self,
             parts={
@@ -127,16 +143,24 @@ class HeldOut:
         )
 
     def answered_by(self, other: HeldOut) -> HeldOut:
-        """The same predictions of the other's responses: no rounding of its own apart."""
+        """The same predictions with the other's responses, to share its rounding."""
         return replace(
             self,
             parts={name: (x, other.parts[name][1]) for name, (x, _) in self.parts.items()},
         )
 
     def standardised(self, voxels: slice) -> list[tuple[Floats, Floats]]:
-        """Each part's sides (TR, voxel), float64, scaled so that their inner product is r.
+        """Prediction and response of each part, scaled so that their inner product is r.
 
-        An undefined voxel is NaN.
+        Parameters
+        ----------
+        voxels : slice
+            Which voxels.
+
+        Returns
+        -------
+        list of pair of (TR, voxel) float64
+            NaN for a voxel whose r is undefined.
         """
         pairs = [(x[:, voxels], y[:, voxels]) for x, y in self.parts.values()]
         if not self.joined:
@@ -151,11 +175,23 @@ def voxel_blocks(n: int, size: int = BLOCK) -> Iterator[slice]:
     return blocks(n, size)
 
 
-def over_voxels(n: int, work: Callable[[slice], Found]) -> Iterator[tuple[slice, Found]]:
-    """What ``work`` finds of each block of ``n`` voxels, in order; blocks are done side by side.
+def over_voxels(n: int, work: Callable[[slice], T]) -> Iterator[tuple[slice, T]]:
+    """Compute blocks of voxels in parallel.
 
-    In as many threads as matrix products would have: those of a block are too small to share.
-    ``work`` returns little, since all of it may wait here.
+    There are as many threads as matrix products would have; those of one block are too small to
+    gain from several.
+
+    Parameters
+    ----------
+    n : int
+        Number of voxels.
+    work : callable
+        Called with each block. It should return little: all of it may be held in memory.
+
+    Yields
+    ------
+    (slice, result)
+        Each block with what ``work`` returned, in order.
     """
     voxels = list(voxel_blocks(n))
     n_threads = max((library["num_threads"] for library in threadpool_info()), default=1)
@@ -164,7 +200,7 @@ def over_voxels(n: int, work: Callable[[slice], Found]) -> Iterator[tuple[slice,
 
 
 def _unit(values: Floats) -> Floats:
-    """Columns of mean 0 and length 1; NaN where constant or not finite."""
+    """Columns of mean 0 and norm 1; NaN if a column is constant or not finite."""
     with np.errstate(invalid="ignore", divide="ignore"):
         centred = values - values.mean(axis=0, dtype=np.float64)
         varies = np.ptp(values, axis=0) > 0

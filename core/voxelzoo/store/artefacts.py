@@ -28,22 +28,28 @@ Kind = Literal["states", "aligned", "results"]
 
 
 KINDS: tuple[Kind, ...] = ("states", "aligned", "results")
-"""States at a model's own times, the same on the scanner's clock, and scores."""
+"""States at the model's own times, states at scan times, and results."""
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces: one text for one value."""
+    """JSON with sorted keys and no spaces, so that equal values have equal text.
+
+    Examples
+    --------
+    >>> canonical_json({"b": 1, "a": [2.0, None]})
+    '{"a":[2.0,null],"b":1}'
+    """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def artefact_key(provenance: Mapping[str, Any]) -> str:
-    """Key of the artefact that this provenance determines: 64 hex digits."""
+    """Key of the artefact with this provenance: 64 hex digits of a SHA-256 digest."""
     return hashlib.sha256(canonical_json(provenance).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Artefact:
-    """A finished artefact: arrays, what determined them, and a summary."""
+    """A finished artefact: arrays, everything that determined them, and a summary."""
 
     path: Path
 
@@ -63,25 +69,33 @@ class Artefact:
         return document
 
     def _damaged(self, reason: str) -> DataError:
-        return DataError(f"{self.path}: damaged artefact ({reason}); remove it and run again")
+        return DataError(f"{self.path}: damaged artefact ({reason}); delete it and run again")
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """All that determined the arrays."""
+        """Everything that determined the arrays."""
         return dict(self._document["provenance"])
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What was said of it when it was made."""
+        """JSON values that were written with the arrays; of a result, its record."""
         return dict(self._document["summary"])
 
     @property
     def arrays(self) -> tuple[str, ...]:
-        """Names of its arrays."""
+        """Names of the arrays."""
         return tuple(self._document["checksums"])
 
     def read(self, name: str) -> NDArray[Any]:
-        """One array, checked against the checksum taken when it was written."""
+        """Read one array.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no array of that name.
+        DataError
+            If it is damaged: its checksum is not the one taken when it was written.
+        """
         import zarr
 
         if name not in self._document["checksums"]:
@@ -96,12 +110,12 @@ class Artefact:
 
 
 def draft_path(root: Path) -> Path:
-    """A path of nobody else's in a store, for what is not finished or not to stay."""
+    """A unique path in a store, for what is unfinished or temporary."""
     return root / ".drafts" / f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}"
 
 
 def remove_abandoned_drafts(root: Path) -> None:
-    """Removes what killed processes of this machine left in a store's drafts."""
+    """Remove drafts that killed processes of this machine left in a store."""
     for draft in (root / ".drafts").glob("*"):
         host, _, process = draft.name.rpartition("-")[0].rpartition("-")
         try:
@@ -110,7 +124,7 @@ def remove_abandoned_drafts(root: Path) -> None:
         except (ProcessLookupError, ValueError):
             shutil.rmtree(draft, ignore_errors=True)
         except OSError:
-            pass  # another user's, and alive
+            pass  # a process of another user
 
 
 def checksum(array: NDArray[Any]) -> str:

@@ -27,6 +27,10 @@ SCORES = tuple(
 )
 
 
+MEASURES = (*SCORES, "tr", "mean_train_stories", "mean_train_hours")
+"""Real numbers that some results do not have."""
+
+
 COUNTS = ("layer", "n_parameters", "n_folds", "gap_trs", "subset_seed")
 """Whole numbers that some results do not have."""
 
@@ -119,7 +123,7 @@ class Results(Sequence[Result]):
             [*IDENTITY, *SCORES, *plain, *derived, *(name for row in rows for name in row)]
         )
         table = DataFrame(rows, columns=list(names))
-        return table.astype(dict.fromkeys(COUNTS, "Int64"))
+        return table.astype(dict.fromkeys(MEASURES, "float64") | dict.fromkeys(COUNTS, "Int64"))
 
     def regions(self) -> pandas.DataFrame:
         """A row for each region of each result: ``n_voxels`` with a defined r, and ``mean_r``.

@@ -25,7 +25,13 @@ CHUNK_BYTES = 8 << 20
 
 @dataclass(frozen=True)
 class Store:
-    """A folder of artefacts, shared by runs and, where it is on a common disk, by machines."""
+    """A folder of artefacts, shared by runs and, if it is on a shared disk, by machines.
+
+    Parameters
+    ----------
+    root : Path
+        The folder; it is created when something is first written.
+    """
 
     root: Path
 
@@ -46,11 +52,26 @@ class Store:
         summary: Mapping[str, Any] | None = None,
         replace: bool = False,
     ) -> Artefact:
-        """Writes an artefact, whole or not at all. Arrays are chunked along their last axis; one
-        given by a function is made when it is its turn.
+        """Write an artefact, completely or not at all.
 
-        Where another process finished the same artefact first, that one stays; with ``replace``
-        it goes, for one with more arrays.
+        Parameters
+        ----------
+        kind : {"states", "aligned", "results"}
+            What it is.
+        provenance : mapping
+            Everything that determines it, as JSON values.
+        arrays : mapping of str to array or callable
+            Arrays by name, chunked along their last axis. A callable is called when its array is
+            written, so that not all need to be in memory. A name with ``/`` is in a group.
+        summary : mapping, optional
+            JSON values to write beside the arrays.
+        replace : bool
+            Whether to replace an artefact that is there; otherwise it stays, as it is the same.
+
+        Raises
+        ------
+        ZooError
+            If the store cannot be written to.
         """
         import zarr
 
@@ -60,8 +81,8 @@ class Store:
             draft.mkdir(parents=True)
             group = zarr.open_group(draft / "arrays", mode="w", zarr_format=3)
             checksums = {}
-            for name, given in arrays.items():
-                array = np.asarray(given() if callable(given) else given, order="C")
+            for name, values in arrays.items():
+                array = np.asarray(values() if callable(values) else values, order="C")
                 group.create_array(name, data=array, chunks=_chunks(array))
                 checksums[name] = checksum(array)
             document = {
@@ -99,11 +120,17 @@ class Store:
                     yield Artefact(path)
 
     def by_key(self, kind: Kind, prefix: str) -> Artefact:
-        """The artefact whose key begins with ``prefix``."""
-        found = [artefact for artefact in self.all(kind) if artefact.key.startswith(prefix)]
-        if len(found) == 1:
-            return found[0]
-        what = "no" if not found else f"{len(found)}"
+        """The artefact whose key begins with ``prefix``.
+
+        Raises
+        ------
+        NotFoundError
+            If no artefact, or more than one, begins with it.
+        """
+        artefacts = [artefact for artefact in self.all(kind) if artefact.key.startswith(prefix)]
+        if len(artefacts) == 1:
+            return artefacts[0]
+        what = "no" if not artefacts else f"{len(artefacts)}"
         raise NotFoundError(
             f"{what} {kind} in {self.root} begin with key {prefix!r}; `zoo results list` shows them"
         )
@@ -181,7 +208,7 @@ def open_store(path: str | Path) -> Store:
 
 
 def _chunks(array: NDArray[Any]) -> tuple[int, ...]:
-    """Whole rows of blocks of columns, so that voxels and units stream in blocks."""
+    """All rows of blocks of columns, so that voxels and units can be read in blocks."""
     if array.ndim == 0 or array.size == 0:
         return tuple(max(1, n) for n in array.shape)
     rows = math.prod(array.shape[:-1])

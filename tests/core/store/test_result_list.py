@@ -83,6 +83,13 @@ def test_a_table_of_nothing_has_columns() -> None:
     assert {"key", "model", "layer", "mean_r", "evaluation"} <= set(table.columns)
 
 
+def test_numbers_are_numbers_even_if_no_result_has_them(results: Results) -> None:
+    types = results[:1].table().dtypes
+    for name in ("mean_ceiling", "mean_train_hours", "tr"):
+        assert types[name] == "float64"
+    assert types["subset_seed"] == "Int64"
+
+
 def test_results_are_chosen_by_their_fields(results: Results) -> None:
     n = len(SETTINGS)
     assert len(results.where(model="opt-m")) == len(results.where(model="opt/opt-m")) == 1
