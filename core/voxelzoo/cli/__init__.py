@@ -9,34 +9,69 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any
 
-# Start-up makes many objects and no garbage; at the default threshold a quarter of the time of
-# `zoo list` goes into looking for some.
-gc.set_threshold(50_000)
+import typer
+from typer.core import TyperGroup
 
-import typer  # noqa: E402
-
-from voxelzoo.api import ZooError  # noqa: E402
-from voxelzoo.cli import (  # noqa: E402
-    data,
-    doctor,
-    explain,
-    extract,
-    models,
-    output,
-    plugins,
-    registry,
-    reproduce,
-    results,
-    run,
-    scaling,
-    test,
-)
+from voxelzoo.errors import ZooError
 
 INTERRUPTED = 130
 """Exit code that typer gives for Control-C."""
 
+COMMANDS = {
+    "list": "voxelzoo.cli.models:list_models",
+    "show": "voxelzoo.cli.models:show",
+    "run": "voxelzoo.cli.run:run",
+    "plan": "voxelzoo.cli.run:plan",
+    "extract": "voxelzoo.cli.extract:extract",
+    "test": "voxelzoo.cli.test:run",
+    "check": "voxelzoo.cli.plugins:check",
+    "reproduce": "voxelzoo.cli.reproduce:reproduce",
+    "explain": "voxelzoo.cli.explain:explain",
+    "doctor": "voxelzoo.cli.doctor:doctor",
+    "data": "voxelzoo.cli.data:app",
+    "results": "voxelzoo.cli.results:app",
+    "scaling": "voxelzoo.cli.scaling:app",
+    "plugins": "voxelzoo.cli.plugins:app",
+    "registry": "voxelzoo.cli.registry:app",
+}
+"""Command -> the function, or the typer app of its own commands. Imported when it is called: a
+command pays for its own imports only."""
+
+
+class _Commands(Mapping[str, Any]):
+    """:data:`COMMANDS`, each as typer's command, made when it is asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        module, _, attribute = COMMANDS[name].partition(":")
+        target = getattr(import_module(module), attribute)
+        if isinstance(target, typer.Typer):
+            command: Any = typer.main.get_group(target)
+            command.name = name
+            return command
+        single = typer.Typer(add_completion=False)
+        single.command(name)(target)
+        return typer.main.get_command(single)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class _LazyGroup(TyperGroup):
+    """The group of all commands."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "commands": _Commands()})
+
+
 app = typer.Typer(
+    cls=_LazyGroup,
     name="zoo",
     help="A model zoo for the brain: which network's hidden states predict which voxel, how well, "
     "and how near to the noise ceiling.",
@@ -46,29 +81,20 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-app.command("list")(models.list_models)
-app.command("show")(models.show)
-app.command("run")(run.run)
-app.command("plan")(run.plan)
-app.command("extract")(extract.extract)
-app.command("test")(test.run)
-app.command("check")(plugins.check)
-app.command("reproduce")(reproduce.reproduce)
-app.command("explain")(explain.explain)
-app.command("doctor")(doctor.doctor)
-app.add_typer(data.app, name="data")
-app.add_typer(results.app, name="results")
-app.add_typer(scaling.app, name="scaling")
-app.add_typer(plugins.app, name="plugins")
-app.add_typer(registry.app, name="registry")
+app.callback()(lambda: None)
 
 
 def main() -> None:
     """Entry point: expected failures become one line and an exit code, never a traceback."""
+    # Start-up makes many objects and no garbage; at the default threshold a quarter of the time of
+    # `zoo list` is spent looking for some.
+    gc.set_threshold(50_000)
     try:
         app()
     except ZooError as error:
-        output.fail(error, as_json="--json" in sys.argv)
+        from voxelzoo.cli.output import fail
+
+        fail(error, as_json="--json" in sys.argv)
         sys.exit(error.exit_code)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
