@@ -9,7 +9,7 @@ import griffe
 
 
 class Roles(griffe.Extension):
-    """Turns ``:class:`Name``` into code, and the ``::`` before an example into a colon."""
+    """Turns roles into code, ``::`` before an example into a colon, references into a list."""
 
     def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
         """Rewrites the docstring of anything that griffe has read."""
@@ -20,4 +20,6 @@ class Roles(griffe.Extension):
 def as_markdown(docstring: str) -> str:
     """A docstring whose roles and literal blocks are Markdown."""
     text = re.sub(r":[a-z]+:`[~.]*([^`]+)`", r"`\1`", docstring)
-    return re.sub(r"::[ \t]*$", ":", text, flags=re.M)
+    text = re.sub(r"^( *)\.\. \[(\d+)\] ", r"\1\2. ", text, flags=re.M)
+    text = re.sub(r"\[(\d+)\]_", r"[\1]", text)
+    return re.sub(r"[ \t]*::[ \t]*$", ":", text, flags=re.M)

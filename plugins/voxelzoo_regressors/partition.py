@@ -144,11 +144,11 @@ class VariancePartition(MultiOutputMixin, RegressorMixin, BaseEstimator):
     >>> import numpy as np
     >>> from voxelzoo_regressors import VariancePartition
     >>> rng = np.random.default_rng(0)
-    >>> X = rng.standard_normal((200, 6))
-    >>> Y = X[:, [0]] + 0.1 * rng.standard_normal((200, 1))
+    >>> X = rng.standard_normal((2000, 6))
+    >>> Y = X[:, [0]] + 0.1 * rng.standard_normal((2000, 1))
     >>> model = VariancePartition({"text": slice(0, 3), "speech": slice(3, 6)})
-    >>> model = model.fit(X[:150], Y[:150], groups=np.repeat(np.arange(3), 50))
-    >>> parts = model.partition(X[150:], Y[150:])
+    >>> model = model.fit(X[:1500], Y[:1500], groups=np.repeat(np.arange(3), 500))
+    >>> parts = model.partition(X[1500:], Y[1500:])
     >>> float(parts[frozenset({"text"})].round(1)[0])
     1.0
     """

@@ -81,4 +81,5 @@ def test_no_page_asks_for_what_nobody_generated(site: Path) -> None:
 
 
 def test_roles_become_markdown() -> None:
-    assert as_markdown("See :class:`~a.b.Ridge` and :meth:`fit`::") == "See `a.b.Ridge` and `fit`:"
+    assert as_markdown("See :class:`~a.b.Ridge` and :meth:`fit` ::") == "See `a.b.Ridge` and `fit`:"
+    assert as_markdown("As in [1]_.\n\n.. [1] A paper.") == "As in [1].\n\n1. A paper."
