@@ -14,6 +14,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
     """A test sees neither the user's settings nor a network, wherever it runs."""
     nobody = tmp_path_factory.getbasetemp() / "nobody"
     monkeypatch.setenv("ZOO_CONFIG", str(nobody / "config.yaml"))
+    monkeypatch.setenv("ZOO_CACHE", str(nobody / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     for name in ("ZOO_DISABLE_PLUGINS", "ZOO_PLUGINS", "ZOO_NO_PLUGINS", "ZOO_STORE"):
         monkeypatch.delenv(name, raising=False)

@@ -49,8 +49,12 @@ class Site:
         """The environment of a child process that finds these distributions, and no user files."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith("ZOO_")}
         path = os.pathsep.join(filter(None, [str(self.folder), kept.get("PYTHONPATH", "")]))
-        config = {"ZOO_CONFIG": str(self.folder / "config.yaml"), "HF_HUB_OFFLINE": "1"}
-        return {**kept, "PYTHONPATH": path, **config, **variables}
+        own = {
+            "ZOO_CONFIG": str(self.folder / "config.yaml"),
+            "ZOO_CACHE": str(self.folder / "cache"),
+            "HF_HUB_OFFLINE": "1",
+        }
+        return {**kept, "PYTHONPATH": path, **own, **variables}
 
     def zoo(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Runs ``zoo`` with these distributions installed."""

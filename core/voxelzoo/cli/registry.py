@@ -11,7 +11,8 @@ import typer
 from voxelzoo.api import PluginError
 from voxelzoo.cli.output import print_json
 from voxelzoo.cli.session import JsonOption
-from voxelzoo.host.catalogue import default_registry_path, registry_schema, validate_registry
+from voxelzoo.host.catalogue import default_registry_path, validate_registry
+from voxelzoo.host.registry_files import registry_schema
 
 app = typer.Typer(help="Check and describe registry files.", no_args_is_help=True)
 

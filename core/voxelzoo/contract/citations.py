@@ -23,7 +23,7 @@ def bibtex_key(entry: str) -> str:
     """
     match = _ENTRY.fullmatch(entry)
     if match is None or entry.count("{") != entry.count("}"):
-        raise ValueError(f"not one BibTeX entry: {' '.join(entry.split())[:60]!r}")
+        raise ValueError(f"no valid BibTeX entry: {' '.join(entry.split())[:60]!r}")
     return match[2]
 
 

@@ -1,4 +1,4 @@
-"""Which plugins are not to be loaded, and where that was set."""
+"""Which plugins must not be loaded, and where the user set that."""
 
 from __future__ import annotations
 
@@ -14,19 +14,36 @@ from voxelzoo.host.records import Problem, suggestion
 
 
 @dataclass
-class Blocking:
-    """Which plugins are not to be imported, and by whose word."""
+class BlockList:
+    """Which plugins must not be imported, each with the reason."""
 
-    reasons: dict[str, str]
+    disabled: dict[str, str]
     """Normalised entry-point or distribution name -> where it was disabled."""
     allowed: frozenset[str] | None
+    """Normalised names of the only plugins to load; ``None`` if all may be."""
     first_party_only: str | None
+    """The setting that blocks third-party plugins; ``None`` if they may be loaded."""
     typed: Collection[str]
+    """Names disabled on the command line."""
     problems: list[Problem] = field(default_factory=list)
+    """Disabled names that no plugin has."""
 
     @classmethod
-    def read(cls, disabled: Collection[str], first_party_only: bool) -> Blocking:
-        """Collects what was disabled by option, environment and configuration file."""
+    def read(cls, disabled: Collection[str], first_party_only: bool) -> BlockList:
+        """Collects what was disabled by option, environment and configuration file.
+
+        Parameters
+        ----------
+        disabled
+            Names disabled on the command line.
+        first_party_only
+            Whether the command line blocks third-party plugins.
+
+        Raises
+        ------
+        PluginError
+            The user's ``config.yaml`` is invalid.
+        """
         reasons = {
             normalised_name(name): "the user's config.yaml" for name in _disabled_by_config()
         }
@@ -48,30 +65,35 @@ class Blocking:
     def reason(self, point: EntryPoint) -> str | None:
         """Why a plugin is blocked; ``None`` if it is not."""
         names = {normalised_name(point.name), normalised_name(name_of(point))}
-        for name in sorted(names & self.reasons.keys()):
-            return f"disabled by {self.reasons[name]}"
+        for name in sorted(names & self.disabled.keys()):
+            return f"disabled by {self.disabled[name]}"
         if self.first_party_only and not is_first_party(point):
             return f"third-party plugins are off ({self.first_party_only})"
         if self.allowed is not None and not names & self.allowed:
             return "not in ZOO_PLUGINS"
         return None
 
-    def check_names(self, found: Sequence[EntryPoint]) -> None:
-        """Reports disabled names that no installed plugin has; raises for those typed."""
-        known = {normalised_name(name) for point in found for name in (point.name, name_of(point))}
+    def check_names(self, points: Sequence[EntryPoint]) -> None:
+        """Notes disabled names that no installed plugin has.
+
+        Raises
+        ------
+        NotFoundError
+            Such a name was given on the command line.
+        """
+        names = {normalised_name(name) for point in points for name in (point.name, name_of(point))}
         for name in self.typed:
-            if normalised_name(name) not in known:
-                raise NotFoundError(f"no plugin {name!r} to disable; {suggestion(name, known)}")
-        for name in sorted(self.reasons.keys() - known):
-            self.problems.append(
-                Problem(FIRST_PARTY, f"{self.reasons[name]} disables {name!r}, which is no plugin")
-            )
+            if normalised_name(name) not in names:
+                raise NotFoundError(f"no plugin {name!r} to disable; {suggestion(name, names)}")
+        for name in sorted(self.disabled.keys() - names):
+            message = f"{self.disabled[name]} disables {name!r}, but no such plugin is installed"
+            self.problems.append(Problem(FIRST_PARTY, message))
 
 
 def config_path() -> Path:
     """The user's ``config.yaml``; ``ZOO_CONFIG`` names another."""
-    if given := os.environ.get("ZOO_CONFIG"):
-        return Path(given).expanduser()
+    if file := os.environ.get("ZOO_CONFIG"):
+        return Path(file).expanduser()
     import platformdirs
 
     return platformdirs.user_config_path("voxelzoo") / "config.yaml"
@@ -97,7 +119,7 @@ def _disabled_by_config() -> tuple[str, ...]:
 
 
 def flag(variable: str) -> bool:
-    """Whether an environment variable is set to yes."""
+    """Whether an environment variable is set to anything but 0, false, no or nothing."""
     return os.environ.get(variable, "").strip().lower() not in ("", "0", "false", "no")
 
 

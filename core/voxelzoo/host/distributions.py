@@ -8,14 +8,14 @@ from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError
 from typing import Any
 
 FIRST_PARTY = "voxelzoo"
-"""The distribution whose plugins come with the host."""
+"""The distribution of the host and its own plugins."""
 
 
 def unmet_requirements(distribution: str) -> list[str]:
     """Requirements of an installed distribution that this environment does not meet.
 
-    Each as ``"torch>=2.11,<2.12, found 2.9"`` or ``"torch, not installed"``; extras are not looked
-    at. Development and local builds count as the release they precede.
+    Each as ``"torch>=2.11,<2.12, found 2.9"`` or ``"torch, not installed"``. Extras are ignored.
+    Development and local builds count as the release they precede.
     """
     try:
         required = Distribution.from_name(distribution).requires or []
@@ -51,7 +51,7 @@ def normalised_name(name: str) -> str:
 
 @cache
 def identity(dist: Distribution | None) -> tuple[str, str]:
-    """Name and version, of which a damaged distribution may lack either."""
+    """Name and version; ``unknown`` where a damaged distribution does not say."""
     try:
         metadata: Any = dist.metadata if dist is not None else {}
         return metadata["Name"] or "unknown", metadata["Version"] or "unknown"

@@ -1,4 +1,4 @@
-"""What became of each plugin, and what it registered."""
+"""Each plugin's status, and what it registered."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Status = Literal["loaded", "failed", "blocked", "incompatible"]
 
 @dataclass(frozen=True)
 class PluginRecord:
-    """What became of one entry point."""
+    """The status of one entry point."""
 
     name: str
     distribution: str
     version: str
     status: Status
     hooks: tuple[str, ...]
-    """Hooks it implements."""
+    """Names of the hooks it implements."""
     seconds: float
-    """Time its import and its hooks took."""
+    """Time that its import and its hooks took."""
     error: str | None
     """One line: why it is not loaded."""
     traceback: str | None
@@ -36,7 +36,7 @@ S_co = TypeVar("S_co", bound=Spec | ModelEntry, covariant=True)
 
 @dataclass(frozen=True)
 class Registered(Generic[S_co]):
-    """A spec, or a row of the catalogue, with the plugin and distribution that brought it."""
+    """A spec, or a row of the catalogue, with the plugin and distribution it comes from."""
 
     spec: S_co
     plugin: str
@@ -51,7 +51,7 @@ class Registered(Generic[S_co]):
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong that stopped nobody but its author."""
+    """A plugin error that did not stop the program."""
 
     distribution: str
     message: str
@@ -61,14 +61,14 @@ class Problem:
 
 
 def describe(record: PluginRecord) -> str:
-    """A plugin with its distribution, as messages name it."""
+    """A plugin with its distribution and version, for messages."""
     return f"{record.name!r} of {record.distribution} {record.version}"
 
 
 def suggestion(name: str, names: Iterable[str]) -> str:
-    """``did you mean ...?`` with the nearest names, or a list of all where none is near."""
+    """A hint for an unknown name: ``did you mean ...?``, or all names if none is similar."""
     every = sorted(set(names))
     near = difflib.get_close_matches(name, every, n=3, cutoff=0.6)
     if near:
         return f"did you mean {' or '.join(near)}?"
-    return f"there are: {', '.join(every)}" if every else "there is none"
+    return f"available: {', '.join(every)}" if every else "none is available"

@@ -1,4 +1,4 @@
-"""Imports and builds what a spec's target names."""
+"""Imports a spec's target, and builds its object."""
 
 from __future__ import annotations
 
@@ -20,12 +20,21 @@ from voxelzoo.text import one_line
 def load_target(registered: Registered[Any]) -> Any:
     """Imports what a spec's target names.
 
-    Raises :class:`MissingError` where a package it needs is absent or of the wrong version, and
-    :class:`PluginError` where the import itself fails.
+    Parameters
+    ----------
+    registered
+        The spec, with the plugin it comes from.
+
+    Raises
+    ------
+    MissingError
+        A package that it requires is missing, or has the wrong version.
+    PluginError
+        The import fails, or the target is not there or not callable.
     """
     spec = registered.spec
     who = f"{registered.id} of {registered.distribution} {registered.version}"
-    for package in getattr(spec, "requires", ()):
+    for package in spec.requires:
         if not _is_importable(package):
             raise MissingError(f"{who} needs {package}, which is not installed: {_pip(package)}")
     if unmet := _wrong_versions(registered):
@@ -53,8 +62,8 @@ def load_target(registered: Registered[Any]) -> Any:
 
 
 def _wrong_versions(registered: Registered[Any]) -> list[str]:
-    """Requirements on the packages that the spec says it runs on, installed but unsuitable."""
-    packages = {normalised_name(package) for package in getattr(registered.spec, "requires", ())}
+    """Requirements on the spec's packages that are installed in an unsuitable version."""
+    packages = {normalised_name(package) for package in registered.spec.requires}
     if not packages:
         return []
     return [
@@ -76,12 +85,20 @@ def _pip(requirement: str) -> str:
 
 
 def build(registered: Registered[Any], options: Mapping[str, Any]) -> Any:
-    """``target(**options)``; :class:`UsageError` for an option it does not have."""
+    """Imports a spec's target and calls it with ``options``.
+
+    Raises
+    ------
+    UsageError
+        It has no such option.
+    MissingError, PluginError
+        As :func:`load_target`.
+    """
     target = load_target(registered)
-    known = [name for name in inspect.signature(target).parameters if name != "self"]
-    if unknown := [name for name in options if name not in known]:
+    names = [name for name in inspect.signature(target).parameters if name != "self"]
+    if unknown := [name for name in options if name not in names]:
         raise UsageError(
             f"{registered.spec.name} has no option {unknown[0]!r}; "
-            f"it has {', '.join(known) or 'none'}"
+            f"its options: {', '.join(names) or 'none'}"
         )
     return target(**options)

@@ -13,7 +13,7 @@ from voxelzoo.host.loading import load_host
 
 @dataclass(frozen=True)
 class Zoo:
-    """The plugins and the catalogue of one call."""
+    """Every plugin and every model of this environment."""
 
     host: Host
     catalogue: Catalogue
@@ -22,6 +22,23 @@ class Zoo:
 def open_zoo(
     registry: Sequence[Path] | None, disabled: Sequence[str] | None, no_plugins: bool
 ) -> Zoo:
-    """Loads plugins, then the catalogue with its overlays."""
+    """Loads plugins, then the catalogue with its overlays.
+
+    Parameters
+    ----------
+    registry
+        Registry files of ``--registry``.
+    disabled
+        Plugins or distributions of ``--disable-plugin``.
+    no_plugins
+        Load first-party plugins only.
+
+    Raises
+    ------
+    NotFoundError
+        A disabled plugin is not installed.
+    PluginError
+        A registry file or the user's configuration is invalid.
+    """
     host = load_host(disabled=disabled or (), first_party_only=no_plugins)
     return Zoo(host, load_catalogue(host, registry or ()))

@@ -15,11 +15,11 @@ from voxelzoo.host.catalogue import (
     Catalogue,
     default_registry_path,
     load_catalogue,
-    registry_schema,
     validate_registry,
 )
 from voxelzoo.host.host import Host
 from voxelzoo.host.records import PluginRecord, Registered
+from voxelzoo.host.registry_files import registry_schema
 
 
 @pytest.fixture(autouse=True)
@@ -275,7 +275,7 @@ def test_null_puts_a_field_back_to_its_default(folder: Path) -> None:
 
 def test_another_plugin_takes_a_row_only_with_override(folder: Path) -> None:
     path = write(folder / "own.yaml", "opt-125m: {plugin: whisper}\n")
-    with pytest.raises(PluginError, match=r"already there as opt/opt-125m.*override: true"):
+    with pytest.raises(PluginError, match=r"already exists as opt/opt-125m.*override: true"):
         load_catalogue(host(), [path])
     write(path, "opt-125m: {plugin: whisper, override: true}\n")
     catalogue = load_catalogue(host(), [path])

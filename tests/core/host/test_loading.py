@@ -145,7 +145,7 @@ def test_a_config_that_makes_no_sense_is_refused_with_its_line(
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        ("def zoo_register_models(): return []", "lacks the @hookimpl mark"),
+        ("def zoo_register_models(): return []", "has no @hookimpl mark"),
         ("@hookimpl\ndef zoo_register_models(): return ['x']", "gave str 'x', not ModelEntry"),
         (
             "@hookimpl\ndef zoo_register_models(): return [ModelEntry('x', 'opt', 'text')]",
