@@ -19,10 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from voxelzoo.science.bootstrap import Interval, ceiling_interval, difference_interval, r_interval
+from voxelzoo.science.bootstrap import Interval, difference_interval, r_interval
+from voxelzoo.science.ceiling_intervals import ceiling_interval
 from voxelzoo.science.ceilings import estimate_ceiling
 from voxelzoo.science.held_out import HeldOut
-from voxelzoo.science.significance import paired_test, permutation_test
+from voxelzoo.science.paired_tests import paired_test
+from voxelzoo.science.significance import permutation_test
 
 BLOCK = 10
 

@@ -31,11 +31,11 @@ def law_of(
     from voxelzoo.reports.curves import make_curve
     from voxelzoo.science.scaling import (
         by_size,
-        compare_forms,
         fit_line,
         gain_per_doubling,
         slope_intervals,
     )
+    from voxelzoo.science.scaling_forms import compare_forms
 
     if len(set(sizes)) < 2:
         raise DataError(

@@ -214,7 +214,7 @@ def _across(found: list[tuple[Pair, RegionTable]]) -> list[dict[str, Any]]:
     """A row a region: the mean over subjects, and its sign-flip p."""
     import numpy as np
 
-    from voxelzoo.science.significance import subjects_test
+    from voxelzoo.science.paired_tests import subjects_test
 
     tables = [{row["region"]: row for row in verdict.rows} for _, verdict in found]
     what = "difference" if "difference" in found[0][1].rows[0] else "r"

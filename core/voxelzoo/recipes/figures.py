@@ -13,17 +13,17 @@ from voxelzoo.api import DataError
 from voxelzoo.recipes.runner import Outcomes, Run
 from voxelzoo.recipes.schema import Figure, Recipe
 from voxelzoo.science.ceilings import estimate_ceiling, headroom, normalised
-from voxelzoo.science.ceilings import inter_subject as between_subjects
 from voxelzoo.science.held_out import HeldOut
+from voxelzoo.science.inter_subject import inter_subject as between_subjects
 from voxelzoo.science.regions import EVERYWHERE
 from voxelzoo.science.scaling import (
     Measured,
-    compare_forms,
     fit_interaction,
     fit_line,
     gain_per_doubling,
     slope_intervals,
 )
+from voxelzoo.science.scaling_forms import compare_forms
 from voxelzoo.science.scores import signed_square
 from voxelzoo.store.results import Result
 
@@ -660,7 +660,8 @@ def _tested(
     canvas: FigureInputs, model: str, results: Results, below: Mapping[str, HeldOut]
 ) -> list[Row]:
     """A row for each layer and subject, with its difference from ``below`` where that is given."""
-    from voxelzoo.science.significance import paired_test, permutation_test
+    from voxelzoo.science.paired_tests import paired_test
+    from voxelzoo.science.significance import permutation_test
 
     n, rows = canvas.figure.n_permutations, []
     for layer in sorted({layer for _, layer in results if layer is not None}):
@@ -682,7 +683,7 @@ def _tested(
 
 def _over_baseline(rows: Sequence[Row]) -> tuple[float, float] | None:
     """Mean difference of one layer over subjects, and its p."""
-    from voxelzoo.science.significance import subjects_test
+    from voxelzoo.science.paired_tests import subjects_test
 
     known = [row for row in rows if row.get("over_baseline") is not None]
     if len(known) > 1:

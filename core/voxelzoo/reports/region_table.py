@@ -16,11 +16,11 @@ from voxelzoo.science.bootstrap import (
     TRS_PER_BLOCK,
     Interval,
     Over,
-    ceiling_interval,
     check_paired,
     difference_interval,
     r_interval,
 )
+from voxelzoo.science.ceiling_intervals import ceiling_interval
 from voxelzoo.science.ceilings import (
     INTER_SUBJECT,
     Ceiling,
@@ -30,13 +30,13 @@ from voxelzoo.science.ceilings import (
     inter_subject_ceiling,
 )
 from voxelzoo.science.held_out import HeldOut
+from voxelzoo.science.paired_tests import paired_test
 from voxelzoo.science.regions import region_mean
 from voxelzoo.science.scores import signed_square
 from voxelzoo.science.significance import (
     N_PERMUTATIONS,
     Null,
     false_discovery_rate,
-    paired_test,
     permutation_test,
 )
 

@@ -4,24 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from voxelzoo.api import Regressor
-
-Floats = NDArray[np.floating[Any]]
+from voxelzoo.science.arrays import Floats, Rows
 
 
 def zscore(values: Floats, axis: int = 0) -> Floats:
-    """Zero mean and unit variance along ``axis``; a constant column becomes zero.
+    """Standardises values to zero mean and unit variance along an axis.
 
-    The deviation is the population's (ddof 0), as in the paper's code.
+    Parameters
+    ----------
+    values : ndarray of shape (...)
+        Such as states (TR, unit).
+    axis : int, default 0
+        Along which to standardise.
+
+    Returns
+    -------
+    ndarray of shape (...)
+        In the precision of ``values``. Constant columns become zero. The standard deviation
+        divides by n (ddof 0), as in the code released with Antonello et al. (2023).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> zscore(np.array([[1.0, 5.0], [3.0, 5.0]]))
+    array([[-1.,  0.],
+           [ 1.,  0.]])
     """
     centred = values - values.mean(axis=axis, keepdims=True, dtype=np.float64)
     deviation = centred.std(axis=axis, keepdims=True)
-    # What is left of a constant column after centring is rounding, not signal.
+    # A constant column that was centred holds rounding errors, not signal.
     size = np.abs(values).max(axis=axis, keepdims=True)
     constant = deviation <= np.finfo(values.dtype).eps * size
     standard: Floats = np.where(constant, 0.0, centred / np.where(constant, 1.0, deviation))
@@ -29,10 +44,28 @@ def zscore(values: Floats, axis: int = 0) -> Floats:
 
 
 def delayed(values: Floats, delays: Sequence[int]) -> Floats:
-    """FIR design (TR, delay * unit) of one story's features (TR, unit).
+    """Finite impulse response design of one story (Antonello et al. 2023, section 2.3).
 
-    Row ``t`` holds the features of row ``t - delay`` for each delay in turn, zero where the story
-    had not begun (Antonello et al. 2023, section 2.3); a negative delay looks ahead.
+    Parameters
+    ----------
+    values : ndarray of shape (TR, unit)
+        Features of the story.
+    delays : sequence of int
+        Delays in TRs. A negative delay looks ahead.
+
+    Returns
+    -------
+    ndarray of shape (TR, delay * unit)
+        Row ``t`` holds the features of row ``t - delay`` for each delay in turn. Rows before the
+        start or after the end of the story are zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> delayed(np.array([[1.0], [2.0], [3.0]]), [0, 1])
+    array([[1., 0.],
+           [2., 1.],
+           [3., 2.]])
     """
     n = len(values)
     out = np.zeros((n, len(delays), values.shape[1]), dtype=values.dtype)
@@ -102,8 +135,8 @@ class Design:
     """
 
     X: Floats
-    groups: NDArray[np.intp] | None = None
-    delay_groups: NDArray[np.intp] | None = None
+    groups: Rows | None = None
+    delay_groups: Rows | None = None
 
     @classmethod
     def of(cls, stories: Sequence[Floats], spec: DesignSpec, across: bool) -> Design:

@@ -1,50 +1,84 @@
-"""Which layer to report: chosen within the training data, beside the optimistic best.
+"""Which layer to report: one chosen within the training data, or the optimistic best.
 
-The layer that scores best on the test stories has seen them: its score is biased up, the more so
-the more layers there are and the smaller the region. Chosen by out-of-fold scores within the
-training data (``cv_r``), the same test score is an honest estimate.
+If the layer with the best score on the test stories is chosen, that score is biased upwards: more
+so with more layers, and in small regions. If the layer is chosen by out-of-fold scores within the
+training data (``cv_r``), its test score is unbiased.
+
+References
+----------
+Hsu, J. C. (1996). Multiple comparisons: theory and methods. Chapman & Hall, chapter 4.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from voxelzoo.errors import UsageError
+from voxelzoo.science.arrays import Floats, Rows
 from voxelzoo.science.bootstrap import LEVEL, N_DRAWS, TRS_PER_BLOCK, region_draws
 from voxelzoo.science.held_out import HeldOut
 from voxelzoo.science.regions import region_mean
 
-Floats = NDArray[np.floating[Any]]
-
-
 Per = Literal["model", "voxel"]
+"""One layer for the whole model, or one for each voxel."""
 
 
 @dataclass(frozen=True)
 class LayerChoice:
-    """A layer for each voxel, and its score on the test data."""
+    """A layer for each voxel, and its score on the test data.
 
-    layer: NDArray[np.intp]
-    """(voxel,) position of the layer."""
+    Parameters
+    ----------
+    layer : ndarray of int, shape (voxel,)
+        Position of the layer.
+    r : ndarray of shape (voxel,)
+        Test score at that layer; NaN where undefined.
+    """
+
+    layer: Rows
     r: Floats
-    """(voxel,) test score at that layer; NaN where it is not defined."""
 
 
 def choose_layers_by(scores: Floats, test: Floats, per: Per) -> LayerChoice:
-    """The layer that is best by ``scores``, and what it gives on the test data.
+    """Chooses the layer that is best by some scores, and reports its test score.
 
-    ``scores`` and ``test`` are (layer, voxel). ``per="model"`` takes one layer, that with the best
-    mean over the voxels that every layer defines; ``per="voxel"`` one for each voxel.
+    Parameters
+    ----------
+    scores : ndarray of shape (layer, voxel)
+        Scores that decide.
+    test : ndarray of shape (layer, voxel)
+        Scores on the test data.
+    per : {"model", "voxel"}
+        ``"model"``: one layer, with the best mean over the voxels that are defined at every
+        layer. ``"voxel"``: the best layer of each voxel.
+
+    Returns
+    -------
+    LayerChoice
+
+    Raises
+    ------
+    UsageError
+        If ``per`` is something else.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> cv_r = np.array([[0.1, 0.3], [0.2, 0.1]])
+    >>> test_r = np.array([[0.15, 0.25], [0.18, 0.12]])
+    >>> choose_layers_by(cv_r, test_r, per="voxel").r
+    array([0.18, 0.25])
+    >>> choose_layers_by(cv_r, test_r, per="model").r
+    array([0.15, 0.25])
     """
     if per not in ("model", "voxel"):
         raise UsageError(f"layers are chosen per 'model' or per 'voxel', not {per!r}")
     voxels = np.arange(scores.shape[1])
-    layer: NDArray[np.intp] = np.nan_to_num(scores, nan=-np.inf).argmax(axis=0)
+    layer: Rows = np.nan_to_num(scores, nan=-np.inf).argmax(axis=0)
     if per == "model":
         defined = np.isfinite(scores).all(axis=0)
         best = scores[:, defined].mean(axis=1).argmax() if defined.any() else 0
@@ -54,12 +88,20 @@ def choose_layers_by(scores: Floats, test: Floats, per: Per) -> LayerChoice:
 
 @dataclass(frozen=True)
 class LayerSet:
-    """Layers of which none is shown to be worse than the best, in one region."""
+    """Layers that are not significantly worse than the best, in one region.
+
+    Parameters
+    ----------
+    best : int
+        The layer with the highest mean r.
+    layers : tuple of int
+        All layers that may be the best, in order.
+    level : float
+        Probability that the truly best layer is among them.
+    """
 
     best: int
-    """The layer with the highest mean r."""
     layers: tuple[int, ...]
-    """All that may be the best, in order."""
     level: float
 
 
@@ -71,36 +113,58 @@ def layer_sets(
     block: int = TRS_PER_BLOCK,
     seed: int = 0,
 ) -> dict[str, LayerSet]:
-    """By region, the layers that may be the best: the truly best one is among them with
-    probability ``level``, whichever it is.
+    """The layers that may be the best, for each region: multiple comparisons with the best.
 
-    ``results`` are held-out predictions by layer, one for each subject, in the same order; regions
-    are means over voxels, then over subjects. A layer is left out where the others' lead over it
-    is larger than what blocks of time, drawn with replacement, make of no lead at all: multiple
-    comparisons with the best (Hsu 1996), the layers' draws being paired.
+    A layer is excluded if the margin by which the best layer exceeds it is larger than the
+    ``level`` quantile of the largest bootstrap error of any such margin (Hsu 1996). The truly best
+    layer is then in the set with probability ``level``, whichever it is. Bootstrap draws are over
+    blocks of time and are paired between layers.
+
+    Parameters
+    ----------
+    results : mapping of int to sequence of HeldOut
+        Held-out predictions by layer, one for each subject, in the same order. Regions are means
+        over voxels, then over subjects.
+    level : float, default 0.95
+        Probability that the set has the truly best layer.
+    n_draws : int, default 1000
+        Number of draws.
+    block : int, default 10
+        TRs per block.
+    seed : int, default 0
+        Seed of the draws.
+
+    Returns
+    -------
+    dict of str to LayerSet
+        Without regions in which a layer is undefined.
     """
     layers = sorted(results)
     r: dict[str, list[float]] = {}
-    drawn: dict[str, list[Floats]] = {}
+    draws: dict[str, list[Floats]] = {}
     for layer in layers:
-        draws = [
+        of_subjects = [
             region_draws(each, block=block, n_draws=n_draws, seed=seed + subject)
             for subject, each in enumerate(results[layer])
         ]
-        for region in draws[0]:
-            of_subjects = [region_mean(each.r, each.regions[region]) for each in results[layer]]
-            r.setdefault(region, []).append(float(np.mean(of_subjects)))
-            drawn.setdefault(region, []).append(np.mean([each[region] for each in draws], axis=0))
-    found = {}
-    for region, means in r.items():
-        mean, draw = np.array(means), np.stack(drawn[region])
-        if not np.isfinite(draw).all():
-            continue
-        kept = []
-        for i, layer in enumerate(layers):
-            lead, of_draws = mean - mean[i], draw - draw[i]
-            noise = (of_draws - lead[:, None]).max(axis=0)
-            if lead.max() <= np.quantile(noise, level):
-                kept.append(layer)
-        found[region] = LayerSet(layers[int(mean.argmax())], tuple(kept), level)
-    return found
+        for region in of_subjects[0]:
+            means = [region_mean(each.r, each.regions[region]) for each in results[layer]]
+            r.setdefault(region, []).append(float(np.mean(means)))
+            mean_draws = np.mean([each[region] for each in of_subjects], axis=0)
+            draws.setdefault(region, []).append(mean_draws)
+    return {
+        region: _layer_set(layers, np.array(means), np.stack(draws[region]), level)
+        for region, means in r.items()
+        if np.isfinite(draws[region]).all()
+    }
+
+
+def _layer_set(layers: Sequence[int], r: Floats, draws: Floats, level: float) -> LayerSet:
+    """The set for one region, from its mean r (layer,) and draws of it (layer, draw)."""
+    kept = []
+    for i, layer in enumerate(layers):
+        margin = r - r[i]
+        error = (draws - draws[i] - margin[:, None]).max(axis=0)
+        if margin.max() <= np.quantile(error, level):
+            kept.append(layer)
+    return LayerSet(layers[int(r.argmax())], tuple(kept), level)

@@ -116,22 +116,50 @@ class ContiguousFolds:
         return self
 
     def folds(self, n_trs: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-        """(train rows, test rows) of each fold, for a story of ``n_trs`` rows."""
+        """Rows of each fold.
+
+        Parameters
+        ----------
+        n_trs : int
+            Rows (TRs) of the story.
+
+        Returns
+        -------
+        list of (train rows, test rows)
+            Each an ndarray of int. Rows in a gap are in neither.
+
+        Raises
+        ------
+        DataError
+            If the story is too short for the folds and gaps.
+        """
         edges = np.linspace(0, n_trs, self.n_folds + 1).round().astype(np.intp)
         rows = np.arange(n_trs)
-        found = []
+        folds = []
         for first, stop in pairwise(edges):
             train = rows[(rows < first - self.gap) | (rows >= stop + self.gap)]
-            found.append((train, rows[first:stop]))
-        if min(len(test) for _, test in found) < 3 or min(len(train) for train, _ in found) < 10:
+            folds.append((train, rows[first:stop]))
+        if min(len(test) for _, test in folds) < 3 or min(len(train) for train, _ in folds) < 10:
             raise DataError(
                 f"story {self.story!r} has {n_trs} TRs, too few for {self.n_folds} folds "
                 f"with a gap of {self.gap} TRs"
             )
-        return found
+        return folds
 
     def inner_groups(self, train: NDArray[np.intp], n_trs: int) -> NDArray[np.intp]:
-        """Group of each training row for the inner choice of alpha: the other folds."""
+        """Groups for the inner cross-validation that chooses alpha: the other folds.
+
+        Parameters
+        ----------
+        train : ndarray of int, shape (row,)
+            Training rows of one fold.
+        n_trs : int
+            Rows (TRs) of the story.
+
+        Returns
+        -------
+        ndarray of int, shape (row,)
+        """
         edges = np.linspace(0, n_trs, self.n_folds + 1).round().astype(np.intp)
         groups: NDArray[np.intp] = np.searchsorted(edges, train, side="right") - 1
         return groups
@@ -143,10 +171,30 @@ Evaluation = HeldOutStories | ContiguousFolds
 def train_on_fewer(
     evaluation: Evaluation, n_stories: int, seed: int, subjects: Sequence[str] = ()
 ) -> HeldOutStories:
-    """The same test stories, and ``n_stories`` of the training stories, drawn from ``seed``.
+    """The same test stories, with fewer training stories.
 
-    A smaller subset of one seed is part of every larger one. Where subjects have stories of their
-    own, each takes the first it heard of the same draw; ``subjects``, or all, must have so many.
+    A smaller subset of one seed is part of every larger one. If subjects have training stories of
+    their own, all draw from one random order, and each takes the first stories in it that it heard.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        What is held out.
+    n_stories : int
+        Number of training stories of each subject.
+    seed : int
+        Seed of the random order.
+    subjects : sequence of str, default all
+        Subjects that must have that many training stories.
+
+    Returns
+    -------
+    HeldOutStories
+
+    Raises
+    ------
+    UsageError
+        If folds of one story are held out, or a subject has fewer training stories.
     """
     if evaluation.kind != "stories":
         raise UsageError("--train-stories is for datasets whose test stories are held out whole")

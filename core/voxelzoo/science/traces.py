@@ -1,4 +1,4 @@
-"""A sample of a story's responses, by which shared and shuffled rows are found."""
+"""A sample of each story's responses, to detect shared rows and shuffled rows."""
 
 from __future__ import annotations
 
@@ -11,29 +11,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelzoo.science.regions import usable_voxels
+from voxelzoo.science.scores import correlation
 
 SAMPLE = 256
-"""Voxels compared between stories."""
+"""Voxels to compare between stories."""
 
 
 ENOUGH_BITS = 128
-"""Rises and falls that make a run of rows unmistakable."""
+"""Rises and falls that two runs of rows must share to count as the same."""
 
 
 @dataclass(frozen=True)
 class ResponseTrace:
-    """What the guards keep of one story's responses: a sample of voxels, and how slow they are.
+    """What the leak guards keep of one story's responses.
 
-    ``sample`` is (repeat, TR, voxel) with at most 256 voxels, the mean over repeats last.
+    Parameters
+    ----------
+    sample : ndarray of float32, shape (repeat, TR, voxel)
+        At most 256 voxels. If there are several repeats, their mean comes last.
+    lag1_autocorrelation : tuple of float
+        For each repeat, the correlation of each row with the next, averaged over voxels. NaN if
+        there are too few rows, or no usable voxel.
     """
 
     sample: NDArray[np.float32]
     lag1_autocorrelation: tuple[float, ...]
-    """Of each repeat: correlation of each row with the next, averaged over voxels; NaN if none."""
 
     @classmethod
     def of(cls, responses: NDArray[Any]) -> ResponseTrace:
-        """From (TR, voxel) or (repeat, TR, voxel)."""
+        """The trace of responses (TR, voxel) or (repeat, TR, voxel)."""
         repeats = np.asarray(responses[..., cls.sampled(responses.shape[-1])], dtype=np.float32)
         repeats = repeats.reshape(-1, *repeats.shape[-2:])
         with np.errstate(invalid="ignore", over="ignore"):
@@ -45,7 +51,7 @@ class ResponseTrace:
 
     @staticmethod
     def sampled(n_voxels: int) -> NDArray[np.intp]:
-        """Which voxels are kept of so many."""
+        """Positions of the voxels in the sample, for a brain of ``n_voxels``."""
         return np.unique(np.linspace(0, n_voxels - 1, SAMPLE).astype(np.intp))
 
     @cached_property
@@ -54,14 +60,15 @@ class ResponseTrace:
         return np.asarray(usable_voxels(self.sample).all(axis=0))
 
     def sample_rises(self, usable: NDArray[np.bool_]) -> tuple[_Rises, ...]:
-        """Which of these voxels rise when, in each repeat."""
-        if (found := self._known.get(key := usable.tobytes())) is None:
-            found = self._known[key] = tuple(_rises(rows, usable) for rows in self.sample)
-        return found
+        """When each of the usable voxels rises, for each repeat."""
+        key = usable.tobytes()
+        if key not in self._rises_by_voxels:
+            self._rises_by_voxels[key] = tuple(_rises(rows, usable) for rows in self.sample)
+        return self._rises_by_voxels[key]
 
     @cached_property
-    def _known(self) -> dict[bytes, tuple[_Rises, ...]]:
-        """Kept by voxels: most stories have the same ones."""
+    def _rises_by_voxels(self) -> dict[bytes, tuple[_Rises, ...]]:
+        """Kept by the usable voxels, which are the same for most pairs of stories."""
         return {}
 
 
@@ -76,10 +83,21 @@ def _lag1_autocorrelation(rows: NDArray[np.float32]) -> float:
 
 
 def shared_rows(one: ResponseTrace, other: ResponseTrace) -> int:
-    """Length of the longest run of rows that two stories share, whatever their scale; 0 if none.
+    """Length of the longest run of rows that two stories share.
 
-    Scaling a voxel keeps which rows rise: runs of rows are found by that, then confirmed by their
-    correlation.
+    Rows count as shared whatever the scale and offset of each voxel. These do not change in which
+    rows a voxel rises, so candidate runs are those with equal rises. Their correlation confirms
+    them.
+
+    Parameters
+    ----------
+    one, other : ResponseTrace
+        Traces of two stories.
+
+    Returns
+    -------
+    int
+        Number of rows (TRs); 0 if none are shared.
     """
     if one.sample.shape[2] != other.sample.shape[2]:
         return 0
@@ -91,7 +109,17 @@ def shared_rows(one: ResponseTrace, other: ResponseTrace) -> int:
 
 @dataclass(frozen=True)
 class _Rises:
-    """Rows (TR, voxel), and which voxels rise in each run of steps: places by that."""
+    """When voxels rise in one repeat.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (TR, voxel)
+        Responses.
+    steps : int
+        Length of a run of steps from row to row.
+    places : mapping of bytes to sequence of int
+        First rows of the runs with each pattern of rises.
+    """
 
     rows: NDArray[np.float32]
     steps: int
@@ -119,7 +147,7 @@ def _longest(a: _Rises, b: _Rises, usable: NDArray[np.bool_]) -> int:
 
 
 def _rises(rows: NDArray[np.float32], usable: NDArray[np.bool_]) -> _Rises:
-    """Where each pattern of rises and falls is, runs being long enough to be unmistakable."""
+    """Finds the places of each pattern; runs are long enough that no two agree by chance."""
     steps = max(8, -(-ENOUGH_BITS // max(1, int(usable.sum()))))
     rose = [row.tobytes() for row in np.packbits(np.diff(rows[:, usable], axis=0) > 0, axis=1)]
     places: dict[bytes, list[int]] = {}
@@ -129,26 +157,41 @@ def _rises(rows: NDArray[np.float32], usable: NDArray[np.bool_]) -> _Rises:
 
 
 def _same_course(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
-    """Whether the voxels run alike in time up to their scale: (TR, voxel) each."""
-    x = a - a.mean(axis=0, dtype=np.float64)
-    y = b - b.mean(axis=0, dtype=np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        r = (x * y).sum(axis=0) / np.sqrt((x * x).sum(axis=0) * (y * y).sum(axis=0))
+    """Whether responses (TR, voxel) are the same up to the scale and offset of each voxel."""
+    r = correlation(a, b)
     return bool(np.nanmedian(r) > 0.999) if np.isfinite(r).any() else False
 
 
 def out_of_order(traces: Mapping[str, ResponseTrace]) -> Iterator[tuple[str, int, float, float]]:
-    """Stories without the lag-1 autocorrelation that the subject's other stories have.
+    """Stories without the lag-1 autocorrelation of the subject's other stories.
 
-    Yields (name, repeat, its lag-1 autocorrelation, the others' median).
+    The rows of such a story are probably not in order of time.
+
+    Parameters
+    ----------
+    traces : mapping of str to ResponseTrace
+        Traces of one subject's stories.
+
+    Yields
+    ------
+    name : str
+        The story.
+    repeat : int
+        Its repeat, from 0.
+    lag1_autocorrelation : float
+        Of that repeat.
+    median : float
+        Of all others.
     """
     every = [
-        (name, i, s)
+        (name, i, value)
         for name, trace in traces.items()
-        for i, s in enumerate(trace.lag1_autocorrelation)
+        for i, value in enumerate(trace.lag1_autocorrelation)
     ]
     for name, i, lag1_autocorrelation in every:
-        others = [s for other, j, s in every if (other, j) != (name, i) and np.isfinite(s)]
+        others = [
+            value for other, j, value in every if (other, j) != (name, i) and np.isfinite(value)
+        ]
         if not others:
             continue
         usual = float(np.median(others))

@@ -13,7 +13,7 @@ from hermetic import Site
 from rates import at_rate
 from voxelzoo.api import ExtractorRequest
 from voxelzoo.data.responses import read_responses
-from voxelzoo.science.bootstrap import ceiling_interval
+from voxelzoo.science.ceiling_intervals import ceiling_interval
 from voxelzoo.science.ceilings import estimate_ceiling
 from voxelzoo.science.design import DesignSpec
 from voxelzoo.science.evaluation import evaluate

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from voxelzoo.api import DataError, UsageError
-from voxelzoo.science.bootstrap import block_sums, difference_interval, drawn_r, r_interval
+from voxelzoo.science.block_draws import block_sums, drawn_r
+from voxelzoo.science.bootstrap import difference_interval, r_interval
 from voxelzoo.science.held_out import HeldOut
 from voxelzoo.science.scores import correlation
 
@@ -79,7 +80,7 @@ def test_intervals_do_not_depend_on_blocks_of_voxels(monkeypatch: pytest.MonkeyP
     np.testing.assert_allclose(parts.regions["right"], whole.regions["right"])
 
 
-def test_undefined_voxels_have_no_interval_and_are_left_out_of_regions() -> None:
+def test_undefined_voxels_have_no_interval_and_do_not_count_in_regions() -> None:
     held = held_out()
     for x, _ in held.parts.values():
         x[:, 2] = 0.1
@@ -127,10 +128,10 @@ def test_the_interval_of_a_difference_uses_the_same_draws() -> None:
     assert (found.high - found.low < r_interval(held).high - r_interval(held).low).all()
 
 
-def test_what_cannot_be_paired_or_drawn_is_said() -> None:
+def test_results_that_cannot_be_paired_or_drawn_are_an_error() -> None:
     with pytest.raises(UsageError, match="cannot be paired"):
         difference_interval(held_out(), held_out(seed=1))
-    with pytest.raises(DataError, match="two held-out stories"):
+    with pytest.raises(DataError, match="at least two held-out stories"):
         r_interval(held_out((60,)), over="stories")
-    with pytest.raises(DataError, match="need two"):
+    with pytest.raises(DataError, match="at least two"):
         r_interval(held_out((9,)))

@@ -7,16 +7,12 @@ import pytest
 
 from shared_data import SHARED, needs_shared
 from voxelzoo.api import DataError, NotFoundError
-from voxelzoo.science.ceilings import (
-    METHODS,
-    Floats,
-    against_others,
+from voxelzoo.science.arrays import Floats
+from voxelzoo.science.ceilings import METHODS, estimate_ceiling, headroom, normalised
+from voxelzoo.science.inter_subject import against_others, inter_subject
+from voxelzoo.science.repeats import (
     ceiling,
-    estimate_ceiling,
     explainable_variance,
-    headroom,
-    inter_subject,
-    normalised,
     powers,
     split_half,
     split_half_r,
@@ -48,7 +44,7 @@ def test_powers_and_ceiling_equal_the_reference() -> None:
 
 
 @pytest.mark.parametrize("name", BY_REPEATS)
-def test_the_floor_lifts_low_ceilings_and_leaves_undefined_voxels_undefined(name: str) -> None:
+def test_the_floor_raises_low_ceilings_and_leaves_undefined_voxels_nan(name: str) -> None:
     rng = np.random.default_rng(2)
     repeats = rng.standard_normal((5, 60, 4))
     repeats[:, :, 0] += 5 * rng.standard_normal(60)
@@ -149,7 +145,7 @@ def test_short_stories_have_the_ceiling_of_a_long_one() -> None:
     assert np.mean([ceiling(story) for story in stories]) < truth - 0.01
 
 
-def test_room_is_what_is_left_below_the_ceiling() -> None:
+def test_headroom_is_the_ceiling_minus_r() -> None:
     r, top = np.array([0.3, 0.6, np.nan, 0.1]), np.array([0.5, 0.5, 0.5, np.nan])
     np.testing.assert_allclose(headroom(r, top), [0.2, -0.1, np.nan, np.nan])
     np.testing.assert_allclose(normalised(r, top), [0.6, 1.2, np.nan, np.nan])
@@ -157,10 +153,10 @@ def test_room_is_what_is_left_below_the_ceiling() -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_one_repeat_has_no_ceiling(name: str) -> None:
-    with pytest.raises(DataError, match=r"two (repeats|subjects)"):
+    with pytest.raises(DataError, match=r"at least two (repeats|subjects)"):
         estimate_ceiling(np.zeros((1, 10, 2)), name)
 
 
-def test_an_unknown_method_is_named_with_those_there_are() -> None:
+def test_an_unknown_method_is_reported_with_the_known_ones() -> None:
     with pytest.raises(NotFoundError, match="schoppe, split-half"):
         estimate_ceiling(np.zeros((2, 10, 2)), "shoppe")

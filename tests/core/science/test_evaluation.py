@@ -12,10 +12,10 @@ import pytest
 from voxelzoo.api import DataError, DatasetInfo, ScanClock, Story, UsageError
 from voxelzoo.data.opening import plan_evaluation
 from voxelzoo.data.responses import read_responses
-from voxelzoo.science.ceilings import ceiling
 from voxelzoo.science.design import DesignSpec
 from voxelzoo.science.evaluation import evaluate, held_out_repeats
 from voxelzoo.science.protocols import ANTONELLO2023, CLEAN
+from voxelzoo.science.repeats import ceiling
 from voxelzoo.science.splits import ContiguousFolds, HeldOutStories, train_on_fewer
 
 

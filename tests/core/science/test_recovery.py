@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from rates import at_rate
-from voxelzoo.science.bootstrap import block_sums, drawn_r, r_interval, tails
+from voxelzoo.science.block_draws import block_sums, drawn_r
+from voxelzoo.science.bootstrap import r_interval, tails
 from voxelzoo.science.ceilings import METHODS, estimate_ceiling
 from voxelzoo.science.held_out import HeldOut
 from voxelzoo.science.scaling import fit_line, slope_map

@@ -9,15 +9,14 @@ from scipy.stats import binom, linregress
 from voxelzoo.api import DataError
 from voxelzoo.science.scaling import (
     Measured,
-    compare_forms,
     draw_performance,
-    fit_form,
     fit_interaction,
     fit_line,
     gain_per_doubling,
     interaction_intervals,
     slope_intervals,
 )
+from voxelzoo.science.scaling_forms import compare_forms, fit_form
 
 Floats = Any
 SIZES = np.log10([125e6, 1.3e9, 13e9, 30e9, 66e9, 175e9])
@@ -50,7 +49,7 @@ def test_a_size_with_more_subsets_weighs_no_more() -> None:
 
 def test_percent_of_a_performance_that_is_not_above_zero_is_undefined() -> None:
     assert np.isnan(fit_line(SIZES, SIZES - SIZES[0]).percent)
-    with pytest.raises(DataError, match="two sizes"):
+    with pytest.raises(DataError, match="at least two sizes"):
         fit_line(SIZES[:1], np.ones(1))
     with pytest.raises(DataError, match="finite"):
         fit_line(SIZES, np.full(6, np.nan))
@@ -113,7 +112,7 @@ def test_a_plateau_is_the_best_of_a_loop_over_where_it_begins() -> None:
     assert (fit.offset, fit.scale, fit.shape) == pytest.approx((*best[1], best[2]))
 
 
-def test_few_sizes_say_what_they_can() -> None:
+def test_few_sizes_allow_few_forms() -> None:
     assert set(compare_forms(SIZES[:2], np.array([0.1, 0.2]))) == {"log-linear"}
     three = compare_forms(SIZES[:3], np.array([0.1, 0.2, 0.25]))
     assert three["plateau"].out_of_sample is None
@@ -166,7 +165,7 @@ def test_drawing_subjects_is_drawing_subjects() -> None:
         np.testing.assert_allclose(draw, measured.by_subject[:, chosen].mean(axis=1))
 
 
-def test_training_subsets_of_a_size_stand_for_each_other() -> None:
+def test_training_subsets_of_one_size_replace_each_other() -> None:
     x = np.log10(np.repeat([1, 10, 100], 5))
     rng = np.random.default_rng(5)
     y = 0.05 * x + rng.normal(0, 0.01, 15)
@@ -203,11 +202,11 @@ def test_the_interaction_is_the_planted_one() -> None:
     found = fit_interaction(size, data, y)
     assert (found.size, found.data, found.interaction) == pytest.approx((0.02, 0.05, 0.007))
     assert found.r == pytest.approx(1)
-    with pytest.raises(DataError, match="two sizes"):
+    with pytest.raises(DataError, match="at least two sizes"):
         fit_interaction(size[:4], data[:4], y[:4])
 
 
-def test_its_intervals_are_those_of_a_loop_over_subsets() -> None:
+def test_interaction_intervals_equal_a_loop_over_subsets() -> None:
     """Subsets are drawn within their model and amount; here, but one model has several."""
     rng = np.random.default_rng(0)
     size = np.repeat([8.0, 9.0], [7, 2])

@@ -8,15 +8,14 @@ from scipy.stats import binom
 
 from voxelzoo.api import DataError, UsageError
 from voxelzoo.science.held_out import HeldOut
+from voxelzoo.science.paired_tests import paired_test, subjects_test
 from voxelzoo.science.regions import EVERYWHERE
 from voxelzoo.science.scores import correlation
 from voxelzoo.science.significance import (
     Null,
     circular_products,
     false_discovery_rate,
-    paired_test,
     permutation_test,
-    subjects_test,
 )
 
 Floats = Any
@@ -156,7 +155,7 @@ def test_signal_is_found_by_every_correction_and_its_region() -> None:
     assert found.regions["noise"] > 0.01
 
 
-def test_undefined_voxels_have_no_p_and_are_no_test() -> None:
+def test_undefined_voxels_have_no_p_and_do_not_count_as_tests() -> None:
     held = with_signal(noise(5, seed=6), 2)
     for x, _ in held.parts.values():
         x[:, 4] = 1.5
@@ -294,12 +293,12 @@ def test_across_subjects_flips_every_sign() -> None:
     assert subjects_test(np.array([0.1, -0.1])).p == 1
     many = np.random.default_rng(13).normal(0.5, 1, 20)
     assert 0.001 < subjects_test(many).p < 0.5
-    with pytest.raises(DataError, match="two or more"):
+    with pytest.raises(DataError, match="at least two"):
         subjects_test(np.array([0.1]))
 
 
-def test_what_is_too_short_to_permute_is_said() -> None:
+def test_parts_that_are_too_short_to_permute_are_an_error() -> None:
     with pytest.raises(DataError, match="smaller least shift"):
         permutation_test(noise(3, (30,)), least_shift=10)
-    with pytest.raises(DataError, match="need 4 or more"):
+    with pytest.raises(DataError, match="needs 4 or more"):
         permutation_test(noise(3, (35,)), "blocks")
