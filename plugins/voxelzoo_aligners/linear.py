@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse
 from numpy.typing import NDArray
 
 from voxelzoo.api import DataError, UsageError
+
+if TYPE_CHECKING:
+    import scipy.sparse
 
 Floats = NDArray[np.float64]
 
@@ -24,6 +26,15 @@ def _tr(scan_times: Floats) -> float:
     if len(scan_times) < 2:
         raise DataError("alignment needs at least two scan times")
     return float(np.diff(scan_times).mean())
+
+
+def _sparse(
+    values: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp], shape: tuple[int, int]
+) -> scipy.sparse.csc_array:
+    """A sparse matrix with these values."""
+    from scipy.sparse import csc_array  # slow to import
+
+    return csc_array((values, (rows, columns)), shape=shape)
 
 
 def _pairs_within(first: NDArray[np.intp], stop: NDArray[np.intp]) -> tuple[Any, Any]:
@@ -80,9 +91,7 @@ class _Kernel:
         stop = np.searchsorted(scan_times, times + reach, side="right")
         rows, columns = _pairs_within(first, stop)
         values = self._kernel((scan_times[rows] - times[columns]) * rate)
-        return scipy.sparse.csc_array(
-            (values, (rows, columns)), shape=(len(scan_times), len(times))
-        )
+        return _sparse(values, rows, columns, (len(scan_times), len(times)))
 
     def _kernel(self, lobes: Floats) -> Floats:
         """Value of the kernel at distances in lobes, at most ``window``."""
@@ -172,9 +181,8 @@ class Sum:
         row = np.searchsorted(scan_times - half, times, side="right") - 1
         inside = (row >= 0) & (times < scan_times[row] + half)
         columns = np.flatnonzero(inside)
-        return scipy.sparse.csc_array(
-            (np.ones(len(columns)), (row[inside], columns)), shape=(len(scan_times), len(times))
-        )
+        ones, shape = np.ones(len(columns)), (len(scan_times), len(times))
+        return _sparse(ones, row[inside], columns, shape)
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Empty: there are no parameters."""
@@ -187,6 +195,8 @@ class Mean(Sum):
 
     def weights(self, times: Floats, scan_times: Floats) -> scipy.sparse.csc_array:
         """Weights (TR, time): 1 / n for each of n states in the volume. Times are in seconds."""
+        import scipy.sparse  # slow to import
+
         sums = super().weights(times, scan_times)
         counts = np.asarray(sums.sum(axis=1)).ravel()
         return scipy.sparse.csc_array(scipy.sparse.diags_array(1 / np.maximum(counts, 1)) @ sums)
@@ -200,9 +210,7 @@ class Last:
         """Weights (TR, time): 1 for the latest state. Times are in seconds."""
         column = np.searchsorted(times, scan_times + _tr(scan_times) / 2, side="left") - 1
         rows = np.flatnonzero(column >= 0)
-        return scipy.sparse.csc_array(
-            (np.ones(len(rows)), (rows, column[rows])), shape=(len(scan_times), len(times))
-        )
+        return _sparse(np.ones(len(rows)), rows, column[rows], (len(scan_times), len(times)))
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Empty: there are no parameters."""

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import savgol_filter
 
 from voxelzoo.api import (
     DataError,
@@ -187,6 +186,8 @@ class AliceDataset:
     def _without_drift(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.drift == "none":
             return rows
+        from scipy.signal import savgol_filter  # slow to import
+
         without: NDArray[np.float64] = rows - savgol_filter(rows, DRIFT_ROWS, 2, axis=0)
         return without
 

@@ -13,7 +13,6 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 from voxelzoo.api import Words
 
@@ -160,7 +159,7 @@ def _scene(rng: np.random.Generator, seconds: float) -> Floats:
     for centre in _SCENE:
         swell = np.convolve(rng.normal(0, 1, len(times) + len(window) - 1), window, "valid")
         loudness = np.exp(1.2 * swell / np.sqrt((window**2).sum()))
-        noise = lfilter(*_resonance(centre, centre / 3), rng.normal(0, 1, n))
+        noise = _resonate(centre, centre / 3, rng.normal(0, 1, n))
         at_samples = np.interp(np.arange(n) / RATE, times, loudness)
         scene += at_samples * noise / noise.std()
     return scene
@@ -173,11 +172,11 @@ def _syllable(part: str, pulses: Floats, hiss: Floats) -> Floats:
     vowel = next((letter for letter in part if letter in _FORMANTS), "e")
     voiced = np.zeros(n)
     for gain, formant in zip((1.0, 0.6, 0.3), _FORMANTS[vowel], strict=True):
-        voiced[burst:] += gain * lfilter(*_resonance(formant, 90.0), pulses[burst:])
+        voiced[burst:] += gain * _resonate(formant, 90.0, pulses[burst:])
     voiced[burst:] *= np.sin(np.pi * np.linspace(0, 1, n - burst)) ** 0.5
     if burst:
         centre = 1500 + 230.0 * (ord(part[0]) - ord("a"))
-        noise = lfilter(*_resonance(centre, 900.0), hiss[:burst])
+        noise = _resonate(centre, 900.0, hiss[:burst])
         voiced[:burst] += 0.6 * noise * np.hanning(burst)
     return voiced
 
@@ -190,3 +189,11 @@ def _resonance(frequency: float, bandwidth: float) -> tuple[Floats, Floats]:
     poles = np.array([1.0, -2 * radius * np.cos(angle), radius**2])
     gain = (1 - radius) * np.sqrt(1 - 2 * radius * np.cos(2 * angle) + radius**2)
     return np.array([gain]), poles
+
+
+def _resonate(frequency: float, bandwidth: float, sound: Floats) -> Floats:
+    """Sound (sample,) through the filter."""
+    from scipy.signal import lfilter  # slow to import
+
+    filtered: Floats = lfilter(*_resonance(frequency, bandwidth), sound)
+    return filtered

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse
 from numpy.typing import NDArray
 
 from voxelzoo.api import PluginError, StateBlock, Story
@@ -22,6 +21,9 @@ from voxelzoo.runs.models import Model, starts_anywhere
 from voxelzoo.runs.resampling import Resampling, workplace
 from voxelzoo.store.artefacts import Artefact, artefact_key
 from voxelzoo.store.store import Store
+
+if TYPE_CHECKING:
+    import scipy.sparse
 
 
 def validated_blocks(
@@ -159,6 +161,8 @@ def layers_to_extract(
 
 def _weights(keys: StateKeys, story: str, times: NDArray[np.float64]) -> scipy.sparse.csc_array:
     """The aligner's matrix (TR, time): few scan times see a state, so it is kept sparse."""
+    import scipy.sparse  # slow to import
+
     if np.any(np.diff(times) < 0):
         raise PluginError(f"{keys.model.registered.id}: the times of story {story!r} decrease")
     scan_times = keys.stimuli[story].clock.times

@@ -192,6 +192,7 @@ class _SubjectRunner:
             summarise(plan, features, self._subject, scores, labels, self._leaks).to_json(),
             replace=True,
         )
+        plan.regressor.remember()
         return Result(artefact, computed=True)
 
 

@@ -146,6 +146,15 @@ def make_plan(
             evaluation, options.train_stories, options.subset_seed, subjects
         )
     host = zoo.host
+    regressor = ChosenRegressor(
+        host.regressor(options.regressor)
+        if options.regressor
+        else host.default_regressor(protocol.name),
+        options.regressor_options,
+        store,
+    )
+    if options.regressor_options:
+        regressor.check_options()
     plan = Plan(
         reader=reader or DatasetReader(dataset, store),
         store=store,
@@ -159,12 +168,7 @@ def make_plan(
             else host.default_aligner(protocol.name),
             options.aligner_options,
         ),
-        regressor=ChosenRegressor.open(
-            host.regressor(options.regressor)
-            if options.regressor
-            else host.default_regressor(protocol.name),
-            options.regressor_options,
-        ),
+        regressor=regressor,
         keep=frozenset(options.keep),
         shift=options.shift,
         subset_seed=None if options.train_stories is None else options.subset_seed,

@@ -1,9 +1,17 @@
-"""A regressor with its options, resolved: what makes fresh ones, and what they are known by."""
+"""A regressor with its options: what makes fresh ones, and what determines its values.
+
+Importing a regressor can take seconds (torch, scikit-learn). So its parameters are remembered in
+the store, and a run that finds every result there does not import it.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +20,20 @@ import numpy as np
 from voxelzoo.api import HasCoefficients, Regressor, RegressorSpec
 from voxelzoo.host.records import Registered
 from voxelzoo.host.targets import build
+from voxelzoo.store.artefacts import artefact_key
+from voxelzoo.store.store import Store
 
 
 @dataclass(frozen=True)
+class _Built:
+    """What is read of a regressor once it is built, as JSON values."""
+
+    parameters: Mapping[str, Any]
+    has_coefficients: bool
+
+
 class ChosenRegressor:
-    """A regressor with its options.
+    """A regressor with its options. It is imported when it is first needed.
 
     Parameters
     ----------
@@ -24,40 +41,41 @@ class ChosenRegressor:
         Its spec, and the plugin that registered it.
     options : mapping
         The options that were set.
-    parameters : mapping
-        Every parameter of a fresh regressor, defaults included.
-    has_coefficients : bool
-        Whether the weights of a design's columns can be read from a fitted one.
+    store : Store
+        Where its parameters are remembered.
     """
 
-    registered: Registered[RegressorSpec]
-    options: Mapping[str, Any]
-    parameters: Mapping[str, Any]
-    has_coefficients: bool
-
-    @classmethod
-    def open(
-        cls, registered: Registered[RegressorSpec], options: Mapping[str, Any]
-    ) -> ChosenRegressor:
-        """Build one regressor, so that a wrong option is reported before anything is computed.
-
-        Raises
-        ------
-        UsageError
-            If the regressor does not have an option.
-        """
-        regressor: Regressor = build(registered, options)
-        return cls(
-            registered,
-            dict(options),
-            regressor.get_params(deep=False),
-            isinstance(regressor, HasCoefficients),
-        )
+    def __init__(
+        self, registered: Registered[RegressorSpec], options: Mapping[str, Any], store: Store
+    ) -> None:
+        self.registered = registered
+        self.options = dict(options)
+        self._store = store
 
     @property
     def spec(self) -> RegressorSpec:
         """Its spec."""
         return self.registered.spec
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Every parameter, defaults included, as JSON values.
+
+        Raises
+        ------
+        UsageError
+            If the regressor does not have an option that was set.
+        """
+        return self._built.parameters
+
+    def check_options(self) -> None:
+        """Raise :class:`UsageError` if the regressor does not have an option that was set."""
+        _ = self.parameters
+
+    @property
+    def has_coefficients(self) -> bool:
+        """Whether the weights of a design's columns can be read from a fitted one."""
+        return self._built.has_coefficients
 
     @property
     def takes_cache(self) -> bool:
@@ -79,21 +97,75 @@ class ChosenRegressor:
     @property
     def settings(self) -> dict[str, Any]:
         """The options that were set and change values, as JSON values."""
-        return self._plain(self.options)
+        return self._that_matter({name: _plain(value) for name, value in self.options.items()})
 
     @property
     def provenance(self) -> dict[str, Any]:
         """What determines its values, as JSON values."""
+        return {**self._identity, "parameters": self._that_matter(self.parameters)}
+
+    def remember(self) -> None:
+        """Write its parameters to the store, so that later runs need not import it."""
+        if self._memory.exists():
+            return
+        draft = self._memory.with_suffix(f".{os.getpid()}")
+        try:
+            draft.parent.mkdir(exist_ok=True)
+            draft.write_text(json.dumps(asdict(self._built)))
+            draft.replace(self._memory)
+        except OSError:
+            return  # it only saves time
+
+    # ------------------------------------------------------------------------------------ inside
+
+    @property
+    def _identity(self) -> dict[str, str]:
+        registered = self.registered
         return {
-            "id": self.registered.id,
-            "distribution": self.registered.distribution,
-            "version": self.registered.version,
-            "parameters": self._plain(dict(sorted(self.parameters.items()))),
+            "id": registered.id,
+            "distribution": registered.distribution,
+            "version": registered.version,
         }
 
-    def _plain(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def _that_matter(self, values: Mapping[str, Any]) -> dict[str, Any]:
         neutral = {"cache", *self.spec.neutral_options}
-        return {name: _plain(value) for name, value in values.items() if name not in neutral}
+        return {name: value for name, value in values.items() if name not in neutral}
+
+    @cached_property
+    def _built(self) -> _Built:
+        try:
+            return _Built(**json.loads(self._memory.read_text()))
+        except (OSError, ValueError, TypeError):
+            pass
+        regressor = self.make()
+        parameters = sorted(regressor.get_params(deep=False).items())
+        return _Built(
+            {name: _plain(value) for name, value in parameters},
+            isinstance(regressor, HasCoefficients),
+        )
+
+    @cached_property
+    def _memory(self) -> Path:
+        """The file in the store; another one if an option or the regressor's code changes."""
+        options = {name: _plain(value) for name, value in self.options.items()}
+        code = _source_files(self.spec.target.partition(":")[0].partition(".")[0])
+        key = artefact_key({**self._identity, "options": options, "code": code})
+        return self._store.root / "regressors" / f"{key}.json"
+
+
+def _source_files(package: str) -> list[list[Any]]:
+    """Name, size and time of change of every source file of a package, which is not imported."""
+    try:
+        module = find_spec(package)
+    except (ImportError, ValueError):
+        return []
+    if module is None:
+        return []
+    files = [Path(module.origin)] if module.origin else []
+    for folder in module.submodule_search_locations or ():
+        files += sorted(Path(folder).rglob("*.py"))
+    stats = [(str(path), path.stat()) for path in files if path.is_file()]
+    return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
 
 
 def _plain(value: Any) -> Any:

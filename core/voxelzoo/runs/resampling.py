@@ -15,14 +15,17 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
-from scipy.sparse import csc_array
 
 from voxelzoo.api import StateBlock
 from voxelzoo.store.artefacts import draft_path
+
+if TYPE_CHECKING:
+    from scipy.sparse import csc_array
 
 CHECKPOINT_SECONDS = 10.0
 """At most this much work is lost when a process is killed."""
