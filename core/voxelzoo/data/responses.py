@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from voxelzoo.api import DataError, Dataset, ZooError
+from voxelzoo.science.responses import Responses
 from voxelzoo.science.traces import ResponseTrace
-from voxelzoo.science.voxel_arrays import CHUNK, Floats, Responses, block_width
+from voxelzoo.science.voxel_arrays import CHUNK, Floats, block_width
 
 HELD_BYTES = 1 << 29
 """Responses of one subject that are held in memory; more are laid on disk."""

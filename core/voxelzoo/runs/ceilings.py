@@ -21,7 +21,8 @@ from voxelzoo.science.ceilings import (
     inter_subject_ceiling,
 )
 from voxelzoo.science.evaluation import held_out_repeats, held_out_responses
-from voxelzoo.science.voxel_arrays import Responses, voxel_blocks
+from voxelzoo.science.responses import Responses
+from voxelzoo.science.voxel_arrays import voxel_blocks
 
 Floats = NDArray[np.floating[Any]]
 

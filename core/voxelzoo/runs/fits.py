@@ -25,8 +25,8 @@ from voxelzoo.runs.plan import Plan, subject_groups
 from voxelzoo.runs.summary import summarise
 from voxelzoo.science.design import DesignSpec
 from voxelzoo.science.evaluation import evaluate
+from voxelzoo.science.responses import Responses
 from voxelzoo.science.scores import Scores
-from voxelzoo.science.voxel_arrays import Responses
 from voxelzoo.store.artefacts import Artefact, draft_path
 from voxelzoo.store.layout import KEPT, kept_with, result_arrays
 from voxelzoo.store.results import Result

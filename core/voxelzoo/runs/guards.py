@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from voxelzoo.api import Story
 from voxelzoo.data.leaks import check_leaks
 from voxelzoo.runs.plan import Plan
+from voxelzoo.science.responses import Responses
 from voxelzoo.science.traces import ResponseTrace
-from voxelzoo.science.voxel_arrays import Responses
 
 
 def check_stimuli(plan: Plan) -> list[str]:

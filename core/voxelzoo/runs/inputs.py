@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from voxelzoo.api import Dataset, ScanClock, Story
 from voxelzoo.data.responses import ResponseCache
-from voxelzoo.science.voxel_arrays import Responses
+from voxelzoo.science.responses import Responses
 from voxelzoo.store.artefacts import draft_path, remove_abandoned_drafts
 from voxelzoo.store.store import Store
 

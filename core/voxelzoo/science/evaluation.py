@@ -16,6 +16,7 @@ from voxelzoo.api import DataError
 from voxelzoo.science.design import Design, DesignSpec, zscore
 from voxelzoo.science.fitting import Fit, fit_predict
 from voxelzoo.science.protocols import FitProtocol
+from voxelzoo.science.responses import Responses
 from voxelzoo.science.scores import (
     HeldOutPart,
     Scores,
@@ -25,7 +26,7 @@ from voxelzoo.science.scores import (
     explained_variance,
 )
 from voxelzoo.science.splits import FOLD, ContiguousFolds, Evaluation, HeldOutStories
-from voxelzoo.science.voxel_arrays import Responses, VoxelArray, select, stack_responses
+from voxelzoo.science.voxel_arrays import VoxelArray, select, stack_responses
 
 Floats = NDArray[np.floating[Any]]
 

@@ -9,8 +9,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from voxelzoo.science.traces import ResponseTrace
-
 Floats = NDArray[np.floating[Any]]
 
 
@@ -38,31 +36,6 @@ class VoxelArray(Protocol):
     def __getitem__(self, key: Any, /) -> Any:
         """Some voxels, ``[..., first:stop]``."""
         ...
-
-
-@dataclass(frozen=True)
-class Responses:
-    """One subject's responses to one story.
-
-    Parameters
-    ----------
-    mean : (TR, voxel)
-        Mean over repeats.
-    repeats : (repeat, TR, voxel) or None
-        Each repeat, if there were several.
-    trace : ResponseTrace
-        The sample that leak guards compare.
-    """
-
-    mean: VoxelArray
-    repeats: VoxelArray | None
-    trace: ResponseTrace
-
-    @property
-    def n_bytes(self) -> int:
-        """Size of both arrays."""
-        arrays = [self.mean] if self.repeats is None else [self.mean, self.repeats]
-        return sum(int(np.prod(each.shape)) * each.dtype.itemsize for each in arrays)
 
 
 def voxel_blocks(columns: VoxelArray) -> Iterator[slice]:
