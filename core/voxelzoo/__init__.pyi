@@ -40,7 +40,7 @@ from .python import (
 from .python import (
     run as run,
 )
-from .recipes.reproduce import ReproduceOptions as ReproduceOptions
+from .recipes.options import ReproduceOptions as ReproduceOptions
 from .runs.options import RunOptions as RunOptions
 from .stimuli.audio import Audio as Audio
 from .stimuli.stories import Story as Story

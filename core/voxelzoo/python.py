@@ -22,8 +22,8 @@ from voxelzoo.runs.options import DEFAULT_STORE, DEFAULTS, RunOptions
 if TYPE_CHECKING:
     import pandas
 
-    from voxelzoo.recipes.outcome import Reproduction
-    from voxelzoo.recipes.reproduce import ReproduceOptions
+    from voxelzoo.recipes.options import ReproduceOptions
+    from voxelzoo.recipes.reproduction import Reproduction
     from voxelzoo.runs.estimate import Estimate
     from voxelzoo.runs.extraction import StoryStates
     from voxelzoo.store.result_list import Results
@@ -273,7 +273,10 @@ def models(*, registry: Sequence[str | Path] = ()) -> pandas.DataFrame:
 def reproduce(
     recipe: str | Path,
     *,
+    miniature: bool = False,
+    untrained: bool = False,
     options: ReproduceOptions | None = None,
+    registry: Sequence[str | Path] = (),
     progress: bool | Progress = True,
 ) -> Reproduction:
     """Run a paper's recipe as far as this machine and its data allow (``zoo reproduce``).
@@ -282,16 +285,22 @@ def reproduce(
     ----------
     recipe : str or Path
         Name of a recipe, such as ``"antonello2023"``, or a YAML file.
+    miniature : bool, default False
+        Run its miniature instead: very small networks on simulated data.
+    untrained : bool, default False
+        Give networks random weights, as a control.
     options : ReproduceOptions, optional
-        Dataset, store, subjects, figures and models.
+        Dataset, store, subjects, figures, models, and what is kept.
+    registry : sequence of str or Path, default ()
+        Further registry files, as for ``--registry``.
     progress : bool or Progress, default True
         As for :func:`run`.
 
     Returns
     -------
     Reproduction
-        ``lines`` compare what is expected with what was obtained; ``numbers`` are those of each
-        figure.
+        ``lines`` compare what is expected with what was obtained; ``figures`` has the numbers and
+        maps of each figure.
 
     Raises
     ------
@@ -299,11 +308,12 @@ def reproduce(
         If the recipe is invalid, or names what is not installed.
     """
     from voxelzoo.recipes import reproduce as recipes
-    from voxelzoo.recipes.schema import find_recipe, load_recipe
+    from voxelzoo.recipes.loading import open_recipe
 
-    chosen = load_recipe(find_recipe(str(recipe)))
+    paper = open_recipe(recipe, miniature=miniature, untrained=untrained)
+    zoo = recipes.open_zoo_for(paper, [Path(each) for each in registry])
     with _shown(progress) as shown:
-        return recipes.reproduce(_zoo(()), chosen, options or recipes.ReproduceOptions(), shown)
+        return recipes.reproduce(zoo, paper, options, shown)
 
 
 # ------------------------------------------------------------------------------------- arguments

@@ -1,162 +1,192 @@
-"""``zoo reproduce``: a paper's recipe, run as far as data and machine allow."""
+"""``zoo reproduce``: run a paper's recipe and compare the numbers with the paper's."""
 
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
+from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from voxelzoo.api import UsageError
 from voxelzoo.cli.options import (
     AllowPickleOption,
     DatasetOptionOption,
     DeviceOption,
+    read_dtype,
+    read_keep,
     read_pairs,
 )
 from voxelzoo.cli.output import TerminalProgress, print_json, print_table
 from voxelzoo.cli.session import JsonOption, RegistryOption
-from voxelzoo.host.zoo import open_zoo
-from voxelzoo.runs.options import DTYPES
+from voxelzoo.runs.options import DEFAULT_STORE
+
+if TYPE_CHECKING:
+    from voxelzoo.recipes.options import ReproduceOptions
+    from voxelzoo.recipes.reproduction import ComparisonLine, Reproduction
+    from voxelzoo.recipes.schema import Recipe
 
 COLUMNS = ("id", "figure", "statistic", "expected", "obtained", "status", "why")
 
+RecipeArgument = Annotated[str, typer.Argument(help="antonello2023, or a recipe file: ./mine.yaml")]
+DatasetOption = Annotated[
+    str | None,
+    typer.Option("--dataset", "-d", metavar="DATASET", help="The recipe's data: NAME:PATH."),
+]
+ModelsOption = Annotated[
+    list[str] | None,
+    typer.Option("--models", "--model", "-p", help="Only these of its models. Repeatable."),
+]
+FigureOption = Annotated[
+    list[str] | None, typer.Option("--figure", "-f", help="Only this figure. Repeatable.")
+]
+SubjectOption = Annotated[
+    list[str] | None, typer.Option("--subject", "-s", help="Only this subject. Repeatable.")
+]
+MiniatureOption = Annotated[
+    bool,
+    typer.Option("--miniature", help="Tiny untrained networks on simulated data; no download."),
+]
+UntrainedOption = Annotated[
+    bool, typer.Option("--untrained", help="Control: the recipe's networks with random weights.")
+]
+ShowOption = Annotated[
+    bool, typer.Option("--show", help="Print the recipe file and run nothing; to copy from.")
+]
+StoreOption = Annotated[
+    Path, typer.Option(envvar="ZOO_STORE", help="Folder that keeps every artefact.")
+]
+OutOption = Annotated[
+    Path | None, typer.Option(help="Folder for tables, maps and pictures (reproduction-NAME).")
+]
+DtypeOption = Annotated[
+    str | None, typer.Option(help="float32, bfloat16 or float16, instead of the recipe's.")
+]
+KeepOption = Annotated[
+    str, typer.Option(help="What to keep beside scores, as for zoo run: states,weights.")
+]
+ShiftOption = Annotated[
+    float, typer.Option(help="Control: the stimulus comes this many seconds later; r must fall.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+
 
 def reproduce(
-    recipe: Annotated[str, typer.Argument(help="antonello2023, or a recipe file: ./mine.yaml")],
-    dataset: Annotated[
-        str | None,
-        typer.Option(
-            "--dataset", "-d", metavar="D", help="The recipe's data: a folder, NAME:PATH."
-        ),
-    ] = None,
-    models: Annotated[
-        list[str] | None,
-        typer.Option("--models", "--model", "-p", help="Only these of its models. Repeatable."),
-    ] = None,
-    figure: Annotated[
-        list[str] | None, typer.Option("--figure", "-f", help="Only this figure. Repeatable.")
-    ] = None,
-    subject: Annotated[
-        list[str] | None,
-        typer.Option("--subject", "-s", help="Only this subject; else the recipe's. Repeatable."),
-    ] = None,
-    miniature: Annotated[
-        bool,
-        typer.Option("--miniature", help="Tiny untrained networks on simulated data; no download."),
-    ] = False,
-    untrained: Annotated[
-        bool, typer.Option("--untrained", help="Control: the recipe's networks, random weights.")
-    ] = False,
-    show: Annotated[
-        bool, typer.Option("--show", help="Print the recipe's file and run nothing: to copy from.")
-    ] = False,
-    store: Annotated[
-        Path, typer.Option(envvar="ZOO_STORE", help="Folder that keeps every artefact.")
-    ] = Path("zoo-store"),
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for tables, maps and pictures (reproduction-NAME)."),
-    ] = None,
+    recipe: RecipeArgument,
+    dataset: DatasetOption = None,
+    models: ModelsOption = None,
+    figure: FigureOption = None,
+    subject: SubjectOption = None,
+    miniature: MiniatureOption = False,
+    untrained: UntrainedOption = False,
+    show: ShowOption = False,
+    store: StoreOption = DEFAULT_STORE,
+    out: OutOption = None,
     device: DeviceOption = "cpu",
-    dtype: Annotated[
-        str | None, typer.Option(help="float32, bfloat16 or float16, instead of the recipe's.")
-    ] = None,
+    dtype: DtypeOption = None,
+    keep: KeepOption = "aligned",
+    shift: ShiftOption = 0.0,
     dataset_option: DatasetOptionOption = None,
     allow_pickle: AllowPickleOption = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: QuietOption = False,
     as_json: JsonOption = False,
     registry: RegistryOption = None,
 ) -> None:
-    """Run a paper's recipe and compare: expected, obtained, match, mismatch, or not run and why.
+    """Run a paper's recipe and compare its numbers: match, mismatch, partial, or not run and why.
 
-    A match is a number within the tolerance that the recipe states, with
-    its reason: how far off a true repeat may land, by what the paper prints
-    (--json has both). On other data or fewer models than the recipe's a line
-    is partial. What the paper says in words is not compared, nor is a
-    miniature.
+    A number matches if it is within the tolerance that the recipe states,
+    with its reason (--json has both). A line is partial if data or models
+    are not all of the recipe's. Claims in words, miniatures and controls are
+    not compared.
 
     Examples:  zoo reproduce antonello2023 --miniature
       zoo reproduce antonello2023 --dataset lebel2023:PATH --models opt-125m
       zoo reproduce antonello2023 --show > mine.yaml
       zoo reproduce ./mine.yaml --json
     """
-    from voxelzoo.recipes.output import plain, write
-    from voxelzoo.recipes.reproduce import ReproduceOptions, miniature_of, with_untrained
-    from voxelzoo.recipes.reproduce import reproduce as run
-    from voxelzoo.recipes.schema import find_recipe, load_recipe
+    from voxelzoo.recipes.loading import open_recipe
+    from voxelzoo.recipes.options import ReproduceOptions
 
-    if dtype not in (None, *DTYPES):
-        raise UsageError(f"--dtype {dtype!r}: one of {', '.join(DTYPES)}")
-    path = find_recipe(recipe)
-    chosen = load_recipe(path)
-    if miniature:
-        path = find_recipe(miniature_of(path, chosen))
-        chosen = load_recipe(path).expecting(chosen)
+    paper = open_recipe(recipe, miniature=miniature, untrained=untrained)
     if show:
-        typer.echo(path.read_text(encoding="utf-8"), nl=False)
+        typer.echo(paper.text, nl=False)
         return
-    if untrained:
-        chosen = with_untrained(chosen)
-    overlays = list(registry or [])
-    if chosen.registry is not None:
-        overlays.insert(0, path.parent / chosen.registry)
-    with chosen.located("registry") if chosen.registry is not None else nullcontext():
-        session = open_zoo(overlays, None, False)
-    asked = ReproduceOptions(
+    options = ReproduceOptions(
         dataset=dataset,
+        dataset_options=read_pairs("--dataset-option", dataset_option or ()),
         models=tuple(models or ()),
         figures=tuple(figure or ()),
         subjects=tuple(subject or ()),
         store=store,
         device=device,
-        dtype=dtype,
-        dataset_options=read_pairs("--dataset-option", dataset_option or ()),
+        dtype=None if dtype is None else read_dtype(dtype),
+        keep=read_keep(keep),
+        shift=shift,
         allow_pickle=allow_pickle,
     )
-    with TerminalProgress(quiet) as progress:
-        found = run(session, chosen, asked, progress)
-        if found.numbers:
-            folder = out or Path(f"reproduction-{chosen.name}")
-            written = write(found, folder)
-            progress.say(f"{len(written)} files written to {folder}")
+    reproduction = _reproduce(paper, options, registry or (), out, quiet)
     if as_json:
-        print_json(reproduction=plain(found.record()))
-        return
-    _print(found)
-
-
-def _print(found: Any) -> None:
-    rows = [{**line.record(), "obtained": _obtained(line)} for line in found.lines]
-    if sys.stdout.isatty():
-        from voxelzoo.recipes.runner import NOT_ASKED_FOR
-
-        asked = [row for row in rows if row["why"] != NOT_ASKED_FOR]
-        if left := len(rows) - len(asked):
-            found.notes.append(f"{left} lines of figures that were not asked for are left out")
-        rows = asked
-        for before, row in reversed(list(pairwise(rows))):
-            if row["why"] and (row["why"], row["figure"]) == (before["why"], before["figure"]):
-                row["why"] = "as above"
-        print_table(rows, COLUMNS, title=found.recipe.title)
+        print_json(reproduction=reproduction.record())
     else:
-        print_table(rows, COLUMNS)
-    for note in found.notes:
+        _print(reproduction)
+
+
+def _reproduce(
+    paper: Recipe,
+    options: ReproduceOptions,
+    registries: Sequence[Path],
+    out: Path | None,
+    quiet: bool,
+) -> Reproduction:
+    """Run a recipe and write its tables, maps and pictures."""
+    from voxelzoo.recipes.output import write
+    from voxelzoo.recipes.reproduce import open_zoo_for, reproduce
+
+    with TerminalProgress(quiet) as progress:
+        zoo = open_zoo_for(paper, registries)
+        reproduction = reproduce(zoo, paper, options, progress)
+        if reproduction.figures:
+            folder = out or Path(f"reproduction-{paper.name}")
+            written = write(reproduction, folder)
+            progress.say(f"{len(written)} files written to {folder}")
+    return reproduction
+
+
+def _print(reproduction: Reproduction) -> None:
+    """The table on stdout; notes and totals on stderr."""
+    notes = list(reproduction.notes)
+    if sys.stdout.isatty():
+        left_out = reproduction.not_selected
+        selected = [line for line in reproduction.lines if line.figure not in left_out]
+        if n := len(reproduction.lines) - len(selected):
+            notes.append(f"{n} lines of figures that were not selected are not shown")
+        print_table(_for_a_terminal(selected), COLUMNS, title=reproduction.recipe.title)
+    else:
+        print_table([_row(line) for line in reproduction.lines], COLUMNS)
+    for note in notes:
         typer.echo(f"zoo: {note}", err=True)
-    counts: dict[str, int] = {}
-    for line in found.lines:
-        counts[line.status] = counts.get(line.status, 0) + 1
-    said = ", ".join(f"{n} {status}" for status, n in counts.items())
-    kept = f"{found.outcomes.n_computed} computed, {found.outcomes.n_kept} from the store"
-    typer.echo(f"zoo: {said}; results: {kept}", err=True)
+    counts = Counter(line.status for line in reproduction.lines)
+    totals = ", ".join(f"{n} {status}" for status, n in counts.items())
+    outcomes = reproduction.outcomes
+    results = f"{outcomes.n_computed} computed, {outcomes.n_kept} from the store"
+    typer.echo(f"zoo: {totals}; results: {results}", err=True)
 
 
-def _obtained(line: Any) -> str | None:
-    """A number to four digits, with its interval where there is one."""
-    if not isinstance(line.obtained, float):
-        return None if line.obtained is None else str(line.obtained)
-    interval = "" if line.low is None else f" ({line.low:.4g} to {line.high:.4g})"
-    return f"{line.obtained:.4g}{interval}"
+def _for_a_terminal(lines: Sequence[ComparisonLine]) -> list[dict[str, Any]]:
+    """Rows in which a reason that repeats the one above, of the same figure, is shortened."""
+    rows = [_row(line) for line in lines]
+    for above, row in reversed(list(pairwise(rows))):
+        if row["why"] and (row["why"], row["figure"]) == (above["why"], above["figure"]):
+            row["why"] = "as above"
+    return rows
+
+
+def _row(line: ComparisonLine) -> dict[str, Any]:
+    """A line with its number to four digits, and the interval if there is one."""
+    obtained: str | None = None if line.obtained is None else str(line.obtained)
+    if isinstance(line.obtained, float):
+        interval = "" if line.low is None else f" ({line.low:.4g} to {line.high:.4g})"
+        obtained = f"{line.obtained:.4g}{interval}"
+    return {**line.record(), "obtained": obtained}

@@ -1,4 +1,4 @@
-"""A reproduction as files: tables, maps and pictures."""
+"""Writes a reproduction as files: tables, maps and pictures."""
 
 from __future__ import annotations
 
@@ -12,31 +12,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelzoo.api import UsageError
-from voxelzoo.recipes.figures import Axes, FigureResult
-from voxelzoo.recipes.outcome import Reproduction
+from voxelzoo.recipes.figures.result import Axes, FigureResult
+from voxelzoo.recipes.reproduction import Reproduction
+from voxelzoo.text import human_count
 
 
-def write(found: Reproduction, folder: Path) -> list[Path]:
-    """Writes ``reproduction.json``, a CSV and an npz of maps a figure, and PNGs with matplotlib.
+def write(reproduction: Reproduction, folder: Path) -> list[Path]:
+    """Write the numbers of a reproduction as files.
 
-    Raises :class:`UsageError` where the folder cannot be written.
+    Parameters
+    ----------
+    reproduction : Reproduction
+        What to write.
+    folder : Path
+        Created if it does not exist.
+
+    Returns
+    -------
+    list of Path
+        ``reproduction.json`` and ``table.csv``, then for each figure its rows as CSV and its maps
+        as npz, and a PNG if matplotlib is installed; otherwise a note says so.
+
+    Raises
+    ------
+    UsageError
+        If the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         written = [folder / "reproduction.json"]
-        written[0].write_text(json.dumps(plain(found.record()), indent=1, allow_nan=False))
-        table = [line.record() for line in found.lines]
+        written[0].write_text(json.dumps(reproduction.record(), indent=1, allow_nan=False))
+        table = [line.record() for line in reproduction.lines]
         written.append(_write_csv(folder / "table.csv", table))
-        for name, numbers in found.numbers.items():
-            if numbers.rows:
-                written.append(_write_csv(folder / f"{name}.csv", numbers.rows))
-            if numbers.maps:
+        for name, result in reproduction.figures.items():
+            if result.rows:
+                written.append(_write_csv(folder / f"{name}.csv", result.rows))
+            if result.maps:
                 written.append(folder / f"{name}.npz")
                 maps: dict[str, Any] = {
-                    key.replace("/", "_"): value for key, value in numbers.maps.items()
+                    key.replace("/", "_"): values for key, values in result.maps.items()
                 }
                 np.savez_compressed(written[-1], **maps)
-        written.extend(_draw(found, folder))
+        written.extend(_draw(reproduction, folder))
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written ({error.strerror or error})") from error
     return written
@@ -51,37 +68,25 @@ def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     return path
 
 
-def plain(value: Any) -> Any:
-    """JSON values: a number that is not finite is null."""
-    if isinstance(value, Mapping):
-        return {key: plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
-
-
-def _draw(found: Reproduction, folder: Path) -> list[Path]:
-    """A PNG a figure, where matplotlib is there."""
+def _draw(reproduction: Reproduction, folder: Path) -> list[Path]:
+    """A PNG for each figure, if matplotlib is installed."""
     try:
         from matplotlib.figure import Figure as Sheet
     except ImportError:
-        found.notes.append("no pictures without matplotlib: pip install 'voxelzoo[report]'")
+        note = "No pictures, because matplotlib is not installed: pip install 'voxelzoo[report]'"
+        reproduction.notes.append(note)
         return []
     written = []
-    for name, numbers in found.numbers.items():
-        maps = _by_quantity(numbers)
-        if numbers.axes is None and not maps:
+    for name, result in reproduction.figures.items():
+        maps = _by_quantity(result)
+        if result.axes is None and not maps:
             continue
-        n_panels = 1 if numbers.axes is not None else len(maps)
+        n_panels = 1 if result.axes is not None else len(maps)
         sheet = Sheet(figsize=(6 if n_panels == 1 else 4 * n_panels, 4), layout="constrained")
-        sheet.suptitle(f"{name}: {found.recipe.figures[name].summary}", fontsize=9)
+        sheet.suptitle(f"{name}: {reproduction.recipe.figures[name].summary}", fontsize=9)
         panels = sheet.subplots(1, n_panels, squeeze=False)[0]
-        if numbers.axes is not None:
-            _draw_lines(panels[0], numbers.rows, numbers.axes)
+        if result.axes is not None:
+            _draw_lines(panels[0], result.rows, result.axes)
         else:
             for panel, (quantity, by_subject) in zip(panels, maps.items(), strict=True):
                 _draw_histograms(panel, quantity, by_subject)
@@ -90,15 +95,26 @@ def _draw(found: Reproduction, folder: Path) -> list[Path]:
     return written
 
 
-WORDS = {
+AXIS_LABELS = {
     "n_parameters": "parameters",
     "n_stories": "training stories",
     "mean_r": "mean r over voxels and subjects",
     "mean_signed_r2": "mean signed r² over voxels and subjects",
-    "depth": "depth (0: embedding, 1: last layer)",
-    "inflation_percent": "added to mean r (percent)",
+    "depth": "relative depth (0: embedding, 1: last layer)",
+    "inflation_percent": "inflation of mean r (%)",
+    "se_over_subjects": "standard error over subjects",
+    "se_over_subsets": "standard error over subsets",
+    "gain_per_doubling": "gain in r per doubling",
+    "centre_of_mass": "centre of mass (position of the layer)",
+    "normalised_r": "r / ceiling",
+    "ceiling": "noise ceiling",
+    "headroom": "headroom (ceiling - r)",
 }
-"""How axes are called, where not by the column's name."""
+"""Labels of columns and maps; others are labelled by their name."""
+
+
+def _label(name: str) -> str:
+    return AXIS_LABELS.get(name, name.replace("_", " "))
 
 
 def _draw_lines(panel: Any, rows: Sequence[Mapping[str, Any]], axes: Axes) -> None:
@@ -117,14 +133,15 @@ def _draw_lines(panel: Any, rows: Sequence[Mapping[str, Any]], axes: Axes) -> No
         _label_sizes(panel, {row[axes.x] for row in rows if row[axes.x] is not None})
     if axes.y.startswith("mean"):
         panel.axhline(0.0, color="grey", linewidth=0.5)
-    panel.set_xlabel(WORDS.get(axes.x, axes.x.replace("_", " ")))
-    bars_are = f"; bars: {axes.error.replace('_', ' ')}" if axes.error else ""
-    panel.set_ylabel(WORDS.get(axes.y, axes.y.replace("_", " ")) + bars_are, fontsize=8)
-    panel.legend(fontsize=6)
+    panel.set_xlabel(_label(axes.x))
+    bars_are = f"; bars: {_label(axes.error)}" if axes.error else ""
+    panel.set_ylabel(_label(axes.y) + bars_are, fontsize=8)
+    if panel.get_legend_handles_labels()[0]:
+        panel.legend(fontsize=6)
 
 
 def _label_sizes(panel: Any, sizes: Set[float]) -> None:
-    """A logarithmic axis whose ticks are the sizes that there are, or powers of ten."""
+    """A logarithmic axis with a tick at each size, or at powers of ten if there are many sizes."""
     from matplotlib.ticker import FuncFormatter, NullLocator
 
     panel.set_xscale("log")
@@ -132,27 +149,19 @@ def _label_sizes(panel: Any, sizes: Set[float]) -> None:
         panel.set_xticks(sorted(sizes))
         panel.xaxis.set_minor_locator(NullLocator())
         panel.tick_params("x", labelsize=7, labelrotation=30)
-    panel.xaxis.set_major_formatter(FuncFormatter(lambda size, _: _short_count(size)))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda size, _: human_count(round(size))))
 
 
-def _short_count(n: float) -> str:
-    """``125M`` for 125e6."""
-    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
-        if n >= size:
-            return f"{n / size:.3g}{letter}"
-    return f"{n:g}"
-
-
-def _by_quantity(numbers: FigureResult) -> dict[str, dict[str, NDArray[Any]]]:
-    """Maps of each quantity by subject; weights of stacks left out, of which there are many."""
-    subjects = dict.fromkeys(str(row["subject"]) for row in numbers.rows if "subject" in row)
-    found: dict[str, dict[str, NDArray[Any]]] = {}
-    for name, values in numbers.maps.items():
+def _by_quantity(result: FigureResult) -> dict[str, dict[str, NDArray[Any]]]:
+    """Maps of each quantity by subject, without the weights of stacks, which are many."""
+    subjects = dict.fromkeys(str(row["subject"]) for row in result.rows if "subject" in row)
+    quantities: dict[str, dict[str, NDArray[Any]]] = {}
+    for name, values in result.maps.items():
         subject = next((each for each in subjects if name.endswith(f"_{each}")), "")
         quantity = name.removesuffix(f"_{subject}")
         if not quantity.startswith("weight_"):
-            found.setdefault(quantity, {})[subject or "all subjects"] = values
-    return found
+            quantities.setdefault(quantity, {})[subject or "all subjects"] = values
+    return quantities
 
 
 def _draw_histograms(panel: Any, quantity: str, by_subject: Mapping[str, NDArray[Any]]) -> None:
@@ -164,5 +173,5 @@ def _draw_histograms(panel: Any, quantity: str, by_subject: Mapping[str, NDArray
         for subject, values in finite.items():
             panel.hist(values, bins=edges, histtype="step", label=subject)
         panel.legend(fontsize=6)
-    panel.set_xlabel(quantity.replace("_", " "), fontsize=8)
+    panel.set_xlabel(_label(quantity), fontsize=8)
     panel.set_ylabel("voxels")
