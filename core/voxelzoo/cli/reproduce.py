@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from voxelzoo.recipes.reproduction import ComparisonLine, Reproduction
     from voxelzoo.recipes.schema import Recipe
 
-COLUMNS = ("id", "figure", "statistic", "expected", "obtained", "status", "why")
-
 RecipeArgument = Annotated[str, typer.Argument(help="antonello2023, or a recipe file: ./mine.yaml")]
 DatasetOption = Annotated[
     str | None,
-    typer.Option("--dataset", "-d", metavar="DATASET", help="The recipe's data: NAME:PATH."),
+    typer.Option(
+        "--dataset", "-d", metavar="DATASET", help="The recipe's data: a folder, or NAME:PATH."
+    ),
 ]
 ModelsOption = Annotated[
     list[str] | None,
@@ -156,15 +156,17 @@ def _reproduce(
 
 def _print(reproduction: Reproduction) -> None:
     """The table on stdout; notes and totals on stderr."""
+    from voxelzoo.recipes.reproduction import SHOWN
+
     notes = list(reproduction.notes)
     if sys.stdout.isatty():
         left_out = reproduction.not_selected
         selected = [line for line in reproduction.lines if line.figure not in left_out]
         if n := len(reproduction.lines) - len(selected):
             notes.append(f"{n} lines of figures that were not selected are not shown")
-        print_table(_for_a_terminal(selected), COLUMNS, title=reproduction.recipe.title)
+        print_table(_for_a_terminal(selected), SHOWN, title=reproduction.recipe.title)
     else:
-        print_table([_row(line) for line in reproduction.lines], COLUMNS)
+        print_table([_row(line) for line in reproduction.lines], SHOWN)
     for note in notes:
         typer.echo(f"zoo: {note}", err=True)
     counts = Counter(line.status for line in reproduction.lines)

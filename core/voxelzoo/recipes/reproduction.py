@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from voxelzoo.recipes.figures.base import BaseFigure
 from voxelzoo.recipes.figures.result import FigureResult
 from voxelzoo.recipes.recipe_runs import RunOutcomes
 from voxelzoo.recipes.schema import Recipe
+
+if TYPE_CHECKING:
+    import pandas
 
 Status = Literal["match", "mismatch", "partial", "not compared", "not run"]
 
@@ -59,9 +63,23 @@ class DataDifference:
         return self.story is None or figure.uses_story(self.story)
 
 
-@dataclass
+SHOWN = ("id", "figure", "statistic", "expected", "obtained", "status", "why")
+"""Columns of the table that people see."""
+
+
+@dataclass(repr=False)
 class Reproduction:
-    """Everything that a recipe gave."""
+    """Everything that a recipe gave.
+
+    Examples
+    --------
+    ::
+
+        reproduction = voxelzoo.reproduce("antonello2023", miniature=True)
+        reproduction.table()
+        reproduction.figures["fig1a"].table()
+        reproduction.figures["fig2"].maps
+    """
 
     recipe: Recipe
     only_subjects: tuple[str, ...] = ()
@@ -80,6 +98,30 @@ class Reproduction:
     outcomes: RunOutcomes = field(default_factory=RunOutcomes)
     not_selected: frozenset[str] = frozenset()
     """Figures that were not to be computed."""
+
+    def table(self) -> pandas.DataFrame:
+        """What was expected and what was obtained.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each line, with the fields of :class:`ComparisonLine`.
+        """
+        from pandas import DataFrame
+
+        return DataFrame(
+            [line.record() for line in self.lines],
+            columns=[field.name for field in fields(ComparisonLine)],
+        )
+
+    def __repr__(self) -> str:
+        counts = Counter(line.status for line in self.lines)
+        totals = ", ".join(f"{n} {status}" for status, n in counts.items())
+        return f"<Reproduction of {self.recipe.name}: {totals or 'nothing compared'}>"
+
+    def _repr_html_(self) -> str:
+        table: str = self.table()[list(SHOWN)].to_html(index=False, na_rep="")
+        return table
 
     def record(self) -> dict[str, Any]:
         """All numbers as JSON values, without maps. A number that is not finite is null."""

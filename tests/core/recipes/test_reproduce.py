@@ -168,6 +168,20 @@ def test_a_second_call_computes_nothing_and_gives_the_same_numbers(
     assert effort.why == "nothing was computed: every result was in the store"
 
 
+def test_a_reproduction_is_a_table_and_shows_its_totals(reproduced: Reproduced) -> None:
+    reproduction = reproduced.reproduction
+    table = reproduction.table().set_index("id")
+    assert list(table.index) == list(reproduced.lines)
+    assert table.loc["wrong", "obtained"] == reproduced.lines["wrong"].obtained
+    assert repr(reproduction) == (
+        "<Reproduction of mine: 4 match, 2 mismatch, 5 not run, 1 partial, 9 not compared>"
+    )
+    assert "off, more than the tolerance (guess)" in reproduction._repr_html_()
+    figure = reproduction.figures["everywhere"]
+    assert figure.table().loc[0, "region"] == "all"
+    assert "2 maps" in repr(figure)
+
+
 def one_subject(reproduced: Reproduced, n_stories: int) -> list[Result]:
     """Results of word-rate in the first subject, trained on so many stories."""
     results = reproduced.results(model="word-rate", subject="sub-01")

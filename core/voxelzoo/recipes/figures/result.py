@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from voxelzoo.api import DataError
 from voxelzoo.science.arrays import Floats
+
+if TYPE_CHECKING:
+    import pandas
 
 Row = dict[str, Any]
 """One row of a figure's table, by column."""
@@ -26,7 +29,7 @@ class Axes:
     """The column of error bars."""
 
 
-@dataclass
+@dataclass(repr=False)
 class FigureResult:
     """The numbers of one figure."""
 
@@ -41,6 +44,18 @@ class FigureResult:
     """Models that could not be run, with the reason."""
     undefined: dict[str, str] = field(default_factory=dict)
     """Statistics that these runs cannot give, with the reason."""
+
+    def table(self) -> pandas.DataFrame:
+        """The rows as a table."""
+        from pandas import DataFrame
+
+        return DataFrame(self.rows)
+
+    def __repr__(self) -> str:
+        statistics = ", ".join(self.statistics) or "none"
+        return (
+            f"<FigureResult: {len(self.rows)} rows, {len(self.maps)} maps, statistics {statistics}>"
+        )
 
 
 class FigureError(DataError):
