@@ -243,6 +243,11 @@ def _interval(
 def check_paired(first: HeldOut, second: HeldOut) -> None:
     """Checks that two results predict the same responses.
 
+    Parameters
+    ----------
+    first, second : HeldOut
+        The results.
+
     Raises
     ------
     UsageError
