@@ -249,7 +249,14 @@ class AlphaSearch:
         return totals / len(self.folds)
 
     def reduced_loss(self, y: ProjectedResponses, score: Score) -> float:
-        """What bfloat16 products cost a block of voxels, and uses them from now on.
+        """What bfloat16 products cost a block of voxels; uses them from now on.
+
+        Parameters
+        ----------
+        y : ProjectedResponses
+            A block of voxels.
+        score : Score
+            The score that decides.
 
         Returns
         -------

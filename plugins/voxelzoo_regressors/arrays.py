@@ -86,7 +86,18 @@ def select_rows(responses: Any, kept: NDArray[np.bool_]) -> Any:
 
 
 def validate_groups(groups: Any, n: int) -> NDArray[Any] | None:
-    """Group of each row, (row,), or None.
+    """Groups as a NumPy array.
+
+    Parameters
+    ----------
+    groups : array of shape (row,) or None
+        Group (story) of each row.
+    n : int
+        Number of rows.
+
+    Returns
+    -------
+    ndarray of shape (row,) or None
 
     Raises
     ------

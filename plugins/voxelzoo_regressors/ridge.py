@@ -368,7 +368,12 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return like(predictions[:, 0] if self._one_target else predictions, X)
 
     def predict_blocks(self, X: Any, groups: Any = None) -> Iterator[tuple[slice, NDArray[Any]]]:
-        """Predicts the responses a block of voxels at a time; arguments as for :meth:`predict`.
+        """Predicts the responses a block of voxels at a time.
+
+        Parameters
+        ----------
+        X, groups
+            As for :meth:`predict`.
 
         Yields
         ------

@@ -44,10 +44,7 @@ def require_alphas(estimator: str, alphas: Any) -> NDArray[np.float64]:
 
 
 def require_device(estimator: str, device: str) -> str:
-    """Name of a usable torch device; ``"auto"`` is CUDA if there is a GPU, else the CPU.
-
-    Raises :class:`UsageError` if the device cannot be used.
-    """
+    """Name of a usable PyTorch device; raises :class:`UsageError` if it cannot be used."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

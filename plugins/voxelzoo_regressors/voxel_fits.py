@@ -162,9 +162,19 @@ class VoxelFits:
         return predictions
 
     def held_out(self, Y: Any, voxels: slice) -> NDArray[Any]:
-        """Held-out predictions (row, voxel) of some voxels at their penalties; NaN if not usable.
+        """Held-out predictions of some voxels at their penalties.
 
-        ``Y`` (row, voxel) are the responses of all voxels that were fitted.
+        Parameters
+        ----------
+        Y : array of shape (row, voxel)
+            Responses of all voxels that were fitted.
+        voxels : slice
+            Which voxels.
+
+        Returns
+        -------
+        ndarray of shape (row, voxel)
+            NaN for voxels that are not usable.
         """
         start, stop, _ = voxels.indices(len(self._choice))
         predictions = np.full((Y.shape[0], stop - start), np.nan, self.dtype)

@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import doctest
-
 import pytest
 import torch
 
-from voxelzoo import memory
 from voxelzoo.memory import halved, is_out_of_memory
 
 CPU_MESSAGE = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes"
@@ -39,7 +36,3 @@ def test_other_errors_are_raised_again() -> None:
     with pytest.raises(RuntimeError) as raised:
         halved(100, error)
     assert raised.value is error
-
-
-def test_its_examples_run() -> None:
-    assert doctest.testmod(memory).failed == 0

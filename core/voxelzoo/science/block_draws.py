@@ -32,9 +32,32 @@ def block_edges(n_trs: int, block: int) -> NDArray[np.intp]:
 def block_weights(
     held_out: HeldOut, over: Over, block: int, n_draws: int, seed: int
 ) -> list[NDArray[np.float64]]:
-    """How often each draw takes each block, (draw, block) for each part.
+    """How often each draw takes each block.
 
-    Over stories, all blocks of a part are taken together: (draw, 1) for each part.
+    Parameters
+    ----------
+    held_out : HeldOut
+        What was held out.
+    over : {"time", "stories"}
+        What to draw with replacement: blocks of TRs within each part, or whole parts.
+    block : int
+        TRs per block.
+    n_draws : int
+        Number of draws.
+    seed : int
+        Seed of the draws.
+
+    Returns
+    -------
+    list of ndarray, each of shape (draw, block)
+        One for each part. Over stories, all blocks of a part are taken together: (draw, 1).
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two blocks or parts to draw from.
+    UsageError
+        If ``block`` or ``n_draws`` is below 1.
     """
     if block < 1 or n_draws < 1:
         raise UsageError(f"blocks of {block} TRs and {n_draws} draws: both must be 1 or more")

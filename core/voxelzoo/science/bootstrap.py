@@ -166,7 +166,7 @@ def tails(level: float, n: int) -> tuple[float, float]:
     Examples
     --------
     >>> [round(tail, 4) for tail in tails(0.95, 10)]
-    [0.0085, 0.9915]
+    [0.0086, 0.9914]
     """
     if n < 2:
         return 0.0, 1.0
@@ -242,6 +242,11 @@ def _interval(
 
 def check_paired(first: HeldOut, second: HeldOut) -> None:
     """Checks that two results predict the same responses.
+
+    Parameters
+    ----------
+    first, second : HeldOut
+        The results.
 
     Raises
     ------

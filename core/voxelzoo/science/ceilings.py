@@ -111,12 +111,21 @@ METHODS: Mapping[str, Method] = MappingProxyType(
 
 
 def find_method(name: str) -> Method:
-    """The method of that name.
+    """The method of a name.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``"schoppe"``.
+
+    Returns
+    -------
+    Method
 
     Raises
     ------
     NotFoundError
-        If there is none.
+        If there is no such method.
     """
     try:
         return METHODS[name]

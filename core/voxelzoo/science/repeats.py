@@ -31,12 +31,19 @@ MAX_SPLITS = 200
 
 
 def require_several(responses: Floats, what: str = "repeats") -> None:
-    """Checks that responses (repeat or subject, TR, voxel) have at least two of ``what``.
+    """Checks that there are several repeats or subjects.
+
+    Parameters
+    ----------
+    responses : ndarray of shape (repeat or subject, TR, voxel)
+        What to check.
+    what : str, default "repeats"
+        What the first axis is, for the message.
 
     Raises
     ------
     DataError
-        If they do not.
+        If there are fewer than two.
     """
     if responses.ndim != 3 or len(responses) < 2:
         n = len(responses) if responses.ndim == 3 else 1

@@ -108,7 +108,14 @@ def by_size(x: Floats, y: Floats) -> tuple[Floats, Floats]:
 
 
 def require_sizes(x: Floats, y: Floats) -> None:
-    """Checks the sizes ``x`` (point,) and performance ``y`` (point,) of a scaling law.
+    """Checks the points of a scaling law.
+
+    Parameters
+    ----------
+    x : ndarray of shape (point,)
+        ``log10`` of size.
+    y : ndarray of shape (point,)
+        Performance.
 
     Raises
     ------

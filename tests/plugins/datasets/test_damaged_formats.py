@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 import brain_images
 from damage import damaged_bytes, damaged_text, examples, reads_or_names
+from voxelzoo.api import Words
 from voxelzoo_datasets import images, narratives
 from voxelzoo_datasets.pickles import read_pickle
 from voxelzoo_datasets.tables import make_words, place_untimed, read_table
@@ -49,29 +51,31 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def read_image(path: Path) -> None:
+def read_image(path: Path) -> np.ndarray:
     images.header_tr(path)
     n = images.n_volumes(path)
     mask = images.load_image(path.with_name("mask.nii.gz"))
     rows, _ = images.read_rows([path], mask)
     assert rows.ndim == 2
     assert rows.dtype == np.float32
-    assert len(rows) <= max(n, len(rows))
+    assert len(rows) == n
+    return rows
 
 
-def read_aligned(path: Path) -> None:
+def read_aligned(path: Path) -> Words:
     items = narratives._from_json(path) if path.suffix == ".json" else narratives._from_csv(path)
     words = make_words(path, place_untimed(path, items, spread=True))
     assert np.isfinite(words.onsets).all()
+    return words
 
 
-def read_word_table(path: Path) -> None:
+def read_word_table(path: Path) -> Words:
     rows = read_table(path, need=("word", "onset", "offset", "section"))
     items = [(row.text("word"), row.number("onset"), row.number("offset")) for row in rows]
-    make_words(path, items)
+    return make_words(path, items)
 
 
-READERS: dict[str, Callable[[Path], object]] = {
+READERS: dict[str, Callable[[Path], Any]] = {
     "volume.nii": read_image,
     "volume.nii.gz": read_image,
     "surface.func.gii": read_image,
@@ -103,6 +107,31 @@ def test_a_damaged_file_is_read_or_named(here: Path, name: str, data: st.DataObj
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", READERS)
-def test_the_whole_file_is_read(here: Path, name: str) -> None:
-    READERS[name](here / name)
+@pytest.mark.parametrize("name", [name for name in READERS if READERS[name] is read_image])
+def test_an_undamaged_image_gives_its_rows(here: Path, name: str) -> None:
+    np.testing.assert_allclose(read_image(here / name), ROWS, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["plain.jbl", "packed.jbl"])
+def test_an_undamaged_pickle_gives_its_content(here: Path, name: str) -> None:
+    content = READERS[name](here / name)
+    np.testing.assert_array_equal(content["a"], ROWS)
+    assert content["b"] == [1.0, "x", {"y": None}]
+
+
+@pytest.mark.parametrize("name", ["align.json", "align.csv"])
+def test_an_undamaged_alignment_gives_its_words(here: Path, name: str) -> None:
+    words = read_aligned(here / name)
+    assert words.text[::2] == ("one", "three")
+    np.testing.assert_array_equal(words.onsets, [0.5, 0.75, 1.5])
+    np.testing.assert_array_equal(words.offsets, [0.75, 1.5, 2.25])
+
+
+def test_undamaged_tables_give_their_values(here: Path) -> None:
+    assert READERS["events.tsv"](here / "events.tsv") == ("pieman", 0.0)
+    np.testing.assert_array_equal(
+        READERS["confounds.tsv"](here / "confounds.tsv"), [[0, 1], [0.5, 2], [-0.5, 3]]
+    )
+    words = read_word_table(here / "words.csv")
+    assert words.text == ("a", "b")
+    np.testing.assert_array_equal(words.onsets, [1, 2])

@@ -75,8 +75,10 @@ def test_plain_pickles_are_read_in_each_protocol(tmp_path: Path, protocol: int) 
     file = tmp_path / "content.pkl"
     content = {name: value for name, value in CONTENT.items() if name != "plain"}
     file.write_bytes(pickle.dumps(content, protocol=protocol))
-    for name, found in read_pickle(file).items():
-        same(found, CONTENT[name])
+    found = read_pickle(file)
+    assert list(found) == list(content)
+    for name, expected in content.items():
+        same(found[name], expected)
 
 
 def test_uncompressed_arrays_are_mapped_and_not_read(tmp_path: Path) -> None:
