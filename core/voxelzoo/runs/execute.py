@@ -12,7 +12,7 @@ from voxelzoo.progress import Progress, Silent
 from voxelzoo.runs.estimate import Estimate, estimate
 from voxelzoo.runs.extraction import StoryStates, native_states
 from voxelzoo.runs.fits import PlanRunner
-from voxelzoo.runs.guards import check_stimuli
+from voxelzoo.runs.guards import LeakError
 from voxelzoo.runs.keys import StateKeys
 from voxelzoo.runs.models import ModelChoice, choose_models
 from voxelzoo.runs.options import DEFAULTS, RunOptions
@@ -128,7 +128,7 @@ def run_models(
 
     def state_keys(choice: ModelChoice) -> StateKeys:
         model, layers = choice.open(zoo.host, plan.dataset, progress.say)
-        keys = StateKeys.make(model, layers, plan.stimuli, plan.alignment)
+        keys = StateKeys(model, layers, plan.stimuli, plan.alignment)
         if check is not None:
             check(plan, keys)
         return keys
@@ -141,6 +141,8 @@ def run_models(
         try:
             for result in runner.run_layers(state_keys(choice)):
                 report.results.append(result)
+        except LeakError:
+            raise  # of the data: no other model would do better
         except ZooError as error:
             report.failures.append((choice.entry, error))
     return report
@@ -176,11 +178,10 @@ def plan(
     progress = progress or Silent()
     choices = choose_models(zoo, models, options)
     resolved = make_plan(zoo, _opened(zoo, dataset, options), store, options)
-    check_stimuli(resolved)
     estimates = []
     for choice in choices:
         model, layers = choice.open(zoo.host, resolved.dataset, progress.say)
-        keys = StateKeys.make(model, layers, resolved.stimuli, resolved.alignment)
+        keys = StateKeys(model, layers, resolved.stimuli, resolved.alignment)
         estimates.append(estimate(resolved, keys))
     return estimates
 

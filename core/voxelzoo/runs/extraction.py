@@ -149,6 +149,8 @@ def layers_to_extract(
     keys: StateKeys, story: str, layers: Sequence[int], store: Store, keep_states: bool
 ) -> list[int]:
     """Layers for which the model has to read the story."""
+    if not store.holds("aligned") and not store.holds("states"):
+        return list(layers)  # no key is made, for which the whole stimulus is read
     missing = []
     for layer in layers:
         key = keys[layer, story]

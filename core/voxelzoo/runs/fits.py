@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class PlanRunner:
     Raises
     ------
     DataError
-        If a story cannot be read, or a leak guard that the plan does not allow finds a leak.
+        If a story cannot be read.
     """
 
     def __init__(self, plan: Plan, progress: Progress) -> None:
@@ -102,7 +103,11 @@ class _GroupRunner:
         self.plan = plan
         self._progress = progress
         self.ceilings = NoiseCeilings(plan)
-        self.leaks = check_stimuli(plan)
+
+    @cached_property
+    def leaks(self) -> list[str]:
+        """Guards of stories that found a leak and are allowed to."""
+        return check_stimuli(self.plan)
 
     def run(self, fits: Sequence[Features], folder: Path | None) -> Iterator[Result]:
         """Every fit of every subject; only what is not in the store is computed."""
@@ -116,10 +121,11 @@ class _GroupRunner:
         incomplete = [
             fit for i, fit in enumerate(fits) if any(not stored[s, i] for s in plan.subjects)
         ]
+        leaks = self.leaks if incomplete else []  # raises before anything is computed
         states = self._extract(incomplete)
         for subject in plan.subjects:
             missing = {i: fit for i, fit in enumerate(fits) if not stored[subject, i]}
-            of_subject = _SubjectRunner(self, subject) if missing else None
+            of_subject = _SubjectRunner(self, subject, leaks) if missing else None
             with self._progress.task(f"{fits[0].label}: fit {subject}", len(missing)) as advance:
                 for i, fit in enumerate(fits):
                     if (artefact := stored[subject, i]) is not None:
@@ -165,13 +171,13 @@ class _GroupRunner:
 class _SubjectRunner:
     """Fits one subject, whose responses, ceiling and labels are read once."""
 
-    def __init__(self, group: _GroupRunner, subject: str) -> None:
+    def __init__(self, group: _GroupRunner, subject: str, leaks: Sequence[str]) -> None:
         self._plan = plan = group.plan
         self._subject = subject
         self._responses = plan.reader.responses(
             subject, plan.n_trs, plan.protocol.standardise_responses
         )
-        self._leaks = sorted({*group.leaks, *check_responses(plan, self._responses)})
+        self._leaks = sorted({*leaks, *check_responses(plan, self._responses)})
         self._ceiling = group.ceilings.of(subject)
         self._labels = plan.dataset.voxel_labels(subject)
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from voxelzoo.api import Story
+from voxelzoo.api import DataError, Story
 from voxelzoo.data.leaks import check_leaks
 from voxelzoo.runs.plan import Plan
 from voxelzoo.science.responses import Responses
 from voxelzoo.science.traces import ResponseTrace
+
+
+class LeakError(DataError):
+    """Training and held-out data share what they must not, whatever the model."""
 
 
 def check_stimuli(plan: Plan) -> list[str]:
@@ -26,7 +30,7 @@ def check_stimuli(plan: Plan) -> list[str]:
 
     Raises
     ------
-    DataError
+    LeakError
         For a leak that the plan does not allow.
     """
     return _check(plan, {name: story for name, (story, _) in plan.stimuli.items()})
@@ -40,11 +44,14 @@ def check_responses(plan: Plan, responses: Mapping[str, Responses]) -> list[str]
 def _check(
     plan: Plan, stories: Mapping[str, Story], traces: Mapping[str, ResponseTrace] | None = None
 ) -> list[str]:
-    return check_leaks(
-        plan.evaluation,
-        stories,
-        traces,
-        plan.allowed_leaks,
-        protocol=plan.protocol,
-        delays=plan.delays,
-    )
+    try:
+        return check_leaks(
+            plan.evaluation,
+            stories,
+            traces,
+            plan.allowed_leaks,
+            protocol=plan.protocol,
+            delays=plan.delays,
+        )
+    except DataError as error:
+        raise LeakError(str(error)) from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from voxelzoo.runs.ceilings import ceiling_provenance
@@ -32,57 +33,59 @@ class StateKey:
     """Key of the states at scan times."""
 
 
-@dataclass(frozen=True)
 class StateKeys:
     """The states that are needed of one model, with a key for each layer and story.
+
+    A key is made when it is first asked for, and then kept. The model and the aligner are asked for
+    their fingerprints once, a story for its digest once.
 
     Parameters
     ----------
     model : Model
         The model.
-    layers : tuple of int
+    layers : iterable of int
         Its layers.
     stimuli : mapping of str to Stimulus
         Stories and clocks by name.
     alignment : Alignment
         Resamples states to scan times.
-    table : mapping of (int, str) to StateKey
-        The key of each layer and story.
     """
 
-    model: Model
-    layers: tuple[int, ...]
-    stimuli: Mapping[str, Stimulus]
-    alignment: Alignment
-    table: Mapping[tuple[int, str], StateKey]
-
-    @classmethod
-    def make(
-        cls,
+    def __init__(
+        self,
         model: Model,
         layers: Iterable[int],
         stimuli: Mapping[str, Stimulus],
         alignment: Alignment,
-    ) -> StateKeys:
-        """Make every key.
-
-        The model and the aligner are asked for their fingerprints once, a story for its digest
-        once.
-        """
-        layers = tuple(layers)
-        of_model, of_aligner = model.provenance(), alignment.provenance()
-        table = {}
-        for name, (story, clock) in stimuli.items():
-            digest = story.digest(model.request.model.modality)
-            of_clock = {"tr": clock.tr, "start": clock.start, "n_trs": clock.n_trs}
-            for layer in layers:
-                native = {**of_model, "story": digest, "layer": layer}
-                aligned = {**native, "aligner": of_aligner, "clock": of_clock}
-                table[layer, name] = StateKey(native, aligned, artefact_key(aligned))
-        return cls(model, layers, stimuli, alignment, table)
+    ) -> None:
+        self.model = model
+        self.layers = tuple(layers)
+        self.stimuli = stimuli
+        self.alignment = alignment
+        self._digests: dict[str, str] = {}
+        self._keys: dict[tuple[int, str], StateKey] = {}
 
     def __getitem__(self, layer_and_story: tuple[int, str]) -> StateKey:
-        return self.table[layer_and_story]
+        if layer_and_story not in self._keys:
+            self._keys[layer_and_story] = self._make(*layer_and_story)
+        return self._keys[layer_and_story]
+
+    def _make(self, layer: int, name: str) -> StateKey:
+        story, clock = self.stimuli[name]
+        if name not in self._digests:
+            self._digests[name] = story.digest(self.model.request.model.modality)
+        of_clock = {"tr": clock.tr, "start": clock.start, "n_trs": clock.n_trs}
+        native = {**self._of_model, "story": self._digests[name], "layer": layer}
+        aligned = {**native, "aligner": self._of_aligner, "clock": of_clock}
+        return StateKey(native, aligned, artefact_key(aligned))
+
+    @cached_property
+    def _of_model(self) -> dict[str, Any]:
+        return self.model.provenance()
+
+    @cached_property
+    def _of_aligner(self) -> dict[str, Any]:
+        return self.alignment.provenance()
 
 
 @dataclass(frozen=True)

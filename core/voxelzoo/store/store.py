@@ -44,6 +44,10 @@ class Store:
         path = self.root / kind / key
         return Artefact(path) if path.is_dir() else None
 
+    def holds(self, kind: Kind) -> bool:
+        """Whether any artefact of a kind was ever written."""
+        return (self.root / kind).is_dir()
+
     def put(
         self,
         kind: Kind,

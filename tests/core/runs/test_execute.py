@@ -153,9 +153,10 @@ def test_a_leak_stops_the_run_before_any_model(
     words = tmp_path / "study" / "stories"
     (words / "three" / "words.csv").write_text((words / "one" / "words.csv").read_text())
     store = Store(tmp_path / "store")
-    for function in (execute.run, execute.plan):
-        with pytest.raises(DataError, match="has the same words as training story 'one'"):
-            function(plugins, ["word-rate"], study, store)  # type: ignore[operator]
+    models = ["word-rate", "word-length"]
+    with pytest.raises(DataError, match="has the same words as training story 'one'"):
+        execute.run(plugins, models, study, store)
+    assert not store.root.exists()
     allowed = RunOptions(allow_leaks=["shared-text"])
     report = execute.run(plugins, ["word-rate"], study, store, allowed)
     assert report.results[0].artefact.summary["leaks"] == ["shared-text"]

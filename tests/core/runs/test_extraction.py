@@ -102,7 +102,7 @@ def align(
 def state_keys(
     model: Model, layers: Sequence[int], clock: ScanClock, alignment: Alignment = ALIGNMENT
 ) -> StateKeys:
-    return StateKeys.make(model, layers, {"s": Stimulus(Story("s"), clock)}, alignment)
+    return StateKeys(model, layers, {"s": Stimulus(Story("s"), clock)}, alignment)
 
 
 def test_streamed_alignment_equals_the_whole_matrix(tmp_path: Path) -> None:
