@@ -1,4 +1,4 @@
-"""``zoo doctor``: what is broken on this machine, and the mend."""
+"""``zoo doctor``: what is broken on this machine, and how to fix it."""
 
 from __future__ import annotations
 
@@ -15,42 +15,50 @@ from typing import Annotated, Literal
 
 import typer
 
-from voxelzoo.api import ZooError
+from voxelzoo.api import Spec, ZooError
 from voxelzoo.cli.output import print_json, print_table
 from voxelzoo.cli.session import JsonOption, RegistryOption
-from voxelzoo.host.catalogue import Catalogue, default_registry_path, validate_registry
-from voxelzoo.host.loading import load_host
-from voxelzoo.host.zoo import Zoo, open_zoo
+from voxelzoo.host.catalogue import default_registry_path, validate_registry
+from voxelzoo.host.host import Host
+from voxelzoo.host.loading import ENTRY_POINTS, load_host
+from voxelzoo.host.zoo import open_zoo
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at."""
+    """One thing that was checked."""
 
     check: str
     status: Literal["ok", "note", "broken"]
     detail: str
-    mend: str = ""
+    fix: str = ""
 
 
 def doctor(
-    store: Annotated[Path, typer.Option(envvar="ZOO_STORE", help="The store to look at.")] = Path(
+    store: Annotated[Path, typer.Option(envvar="ZOO_STORE", help="The store to check.")] = Path(
         "zoo-store"
     ),
     as_json: JsonOption = False,
     registry: RegistryOption = None,
 ) -> None:
-    """Look at Python, torch, plugins, catalogue and store; exit 4 or 5 when one is broken.
+    """Check Python, torch, plugins, catalogue and store, and say how to fix what is broken.
+
+    Exits with 4 if a plugin or the catalogue is broken, with 5 if a package or the store is.
 
     Example:  zoo doctor
     """
-    findings = [*_python(), *_torch(), *_plugins(), *_catalogue(registry), *_store(store)]
+    host = load_host()
+    findings = [
+        *_python(),
+        *_packages(host),
+        *_plugins(host),
+        *_catalogue(registry),
+        *_store(store),
+    ]
     if as_json:
         print_json(findings=[asdict(finding) for finding in findings])
     else:
-        print_table(
-            [asdict(finding) for finding in findings], ("check", "status", "detail", "mend")
-        )
+        print_table([asdict(finding) for finding in findings], ("check", "status", "detail", "fix"))
     broken = {finding.check for finding in findings if finding.status == "broken"}
     if broken & {"plugin", "registry", "entry points"}:
         raise typer.Exit(4)
@@ -63,41 +71,48 @@ def _python() -> Iterator[Finding]:
     yield Finding("python", "ok", f"{version} at {sys.prefix}")
 
 
-def _torch() -> Iterator[Finding]:
-    """torch and torchaudio are one pair: an unmatched torchaudio stops transformers as well."""
-    mend = "pip install 'torch>=2.11,<2.12' 'torchaudio>=2.11,<2.12'"
+def _packages(host: Host) -> Iterator[Finding]:
+    """The packages that the installed plugins require, imported one by one.
+
+    torch and torchaudio are a pair: a torchaudio of another version fails to import, and so do
+    packages that import it.
+    """
+    fix = "pip install 'torch>=2.11,<2.12' 'torchaudio>=2.11,<2.12'"
+    specs: list[Spec] = [each.spec for each in host.extractors]
+    specs += [each.spec for each in host.aligners]
+    specs += [each.spec for each in host.regressors]
+    specs += [each.spec for each in host.datasets]
+    required = {package for spec in specs for package in spec.requires}
     versions = {}
-    for name in ("torch", "torchaudio", "transformers", "soundfile"):
+    for name in sorted(required | {"soundfile"}):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            yield Finding(
-                name, "broken", "not installed", mend if "torch" in name else f"pip install {name}"
-            )
+            own = fix if name in ("torch", "torchaudio") else f"pip install {name}"
+            yield Finding(name, "broken", "not installed", own)
     pair = [versions.get(name, "").split("+")[0].split(".")[:2] for name in ("torch", "torchaudio")]
     if pair[0] != pair[1]:
         yield Finding(
             "torch pair",
             "broken",
-            f"torch {versions.get('torch')} beside torchaudio {versions.get('torchaudio')}: "
-            "torchaudio refuses it, and transformers cannot be imported either",
-            mend,
+            f"torch {versions.get('torch')} does not fit torchaudio {versions.get('torchaudio')}; "
+            "packages that import both cannot be imported",
+            fix,
         )
         return
-    for name in versions:
+    for name, version in versions.items():
         try:
             importlib.import_module(name)
-            yield Finding(name, "ok", versions[name])
+            yield Finding(name, "ok", version)
         except Exception as error:  # any failure of an import is what is looked for
-            yield Finding(name, "broken", f"{versions[name]}: {error}".splitlines()[0], mend)
+            yield Finding(name, "broken", f"{version}: {error}".splitlines()[0], fix)
     torch = sys.modules.get("torch")
     if torch is not None:
         devices = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
         yield Finding("devices", "ok", ", ".join(["cpu", *devices]))
 
 
-def _plugins() -> Iterator[Finding]:
-    host = load_host()
+def _plugins(host: Host) -> Iterator[Finding]:
     for record in host.records:
         if record.status in ("failed", "incompatible"):
             yield Finding(
@@ -114,18 +129,18 @@ def _plugins() -> Iterator[Finding]:
 
 
 def _entry_points() -> Iterator[Finding]:
-    """A checkout whose entry points are newer than its editable install."""
+    """Whether a checkout's entry points are those of its editable install."""
     pyproject = Path(__file__).resolve().parents[3] / "pyproject.toml"
     if not pyproject.is_file():
         return
     project = tomllib.loads(pyproject.read_text()).get("project", {})
     if project.get("name") != "voxelzoo":
         return
-    declared = project["entry-points"]["voxelzoo.plugins"]
+    declared = project["entry-points"][ENTRY_POINTS]
     installed = {
         point.name: point.value
         for point in metadata.distribution("voxelzoo").entry_points
-        if point.group == "voxelzoo.plugins"
+        if point.group == ENTRY_POINTS
     }
     if declared == installed:
         yield Finding("entry points", "ok", f"{len(installed)} as in pyproject.toml")
@@ -148,11 +163,10 @@ def _catalogue(overlays: list[Path] | None) -> Iterator[Finding]:
         if problems:
             return
     try:
-        catalogue: Catalogue = _session(overlays).catalogue
+        entries = open_zoo(overlays, (), False).catalogue.entries
     except ZooError as error:
         yield Finding("registry", "broken", str(error))
         return
-    entries = catalogue.entries
     yield Finding("registry", "ok", f"{len(entries)} models")
     unpinned = [
         e.name
@@ -164,7 +178,7 @@ def _catalogue(overlays: list[Path] | None) -> Iterator[Finding]:
             "unpinned",
             "note",
             f"{len(unpinned)} models have no pinned revision: {', '.join(unpinned)}",
-            "give revision: (40-hex commit) in an overlay",
+            "pin them with revision: (40-hex commit) in an overlay",
         )
     pickled = [e.name for e in entries if e.weights_format == "pickle"]
     if pickled:
@@ -172,12 +186,8 @@ def _catalogue(overlays: list[Path] | None) -> Iterator[Finding]:
             "pickled weights",
             "note",
             f"{len(pickled)} models are published as pickles: {', '.join(pickled)}",
-            "loaded only with --allow-pickle",
+            "load them with --allow-pickle, if you trust them",
         )
-
-
-def _session(overlays: list[Path] | None) -> Zoo:
-    return open_zoo(overlays, (), False)
 
 
 def _store(store: Path) -> Iterator[Finding]:
@@ -185,7 +195,9 @@ def _store(store: Path) -> Iterator[Finding]:
 
     folder = store if store.exists() else store.absolute().parent
     if not os.access(folder, os.W_OK):
-        yield Finding("store", "broken", f"{folder} is not writable", "choose another with --store")
+        yield Finding(
+            "store", "broken", f"{folder} is not writable", "choose another folder with --store"
+        )
         return
     free = shutil.disk_usage(folder).free / 1e9
     yield Finding("store", "ok", f"{store.absolute()}: {free:.0f} GB free")

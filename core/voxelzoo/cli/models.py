@@ -43,7 +43,8 @@ TERMINAL_COLUMNS = (
 
 def list_models(
     modality: Annotated[
-        str | None, typer.Option(help="Only text, audio or any (needs no network).")
+        str | None,
+        typer.Option(help="Only models of text, of audio, or any: those that need neither."),
     ] = None,
     family: Annotated[str | None, typer.Option(help="Only this family, such as hubert.")] = None,
     match: Annotated[
@@ -55,18 +56,18 @@ def list_models(
     here: Annotated[
         bool, typer.Option("--here", help="Only models whose weights are on this machine.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Names only, one a line.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only names, one per line.")] = False,
     as_json: JsonOption = False,
     registry: RegistryOption = None,
     disable_plugin: DisableOption = None,
     no_plugins: NoPluginsOption = False,
 ) -> None:
-    """List the models of the zoo.
+    """List all models.
 
     Examples:  zoo list --modality audio   ·   zoo list --match 'opt-*' --json
     """
     if modality not in (None, "text", "audio", "any"):
-        raise UsageError(f"--modality {modality!r}: say text, audio or any")
+        raise UsageError(f"invalid --modality {modality!r}: use text, audio or any")
     session = open_zoo(registry, disable_plugin, no_plugins)
     rows = [
         row
@@ -93,20 +94,20 @@ def list_models(
     bad = [record for record in session.host.records if record.status in ("failed", "incompatible")]
     if bad:
         names = ", ".join(f"{record.name} ({record.distribution})" for record in bad)
-        print(f"not loaded: {names}; `zoo plugins list` says why", file=sys.stderr)
+        print(f"not loaded: {names}; see `zoo plugins list`", file=sys.stderr)
 
 
 def show(
     name: Annotated[str, typer.Argument(help="A model: short name, plugin/name, alias or hub id.")],
     sources: Annotated[
-        bool, typer.Option("--sources", help="Say where each value comes from.")
+        bool, typer.Option("--sources", help="Show where each value comes from.")
     ] = False,
     as_json: JsonOption = False,
     registry: RegistryOption = None,
     disable_plugin: DisableOption = None,
     no_plugins: NoPluginsOption = False,
 ) -> None:
-    """Show all that is known of one model.
+    """Show every field of one model.
 
     Example:  zoo show whisper-large --sources
     """

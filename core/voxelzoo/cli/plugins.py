@@ -1,4 +1,4 @@
-"""``zoo plugins list`` and ``zoo check``: who is in the house, and does it keep the contract."""
+"""``zoo plugins list`` and ``zoo check``: installed plugins, and whether they keep the contract."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from voxelzoo.cli.output import print_json, print_table
 from voxelzoo.cli.session import DisableOption, JsonOption, NoPluginsOption
 from voxelzoo.host.loading import load_host
 
-app = typer.Typer(help="See which plugins are installed, and why one is not loaded.")
+app = typer.Typer(help="List installed plugins.")
 app.callback()(lambda: None)
 
 
@@ -20,7 +20,7 @@ def list_plugins(
     disable_plugin: DisableOption = None,
     no_plugins: NoPluginsOption = False,
 ) -> None:
-    """List plugins: distribution, version, status, hooks, load time and the reason of a failure.
+    """List plugins with version, status, hooks, load time (ms) and why one is not loaded.
 
     Example:  zoo plugins list --json
     """
@@ -47,15 +47,24 @@ def list_plugins(
 
 def check(
     name: Annotated[str, typer.Argument(help="A plugin's name.")],
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dataset",
+            "-d",
+            metavar="NAME:PATH",
+            help="Also check this dataset of the plugin, in its folder. Repeatable.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the conformance checks on a plugin, offline, with tiny random weights.
+    """Check that a plugin keeps its contract with voxelzoo, offline, on tiny random networks.
 
-    Example:  zoo check whisper
+    Examples:  zoo check whisper   ·   zoo check datasets --dataset folder:./my-study
     """
     from voxelzoo.testing import check_plugin
 
-    reports = check_plugin(load_host(), name)
+    reports = check_plugin(load_host(), name, dataset or ())
     rows = [
         {"subject": report.subject, "check": c.name, "status": c.status, "detail": c.detail}
         for report in reports

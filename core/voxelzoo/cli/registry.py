@@ -20,11 +20,12 @@ app = typer.Typer(help="Check and describe registry files.", no_args_is_help=Tru
 @app.command()
 def validate(
     files: Annotated[
-        list[Path] | None, typer.Argument(help="Registry files; the catalogue itself if none.")
+        list[Path] | None,
+        typer.Argument(help="Registry files; the catalogue itself if none is given."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check registry files: one line per problem, with file and line.
+    """Check registry files, and print each problem with its file and line.
 
     Example:  zoo registry validate lab-models.yaml
     """

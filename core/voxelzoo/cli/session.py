@@ -7,9 +7,7 @@ from typing import Annotated
 
 import typer
 
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="One JSON document on stdout, for machines.")
-]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 RegistryOption = Annotated[
@@ -17,7 +15,7 @@ RegistryOption = Annotated[
     typer.Option(
         "--registry",
         metavar="FILE",
-        help="Overlay rows of this registry file. Repeatable; the last one wins.",
+        help="Add or change models by this registry file. Repeatable; the last one wins.",
     ),
 ]
 
@@ -27,11 +25,11 @@ DisableOption = Annotated[
     typer.Option(
         "--disable-plugin",
         metavar="NAME",
-        help="Do not load this plugin (its own name or its distribution's). Repeatable.",
+        help="Do not load this plugin, or any plugin of this distribution. Repeatable.",
     ),
 ]
 
 
 NoPluginsOption = Annotated[
-    bool, typer.Option("--no-plugins", help="Load first-party plugins only.")
+    bool, typer.Option("--no-plugins", help="Load only voxelzoo's own plugins.")
 ]

@@ -289,12 +289,13 @@ class HasWeightIntervals(Protocol):
 
 @runtime_checkable
 class SplitsScores(Protocol):
-    """A fitted regressor of several spaces that divides its score among them."""
+    """A fitted regressor of several spaces that says what each adds; results have ``split_r``."""
 
     def score_split(self, X: Any, Y: Any) -> NDArray[np.floating[Any]]:
-        """Each space's share of the score on held-out rows, (space, voxel).
+        """What each space adds to Pearson's r on held-out rows, (space, voxel), in their order.
 
-        The shares of a voxel add up to the score of the whole prediction.
+        Either shares that add up to r, or each space's gain over the others alone; the regressor's
+        documentation says which.
         """
         ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from voxelzoo.host.loading import load_host
+from voxelzoo.host.records import suggestion
 from voxelzoo.testing.checks import check_plugin
 
 
@@ -13,13 +14,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     names = metafunc.config.getoption("--zoo-plugin")
     known = {record.name for record in load_host().records}
     if unknown := sorted(set(names) - known):
-        raise pytest.UsageError(f"no plugin {unknown[0]!r}; there are {', '.join(sorted(known))}")
+        raise pytest.UsageError(f"no plugin {unknown[0]!r}; {suggestion(unknown[0], known)}")
     loaded = [record.name for record in load_host().records if record.status == "loaded"]
     metafunc.parametrize("plugin", names or loaded)
 
 
 def test_plugin_keeps_the_contract(plugin: str) -> None:
-    """Every check of the plugin passes or has nothing to look at."""
+    """Every check of the plugin passes or does not apply."""
     failed = [
         f"{report.subject}: {check.name}: {check.detail}"
         for report in check_plugin(load_host(), plugin)

@@ -211,7 +211,7 @@ def test_results_are_listed_shown_and_exported(zoo: Zoo, tmp_path: Path) -> None
         (("list", "--modality", "smell"), 2, "audio"),
     ],
 )
-def test_bad_input_is_one_line_with_the_mend_and_a_documented_code(
+def test_bad_input_is_one_line_with_the_fix_and_a_documented_code(
     zoo: Zoo, arguments: tuple[str, ...], code: int, says: str
 ) -> None:
     ended = zoo(*arguments)
@@ -286,7 +286,7 @@ def test_doctor_names_a_broken_torch_pair(zoo: Zoo, monkeypatch: pytest.MonkeyPa
     assert ended.code == 5
     broken = [f for f in ended.json["findings"] if f["status"] == "broken"]
     assert [finding["check"] for finding in broken] == ["torch pair"]
-    assert "pip install" in broken[0]["mend"]
+    assert "pip install" in broken[0]["fix"]
 
 
 def test_registry_validate_names_file_and_line(zoo: Zoo, tmp_path: Path) -> None:
