@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModel
 
 from voxelzoo.api import ExtractorRequest, ExtractorSpec, ModelEntry, Story, Words
-from voxelzoo_transformers.loading import load_config, load_model
+from voxelzoo_transformers.configuration import load_config
+from voxelzoo_transformers.loading import load_model
 
 FAMILIES = ("transformers", "opt", "llama")
 
@@ -88,7 +88,7 @@ def naive_states(
     ``own`` says over how many last tokens each state is the mean.
     """
     config = load_config(request)
-    model = load_model(request, AutoModel, config)
+    model = load_model(request, config)
     found: dict[int, NDArray[np.float32]] = {}
     by_length: dict[int, list[int]] = {}
     for i, context in enumerate(contexts):

@@ -53,6 +53,7 @@ from .errors import ZooError as ZooError
 from .memory import halved as halved
 from .memory import is_out_of_memory as is_out_of_memory
 from .stimuli.audio import Audio as Audio
+from .stimuli.audio import GeneratedSound as GeneratedSound
 from .stimuli.clocks import ScanClock as ScanClock
 from .stimuli.files import content_digest as content_digest
 from .stimuli.files import require_downloaded as require_downloaded

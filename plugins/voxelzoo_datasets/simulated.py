@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from voxelzoo.api import (
     Audio,
     DatasetInfo,
+    GeneratedSound,
     NotFoundError,
     ScanClock,
     Story,
@@ -33,7 +34,7 @@ from voxelzoo.api import (
 )
 from voxelzoo_datasets import options as typed
 from voxelzoo_datasets.plugin import SIMULATED
-from voxelzoo_datasets.speech import RATE, TOPICS, VOCABULARY, Speech, speak
+from voxelzoo_datasets.speech import RATE, TOPICS, VOCABULARY, Speech
 
 Floats = NDArray[np.float64]
 
@@ -50,6 +51,9 @@ BANDS = 12
 EMBEDDING = 8
 MEMORY = 2.0
 """Time constant of the context's forgetting, in seconds."""
+
+GENERATION = 1
+"""Raised whenever the same options give other sound or responses; a test holds their digests."""
 
 _OPTIONS = {
     "stories": "training stories (3)",
@@ -145,7 +149,10 @@ class SimulatedDataset:
         """Words and sound."""
         self._known_story(name)
         speech = self._speech(name)
-        return Story(name, words=speech.words, audio=Audio(samples=speech.samples, rate=RATE))
+        sound = GeneratedSound(
+            speech.n_samples, self._recipe("sound", name, self.size.seconds), lambda: speech.samples
+        )
+        return Story(name, words=speech.words, audio=Audio(samples=sound, rate=RATE))
 
     def clock(self, story: str) -> ScanClock:
         """The first volume begins with the story; the last one ends within it; less the trim."""
@@ -193,10 +200,16 @@ class SimulatedDataset:
         return expected
 
     def fingerprint(self, subject: str, story: str) -> str:
-        """Digest of the responses themselves."""
-        return content_digest("simulated", self.responses(subject, story))
+        """Digest of the options and seed, from which every response follows."""
+        self._known_story(story)
+        self._known_subject(subject)
+        return self._recipe("responses", subject, story, self.size)
 
     # ------------------------------------------------------------------------------ generation
+
+    def _recipe(self, *what: object) -> str:
+        """Digest of everything that determines a generated array; nothing is generated."""
+        return content_digest("simulated", *map(repr, (GENERATION, self.size.seed, *what)))
 
     def _rng(self, *purpose: str) -> np.random.Generator:
         """A generator for one purpose, so that no draw depends on what was made before it."""
@@ -219,7 +232,7 @@ class SimulatedDataset:
             )
 
     def _speak(self, story: str) -> Speech:
-        return speak(self._rng("speech", story), self.size.seconds)
+        return Speech(self._rng("speech", story), self.size.seconds)
 
     def _drive(self, story: str) -> dict[str, Floats]:
         """Each driver through the haemodynamic response, at TR middles: (TR, dimension)."""

@@ -1,15 +1,14 @@
 """Generated speech: pseudo-English words with their times, and the sound of someone saying them.
 
-The text has Zipf-like frequencies and topics that last for a few sentences; the sound has voiced
-vowels with formants and moving pitch, consonant noise, pauses, and behind it all a scene (wind,
-hum, traffic) that swells and fades over seconds, which is what slow responses can follow. It is no
-language and no voice, but words, rhythm and spectrum vary on the time scales of a radio play.
+The text has Zipf-like frequencies and topics that last for a few sentences. The sound has voiced
+vowels with formants and moving pitch, consonant noise, pauses, and a background (wind, hum,
+traffic) whose loudness changes over seconds, slowly enough for responses to follow. It is neither a
+language nor a voice, but words, rhythm and spectrum vary on the time scales of a radio play.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,18 +66,33 @@ _FORMANTS = {
 """First three resonances of each vowel, in Hz: textbook averages, rounded."""
 
 
-@dataclass(frozen=True)
 class Speech:
-    """Words with times, and their sound: (sample,) float32 at 16 kHz."""
+    """Words with their times, and their sound, generated when it is first heard.
 
-    words: Words
-    samples: NDArray[np.float32]
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Determines text, timing and sound.
+    seconds : float
+        Length of the story.
 
+    Attributes
+    ----------
+    words : Words
+        The words.
+    n_samples : int
+        Length of the sound.
+    """
 
-def speak(rng: np.random.Generator, seconds: float) -> Speech:
-    """A story of ``seconds``: text, timing and sound, all from ``rng``."""
-    words = _tell(rng, seconds)
-    return Speech(words, _voice(rng, words, seconds))
+    def __init__(self, rng: np.random.Generator, seconds: float) -> None:
+        self.words = _tell(rng, seconds)
+        self.n_samples = round(seconds * RATE)
+        self._rng, self._seconds = rng, seconds
+
+    @cached_property
+    def samples(self) -> NDArray[np.float32]:
+        """The sound, (sample,), at :data:`RATE`."""
+        return _voice(self._rng, self.words, self._seconds)
 
 
 def syllables(word: str) -> list[str]:
@@ -98,7 +112,7 @@ def _tell(rng: np.random.Generator, seconds: float) -> Words:
     """Sentences of four to eleven words; pace and pauses change from one to the next."""
     topics = tuple(TOPICS)
     topic = topics[rng.integers(len(topics))]
-    said: list[tuple[str, float, float]] = []
+    spoken: list[tuple[str, float, float]] = []
     now = 0.4 + 0.4 * rng.random()
     while True:
         if rng.random() < 0.3:
@@ -111,13 +125,13 @@ def _tell(rng: np.random.Generator, seconds: float) -> Words:
             length *= 0.9 + 0.2 * rng.random()
             if now + length > seconds - 0.2:
                 break
-            said.append((word, now, now + length))
+            spoken.append((word, now, now + length))
             now += length + (0.25 * rng.random() if rng.random() < 0.12 else 0.015)
         else:
             now += 0.2 + 1.8 * rng.random() ** 2
             continue
         break
-    text, onsets, offsets = zip(*said, strict=True)
+    text, onsets, offsets = zip(*spoken, strict=True)
     return Words(tuple(text), np.array(onsets), np.array(offsets))
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from voxelzoo_transformers.text import CausalLMExtractor
+from voxelzoo_transformers.api import CausalLMExtractor
 
 BEGIN_OF_TEXT = 1
 """The token ``<s>`` of LLaMA 1 and 2."""
 
 
 class LlamaExtractor(CausalLMExtractor):
-    """States of a LLaMA model."""
+    """Extracts states of LLaMA."""
 
     def first_tokens(self) -> tuple[int, ...]:
-        """The configuration's ``bos_token_id``, whichever tokenizer is used."""
+        """The configuration's ``bos_token_id``, with any tokenizer."""
         begin = self.config.bos_token_id
         return (BEGIN_OF_TEXT if begin is None else int(begin),)

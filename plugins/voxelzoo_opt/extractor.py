@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from voxelzoo_transformers.text import CausalLMExtractor
+from voxelzoo_transformers.api import CausalLMExtractor
 
 END_OF_TEXT = 2
-"""The token ``</s>``, with which OPT was trained to begin every text."""
+"""The token ``</s>``, with which every text of OPT's training began."""
 
 
 class OPTExtractor(CausalLMExtractor):
-    """States of an OPT model.
+    """Extracts states of OPT.
 
-    OPT-350M narrows what it returns to the width of its embeddings. Its last layer is read before
-    that, so that all layers are of one width.
+    OPT-350M projects its output to the width of its embeddings. Its last layer is read before that,
+    so that all layers have the same width.
     """
 
     def first_tokens(self) -> tuple[int, ...]:
-        """``</s>``, whichever tokenizer is used."""
+        """``</s>``, with any tokenizer."""
         return (END_OF_TEXT,)

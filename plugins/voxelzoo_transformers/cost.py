@@ -1,29 +1,56 @@
-"""What a pass through a network takes, before it is loaded.
+"""Estimates what running a network takes, before it is loaded.
 
-Sizes come from the network built without memory; speed from products of its shape, measured on the
-device for a moment. Estimates are meant to be right within a factor of two.
+Sizes come from the model's row where that states them, otherwise from the network built without
+memory. Speed comes from matrix products of the network's shape, timed for a moment. Estimates are
+meant to be right within a factor of two, in half precision on a CPU within a factor of three.
 """
 
 from __future__ import annotations
 
+import platform
 import re
+import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from transformers import PretrainedConfig
+import numpy as np
 
-from voxelzoo.api import ExtractorRequest
-from voxelzoo_transformers.loading import as_dtype, checked_device
+from voxelzoo.api import ExtractorRequest, UsageError
+
+if TYPE_CHECKING:
+    from voxelzoo_transformers.configuration import NetworkConfig
+    from voxelzoo_transformers.loading import Head
 
 EFFICIENCY = 0.6
-"""Share of the rate of plain matrix products at which a network runs."""
+"""Speed of a network as a fraction of the speed of plain matrix products."""
+
+ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+
+LIBRARY_BYTES = 500_000_000
+"""Memory that importing torch and transformers takes."""
+
+HALF_PRECISION_SPEED = {
+    "bfloat16": (("amx_bf16", 3.0), ("avx512_bf16", 1.5), ("avx512f", 0.5), ("", 0.06)),
+    "float16": (("amx_fp16", 3.0), ("avx512_fp16", 1.5), ("avx512f", 0.5), ("", 0.1)),
+}
+"""Speed of half-precision products relative to float32 on an x86 CPU with that instruction set.
+
+Typical of torch's kernels; the fastest that the CPU has counts, and the last is a CPU without any.
+"""
 
 _BLOCK = re.compile(r"(^|\.)(layers?|h|blocks|transformer)\.\d+\.")
 _EXPERT = re.compile(r"\bexperts?\b")
 _DECODER = re.compile(r"^decoder\.")
+
+_LARGEST = {"cpu": 1024, "gpu": 8192}
+"""Width of the products that stand for all wider ones: their speed no longer depends on it."""
+
+_TIMED = 0.05
+"""Seconds for which products are timed."""
 
 
 @dataclass(frozen=True)
@@ -33,19 +60,39 @@ class NetworkSize:
     total: int
     """All that are loaded."""
     per_position: int
-    """Those of the blocks that every token or frame passes through; of experts, those that it
-    is sent to."""
+    """Those that every token or frame passes through: all of the blocks' parameters, or, of a
+    mixture of experts, the experts that a token is sent to."""
 
 
-def network_size(auto_class: Any, config: PretrainedConfig) -> NetworkSize:
-    """Sizes of the network that ``auto_class`` builds, a decoder beside an encoder left out of
-    what runs."""
-    with torch.device("meta"):
-        model = auto_class.from_config(config)
+def built_size(config: NetworkConfig, head: Head = "none") -> NetworkSize:
+    """Size of a network, counted on the network itself, built without memory.
+
+    A decoder beside an encoder is loaded but does not run. Imports torch and transformers.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+        The network's configuration.
+    head : {"none", "language-model"}, default "none"
+        Whether it has a language-model head.
+
+    Returns
+    -------
+    NetworkSize
+        The exact numbers.
+    """
+    import torch
+
+    from voxelzoo_transformers.configuration import quiet_transformers
+    from voxelzoo_transformers.loading import auto_class
+
+    full = config.full
+    with quiet_transformers(), torch.device("meta"):
+        model = auto_class(head).from_config(full)
     total, running = 0, 0.0
     idle = _DECODER if hasattr(model, "encoder") else None
-    experts = getattr(config, "num_local_experts", None) or getattr(config, "num_experts", None)
-    used = getattr(config, "num_experts_per_tok", None)
+    experts = getattr(full, "num_local_experts", None) or getattr(full, "num_experts", None)
+    used = getattr(full, "num_experts_per_tok", None)
     for name, parameter in model.named_parameters():
         total += parameter.numel()
         if _BLOCK.search(name) and not (idle and idle.search(name)):
@@ -54,32 +101,106 @@ def network_size(auto_class: Any, config: PretrainedConfig) -> NetworkSize:
     return NetworkSize(total, int(running))
 
 
-def bytes_a_number(request: ExtractorRequest) -> float:
-    """Of a loaded weight."""
+def block_size(width: int, inner: int) -> int:
+    """Parameters of a transformer block: four projections of attention and two of the MLP.
+
+    Biases and norms, under 1 % of them, are not counted.
+    """
+    return 4 * width * width + 2 * width * inner
+
+
+def weight_bytes(request: ExtractorRequest) -> float:
+    """Bytes of one loaded weight."""
     quantized = {"8bit": 1.0, "4bit": 0.5}.get(request.options.get("quantize", ""))
-    return quantized or float(as_dtype(request.dtype).itemsize)
+    return quantized or float(item_bytes(request.dtype))
+
+
+def item_bytes(dtype: str) -> int:
+    """Bytes of one number of that dtype; :class:`UsageError` for an unknown one."""
+    try:
+        return ITEM_BYTES[dtype]
+    except KeyError:
+        raise UsageError(f"dtype {dtype!r}: use one of {', '.join(ITEM_BYTES)}") from None
+
+
+def library_bytes(request: ExtractorRequest) -> float:
+    """Memory of the CPU that the first network of a process takes beyond its own."""
+    return LIBRARY_BYTES if request.device == "cpu" and "torch" not in sys.modules else 0.0
 
 
 def seconds(request: ExtractorRequest, flops: float, width: int) -> float:
-    """Time that ``flops`` take in a network as wide as ``width``."""
-    return flops / (EFFICIENCY * product_rate(request.device, request.dtype, width))
+    """Time of ``flops`` operations in a network of that width, on the requested device."""
+    largest = _LARGEST["cpu" if request.device == "cpu" else "gpu"]
+    rate = product_rate(request.device, request.dtype, min(width, largest))
+    return flops / (EFFICIENCY * rate)
+
+
+@lru_cache(maxsize=64)
+def product_rate(device: str, dtype: str, width: int) -> float:
+    """Floating-point operations per second of matrix products, timed now.
+
+    Parameters
+    ----------
+    device, dtype : str
+        As requested. On a CPU the product is NumPy's in float32, times a typical factor for half
+        precision, so that torch is not imported; on other devices it is torch's.
+    width : int
+        The product is that of (n, width) with (width, 4 * width).
+
+    Returns
+    -------
+    float
+        Operations per second; a multiplication and an addition count as two.
+    """
+    item_bytes(dtype)
+    if device == "cpu":
+        left = np.ones((128, width), np.float32)
+        right = np.ones((width, 4 * width), np.float32)
+        took = _fastest(lambda: left @ right)
+        return 2 * 128 * width * 4 * width / took * _half_precision_speed(dtype)
+    return _torch_product_rate(device, dtype, width)
+
+
+def _torch_product_rate(device: str, dtype: str, width: int) -> float:
+    import torch
+    from torch.nn.functional import linear
+
+    from voxelzoo_transformers.loading import as_dtype, checked_device
+
+    at = checked_device(device)
+    n, repeats = 4096, 20
+    with torch.inference_mode():
+        left = torch.ones(n, width, device=at, dtype=as_dtype(dtype))
+        weight = torch.ones(4 * width, width, device=at, dtype=as_dtype(dtype))
+
+        def products() -> None:
+            for _ in range(repeats):
+                linear(left, weight)
+            if at.type == "cuda":
+                torch.cuda.synchronize(at)
+
+        took = _fastest(products) / repeats
+    return 2 * n * width * 4 * width / took
+
+
+def _fastest(work: Callable[[], object]) -> float:
+    """Seconds of the fastest of the repetitions that fit into a moment."""
+    best, spent = float("inf"), 0.0
+    while spent < _TIMED:
+        begun = time.perf_counter()
+        work()
+        took = time.perf_counter() - begun
+        best, spent = min(best, took), spent + took
+    return best
 
 
 @cache
-def product_rate(device: str, dtype: str, width: int) -> float:
-    """Floating-point operations per second of products of that width, measured now."""
-    at = checked_device(device)
-    n = 512 if at.type == "cpu" else 4096
-    with torch.inference_mode():
-        left = torch.randn(n, width, device=at, dtype=torch.float32).to(as_dtype(dtype))
-        right = torch.randn(width, 4 * width, device=at, dtype=torch.float32).to(as_dtype(dtype))
-        best, spent = float("inf"), 0.0
-        while spent < 0.2:
-            begun = time.perf_counter()
-            for _ in range(1 if at.type == "cpu" else 20):
-                left @ right
-            if at.type == "cuda":
-                torch.cuda.synchronize(at)
-            took = (time.perf_counter() - begun) / (1 if at.type == "cpu" else 20)
-            best, spent = min(best, took), spent + took
-    return 2 * n * width * 4 * width / best
+def _half_precision_speed(dtype: str) -> float:
+    """Speed of products of this dtype on this CPU, relative to float32."""
+    if dtype == "float32" or platform.machine() not in ("x86_64", "AMD64"):
+        return 1.0
+    try:
+        flags = Path("/proc/cpuinfo").read_text().partition("flags")[2].partition("\n")[0].split()
+    except OSError:  # not Linux: what most machines have
+        flags = ["avx512f"]
+    return next(speed for flag, speed in HALF_PRECISION_SPEED[dtype] if flag in (*flags, ""))

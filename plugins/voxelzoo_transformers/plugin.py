@@ -1,111 +1,62 @@
-"""Registers the extractor for any causal language model of the Hugging Face hub."""
+"""Registers the extractors that run any checkpoint of the Hugging Face hub."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from voxelzoo.api import ExtractorSpec, ModelEntry, hookimpl
 from voxelzoo_transformers.citations import SPEECH_MODELS, TEXT_MODELS
+from voxelzoo_transformers.specs import TINY_WAVEFORM, speech_spec, text_spec
 
-TEXT_OPTIONS = (
-    "context",
-    "state",
-    "output",
-    "look_ahead",
-    "batch_tokens",
-    "device_map",
-    "quantize",
-)
-"""Settings of :class:`voxelzoo_transformers.text.CausalLMExtractor`."""
-
-NEUTRAL_OPTIONS = ("batch_tokens", "device_map")
-"""Those that change no value."""
-
-TINY = ModelEntry(
-    name="tiny-gpt2",
-    plugin="transformers",
-    modality="text",
-    n_layers=2,
-    embed_dim=32,
-    architecture={
-        "model_type": "gpt2",
-        "n_layer": 2,
-        "n_embd": 32,
-        "n_head": 4,
-        "vocab_size": 320,
-    },
-)
-
-TINY_SPEECH = ModelEntry(
-    name="tiny-wav2vec2",
-    plugin="transformers",
-    extractor="speech",
-    modality="audio",
-    n_layers=2,
-    embed_dim=32,
-    sample_rate_hz=16000,
-    architecture={
-        "model_type": "wav2vec2",
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "intermediate_size": 48,
-        "conv_dim": [16] * 7,
-        "num_conv_pos_embeddings": 16,
-        "num_conv_pos_embedding_groups": 4,
-    },
-)
+TINY_GPT2 = {
+    "model_type": "gpt2",
+    "n_layer": 2,
+    "n_embd": 32,
+    "n_head": 4,
+    "vocab_size": 320,
+    "n_positions": 1024,
+}
 
 
 @hookimpl
 def zoo_register_extractors() -> Iterable[ExtractorSpec]:
-    """The extractor ``transformers``, at home with GPT-2 and every other causal model.
+    """The ``transformers`` extractor, for GPT-2 and any other causal language model.
 
-    And ``surprisal``: what such a model foretold of each word, the field's usual baseline.
+    Also ``surprisal``, the field's usual baseline, and ``speech``, for encoders of sound that have
+    no plugin of their own.
     """
-    yield ExtractorSpec(
-        name="transformers",
-        target="voxelzoo_transformers.text:CausalLMExtractor",
-        modality="text",
-        summary="Any causal language model of the Hugging Face hub, such as GPT-2.",
-        requires=("torch", "transformers"),
-        options=TEXT_OPTIONS,
-        neutral_options=NEUTRAL_OPTIONS,
+    yield text_spec(
+        "transformers",
+        "voxelzoo_transformers.text.extractor:CausalLMExtractor",
+        "Any causal language model of the Hugging Face hub, such as GPT-2.",
+        TINY_GPT2,
         schemes=("hf",),
         model_bibtex=TEXT_MODELS,
-        tiny=TINY,
     )
-    yield ExtractorSpec(
-        name="surprisal",
-        target="voxelzoo_transformers.text:PredictionExtractor",
-        modality="text",
-        summary="Surprisal and entropy of each word, in bits, by a causal language model.",
-        requires=("torch", "transformers"),
-        options=TEXT_OPTIONS,
-        neutral_options=NEUTRAL_OPTIONS,
+    yield text_spec(
+        "surprisal",
+        "voxelzoo_transformers.text.extractor:PredictionExtractor",
+        "Surprisal and entropy of each word, in bits, by a causal language model.",
+        TINY_GPT2,
+        plugin="transformers",
         schemes=("surprisal",),
         model_bibtex=TEXT_MODELS,
-        tiny=replace(TINY, name="tiny-surprisal", extractor="surprisal", n_layers=0, embed_dim=2),
+        width=2,
+        n_layers=0,
     )
-    yield ExtractorSpec(
-        name="speech",
-        target="voxelzoo_transformers.speech:SpeechModelExtractor",
-        modality="audio",
-        summary="wav2vec 2.0, data2vec-audio and w2v-BERT 2.0 at the end of causal windows.",
-        requires=("torch", "torchaudio", "transformers"),
-        options=("window", "stride", "full_context"),
-        tiny=TINY_SPEECH,
+    yield speech_spec(
+        "speech",
+        "voxelzoo_transformers.speech.models:SpeechModelExtractor",
+        "wav2vec 2.0, data2vec-audio and w2v-BERT 2.0 at the end of causal windows.",
+        {"model_type": "wav2vec2", **TINY_WAVEFORM},
+        plugin="transformers",
         model_bibtex=SPEECH_MODELS,
     )
 
 
 @hookimpl
 def zoo_register_models() -> Iterable[ModelEntry]:
-    """``gpt2-surprisal``: the baseline, without a row of its own for each model.
-
-    Others are ``surprisal:ORG/NAME``.
-    """
+    """``gpt2-surprisal``; the surprisal of any other model is ``surprisal:ORG/NAME``."""
     yield ModelEntry(
         name="gpt2-surprisal",
         plugin="transformers",
@@ -116,7 +67,14 @@ def zoo_register_models() -> Iterable[ModelEntry]:
         n_parameters=124439808,
         n_layers=0,
         embed_dim=2,
-        architecture={"model_type": "gpt2"},
+        architecture={
+            "model_type": "gpt2",
+            "n_embd": 768,
+            "n_layer": 12,
+            "n_head": 12,
+            "vocab_size": 50257,
+            "n_positions": 1024,
+        },
         licence="mit",
         citation="radford2019gpt2",
         languages=("en",),

@@ -1,159 +1,48 @@
-"""Whisper's encoder: hidden states through causal windows. Its decoder's are out of scope.
+"""Whisper's encoder: hidden states through causal windows. Those of its decoder are out of scope.
 
 Whisper hears exactly 30 s. A window is padded to that with silence, as its feature extractor does,
-and the frame that is read is the last one any sound reaches, by its convolutions' arithmetic: frame
-805 of 1,500 for 16.1 s. The last frame of all, which some tools read, has heard only padding.
+and the frame that is read is the last one that any sound reaches through the convolutions: frame
+805 of 1,500 for 16.1 s. The last frame of all, which some tools read, has only heard padding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import gelu, pad
-from transformers import AutoModel, WhisperFeatureExtractor
+from voxelzoo.api import UsageError
+from voxelzoo_transformers.api import NetworkSize, SpeechExtractor, block_size, built_size
 
-from voxelzoo.api import PluginError, UsageError
-from voxelzoo_transformers.audio import (
-    Batch,
-    Block,
-    SpeechEncoder,
-    SpeechExtractor,
-    at_frame,
-    attention,
-)
-from voxelzoo_transformers.loading import load_model
-
-SILENCE = -10.0
-"""Log10 power of silence: power is floored at 1e-10."""
-
-SPARE = 2
-"""Frames of the encoder beyond which its convolutions do not reach."""
-
-RANGE = 8.0
-"""Decades below its loudest moment that a window keeps."""
-
-
-class LogMel:
-    """Whisper's log-mel spectrogram of windows that overlap, its transforms shared among them.
-
-    A frame is the spectrum of ``n_fft`` samples about a multiple of ``hop``. Windows that begin a
-    multiple of ``hop`` apart have their inner frames in common; each has two of its own at the
-    beginning, where sound is mirrored, and some at the end, where silence follows.
-    """
-
-    def __init__(self, settings: dict[str, Any], n_frames: int, device: str) -> None:
-        extractor = WhisperFeatureExtractor(**settings)
-        if extractor.dither:
-            raise PluginError("preprocessor_config.json: dither would make states random; set 0.0")
-        self.n_fft: int = extractor.n_fft
-        self.hop: int = extractor.hop_length
-        self.n_frames = n_frames
-        self.filters = torch.tensor(extractor.mel_filters, dtype=torch.float32, device=device).T
-        self.taper = torch.hann_window(self.n_fft, device=device)
-
-    def __call__(self, batch: Batch) -> Tensor:
-        """Spectrograms (window, mel, frame)."""
-        half = self.n_fft // 2
-        first = -(-half // self.hop)  # frames before it reach back beyond the window
-        lead = first * self.hop - half
-        shared = self._log_power(batch.span[lead:])
-        logs = batch.span.new_full((len(batch), len(self.filters), self.n_frames), SILENCE)
-        for i, (log, window) in enumerate(zip(logs, batch.windows, strict=True)):
-            sound = batch.sound(i)
-            n, settled = len(sound), batch.settled(i)
-            end = min((n + half - 1) // self.hop + 1, self.n_frames)  # no sound from here on
-            tail = min(max((settled - half) // self.hop + 1, first), end)  # its own from here on
-            head = pad(sound[: lead + self.n_fft], (0, max(0, self.n_fft - n)))
-            head = pad(head[None], (half, 0), mode="reflect")[0]
-            log[:, :first] = self._log_power(head)[:, :first]
-            if tail > first:
-                at, odd = divmod(window.start, self.hop)
-                inner = self._log_power(sound[lead:]) if odd else shared[:, at:]
-                log[:, first:tail] = inner[:, : tail - first]
-            if end > tail:
-                last = sound[tail * self.hop - half :]
-                length = (end - tail - 1) * self.hop + self.n_fft
-                log[:, tail:end] = self._log_power(pad(last, (0, length - len(last))))
-        loudest = logs.amax(dim=(1, 2), keepdim=True)
-        return (torch.maximum(logs, loudest - RANGE) + 4.0) / 4.0
-
-    def _log_power(self, sound: Tensor) -> Tensor:
-        """Log10 mel power (mel, frame) of every whole frame of ``sound``, floored."""
-        if len(sound) < self.n_fft:
-            return sound.new_empty((len(self.filters), 0))
-        spectrum = torch.fft.rfft(sound.unfold(0, self.n_fft, self.hop) * self.taper)
-        power = self.filters @ spectrum.abs().square().T
-        return power.clamp(min=10.0**SILENCE).log10()
-
-
-class WhisperEncoder(SpeechEncoder):
-    """Whisper's encoder, which hears 30 s at a time, whatever the window's length."""
-
-    equal_lengths = False
-
-    def __init__(self, model: nn.Module, mel: LogMel) -> None:
-        self.model: Any = model
-        self.mel = mel
-        self.dtype = next(model.parameters()).dtype
-
-    def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Spectrogram, convolutions and positions."""
-        model = self.model
-        mel = self.mel(batch).to(self.dtype)
-        n = model.embed_positions.num_embeddings
-        # The silence that fills the 30 s sounds the same throughout: the convolutions hear a short
-        # one, and a frame from within it stands for the rest.
-        longest = max(window.stop - window.start for window in batch.windows)
-        heard = min(self.last_frame(longest) + 1 + SPARE, n - 2 * SPARE)
-        mel = torch.cat([mel[:, :, : 2 * heard], mel[:, :, -4 * SPARE :]], dim=2)
-        hidden = gelu(model.conv2(gelu(model.conv1(mel)))).transpose(1, 2)
-        same = hidden[:, heard : heard + 1].expand(-1, n - hidden.shape[1], -1)
-        hidden = torch.cat([hidden[:, :heard], same, hidden[:, heard:]], dim=1)
-        read = [self.last_frame(window.stop - window.start) for window in batch.windows]
-        return hidden + model.embed_positions.weight, torch.tensor(read, device=hidden.device)
-
-    def last_frame(self, n_samples: int) -> int:
-        """The last frame that ``n_samples`` of sound reach through the convolutions.
-
-        The furthest output ``i`` of a convolution that touches input ``j`` has
-        ``i * stride - padding <= j``.
-        """
-        last = -(-n_samples // self.mel.hop) - 1
-        n_frames = self.mel.n_frames
-        for conv in (self.model.conv1, self.model.conv2):
-            (kernel,), (stride,), (padding,) = conv.kernel_size, conv.stride, conv.padding
-            n_frames = (n_frames + 2 * padding - kernel) // stride + 1
-            last = min((last + padding) // stride, n_frames - 1)
-        return last
-
-    def blocks(self) -> Sequence[Block]:
-        """The encoder's layers; the last hidden state is normed."""
-        layers = list(self.model.layers)
-        return [self._block(layer, last=layer is layers[-1]) for layer in layers]
-
-    def _block(self, layer: Any, last: bool) -> Block:
-        def block(hidden: Tensor, read: Tensor | None) -> Tensor:
-            normed = layer.self_attn_layer_norm(hidden)
-            attended = attention(layer.self_attn, at_frame(normed, read), normed)
-            out: Tensor = at_frame(hidden, read) + attended
-            out = out + layer.fc2(layer.activation_fn(layer.fc1(layer.final_layer_norm(out))))
-            if out.dtype == torch.float16:  # as the network does, lest large models overflow
-                limit = torch.finfo(out.dtype).max - 1000
-                out = out.clamp(-limit, limit)
-            return self.model.layer_norm(out) if last else out
-
-        return block
+if TYPE_CHECKING:
+    from voxelzoo_whisper.encoder import WhisperEncoder
 
 
 class WhisperExtractor(SpeechExtractor):
-    """Extractor of Whisper."""
+    """Extracts states of Whisper's encoder."""
 
     def default_frontend(self) -> dict[str, Any]:
-        """30 s at 16 kHz, with as many mel bands as the network has inputs."""
-        return {"sampling_rate": 16000, "feature_size": int(self.config.num_mel_bins)}
+        """30 s at 16 kHz in steps of 10 ms, with as many mel bands as the network has inputs."""
+        return {
+            "sampling_rate": 16000,
+            "hop_length": 160,
+            "feature_size": int(self.config.num_mel_bins),
+        }
+
+    def build_encoder(self, model: Any) -> WhisperEncoder:
+        """Keeps the encoder of the network; its decoder is freed."""
+        from voxelzoo_whisper.encoder import LogMel, WhisperEncoder
+
+        n_frames = 2 * int(self.config.max_source_positions)
+        return WhisperEncoder(model.encoder, LogMel(self.frontend, n_frames, self.request.device))
+
+    def check_window(self) -> None:
+        """A window must fit into the 30 s that the network hears."""
+        hop_seconds = int(self.frontend["hop_length"]) / self.rate
+        seconds = 2 * int(self.config.max_source_positions) * hop_seconds
+        if self.rule.length > seconds:
+            raise UsageError(
+                f"window {self.rule.length:g} s: {self.request.model.name} hears at most "
+                f"{seconds:g} s"
+            )
 
     def n_layers(self) -> int:
         """Blocks of the encoder."""
@@ -163,24 +52,22 @@ class WhisperExtractor(SpeechExtractor):
         """30 s of frames, whatever the window."""
         return int(self.config.max_source_positions)
 
+    def network_size(self) -> NetworkSize:
+        """Parameters of the encoder that runs, and of the decoder that is loaded beside it."""
+        stated = self.config.stated
+        encoder = self.request.model.n_parameters
+        inner, decoder_inner = stated("encoder_ffn_dim"), stated("decoder_ffn_dim")
+        n_decoder, vocabulary = stated("decoder_layers"), stated("vocab_size")
+        if None in (encoder, inner, decoder_inner, n_decoder, vocabulary):
+            return built_size(self.config)
+        width = int(self.config.hidden_size)
+        # A block of the decoder also attends to the encoder.
+        decoder = n_decoder * (block_size(width, decoder_inner) + 4 * width * width)
+        total = encoder + decoder + vocabulary * width
+        return NetworkSize(total, self.n_layers() * block_size(width, inner))
+
     def convolution_flops(self, n_samples: int) -> float:
-        """Of the two convolutions over the spectrogram."""
+        """Operations of the two convolutions over the spectrogram."""
         width = int(self.config.hidden_size)
         bands = int(self.config.num_mel_bins)
         return 2.0 * 3 * width * (2 * bands + width) * self.n_frames(n_samples)
-
-    def check_window(self) -> None:
-        """A window must fit the 30 s that the network hears."""
-        mel = WhisperFeatureExtractor(**self.frontend)
-        seconds = 2 * self.config.max_source_positions * mel.hop_length / mel.sampling_rate
-        if self.rule.length > seconds:
-            raise UsageError(
-                f"window {self.rule.length:g} s: {self.request.model.name} hears {seconds:g} s "
-                "at most"
-            )
-
-    def open(self) -> SpeechEncoder:
-        """Loads the network and keeps its encoder."""
-        model: Any = load_model(self.request, AutoModel, self.config)
-        n_frames = 2 * int(self.config.max_source_positions)
-        return WhisperEncoder(model.encoder, LogMel(self.frontend, n_frames, self.request.device))

@@ -125,7 +125,7 @@ def main() -> None:
         story, layers = story_of(sound), ours.layers()
         next(iter(ours.extract(story, layers)))  # loads the network
     ready = hear(figures, windows).to(asked.device, dtype)
-    batch = ours._encoder.together  # type: ignore[attr-defined]
+    batch = ours._encoder.block_batch_size  # type: ignore[attr-defined]
 
     def run_bare() -> None:
         with torch.inference_mode():

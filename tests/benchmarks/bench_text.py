@@ -23,7 +23,7 @@ import torch
 from voxelzoo.api import ExtractorRequest, ModelEntry, Story, Words
 from voxelzoo.host.catalogue import load_catalogue
 from voxelzoo.host.loading import load_host
-from voxelzoo_transformers.text import next_batch
+from voxelzoo_transformers.text.batches import next_batch
 
 PEAK = {"NVIDIA H200": 989e12, "NVIDIA H100": 989e12, "NVIDIA A100": 312e12}
 """Dense bf16 FLOP/s that the maker states."""

@@ -237,7 +237,7 @@ def _write_sound(path: Path, story: Story) -> None:
         return
     import soundfile
 
-    soundfile.write(path, audio.samples, audio.rate, subtype="FLOAT")
+    soundfile.write(path, audio.array(), audio.rate, subtype="FLOAT")
 
 
 def _import_responses(dataset: Dataset, subject: str, story: str, root: Path) -> tuple[bool, int]:

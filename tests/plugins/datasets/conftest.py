@@ -20,7 +20,7 @@ DESCRIPTION = {
 }
 
 
-def write_folder(root: Path) -> Path:
+def write_mini_folder(root: Path) -> Path:
     """Two training stories, a test story of three repeats, two subjects of five voxels."""
     rng = np.random.default_rng(0)
     (root / "dataset.yaml").write_text(yaml.safe_dump(DESCRIPTION))
@@ -41,4 +41,4 @@ def write_folder(root: Path) -> Path:
 
 @pytest.fixture
 def mini(tmp_path: Path) -> Path:
-    return write_folder(tmp_path)
+    return write_mini_folder(tmp_path)

@@ -29,7 +29,7 @@ def func(root: Path, subject: str) -> Path:
     return root / "derivatives" / "fmriprep" / subject / "func"
 
 
-def write(root: Path, kind: str = "volume") -> tuple[Path, Responses]:
+def write_derivatives(root: Path, kind: str = "volume") -> tuple[Path, Responses]:
     """Two subjects of two stories; words are in the raw events, 6 s after the first volume."""
     rng = np.random.default_rng(0)
     prep = root / "derivatives" / "fmriprep"
@@ -68,7 +68,7 @@ def write(root: Path, kind: str = "volume") -> tuple[Path, Responses]:
 
 @pytest.fixture
 def prep(tmp_path: Path) -> Path:
-    return write(tmp_path)[0]
+    return write_derivatives(tmp_path)[0]
 
 
 def standard(rows: np.ndarray) -> np.ndarray:
@@ -85,7 +85,7 @@ def standard(rows: np.ndarray) -> np.ndarray:
     ],
 )
 def test_each_kind_of_image_is_read(tmp_path: Path, kind: str, labels: list[str] | None) -> None:
-    prep, written = write(tmp_path, kind)
+    prep, written = write_derivatives(tmp_path, kind)
     dataset = BidsDataset(prep, test="beta")
     assert isinstance(dataset, Dataset)
     assert is_bids(prep)
@@ -103,7 +103,7 @@ def test_each_kind_of_image_is_read(tmp_path: Path, kind: str, labels: list[str]
 
 @pytest.mark.parametrize("kind", ["volume", "surface", "cifti"])
 def test_it_runs_end_to_end(tmp_path: Path, zoo: Zoo, kind: str) -> None:
-    prep, _ = write(tmp_path, kind)
+    prep, _ = write_derivatives(tmp_path, kind)
     option = ("--dataset-option", "test=beta")
     checked = zoo("data", "check", prep, *option, "--json")
     assert checked.json["ok"], checked.out
@@ -115,7 +115,7 @@ def test_it_runs_end_to_end(tmp_path: Path, zoo: Zoo, kind: str) -> None:
 
 
 def test_repeats_are_sessions(tmp_path: Path) -> None:
-    prep, written = write(tmp_path)
+    prep, written = write_derivatives(tmp_path)
     for session in ("1", "2"):
         stem = prep / "sub-01" / f"ses-{session}" / "func" / f"sub-01_ses-{session}_task-gamma"
         brain_images.volume(
@@ -133,7 +133,7 @@ def test_repeats_are_sessions(tmp_path: Path) -> None:
 
 
 def test_masks_say_which_voxels_there_are(tmp_path: Path) -> None:
-    prep, written = write(tmp_path)
+    prep, written = write_derivatives(tmp_path)
     stem = func(tmp_path, "sub-01")
     brain_images.labelled(stem / f"sub-01_task-alpha_{SPACE}_desc-brain_mask.nii.gz", [1, 1, 0, 1])
     brain_images.labelled(stem / f"sub-01_task-beta_{SPACE}_desc-brain_mask.nii.gz", [1, 1, 1, 0])
@@ -146,7 +146,7 @@ def test_masks_say_which_voxels_there_are(tmp_path: Path) -> None:
 
 
 def test_a_parcellation_averages_its_regions(tmp_path: Path) -> None:
-    prep, written = write(tmp_path)
+    prep, written = write_derivatives(tmp_path)
     brain_images.labelled(tmp_path / "atlas.nii.gz", [5, 5, 9, 0])
     dataset = BidsDataset(prep, parcellation=str(tmp_path / "atlas.nii.gz"), standardise="no")
     rows = written["sub-01", "alpha"]
@@ -158,7 +158,7 @@ def test_a_parcellation_averages_its_regions(tmp_path: Path) -> None:
 
 
 def test_voxels_without_data_stay_so(tmp_path: Path) -> None:
-    prep, written = write(tmp_path, "surface")
+    prep, written = write_derivatives(tmp_path, "surface")
     rows = written["sub-01", "alpha"][:, :2].copy()
     rows[3, 1] = np.nan
     stem = func(tmp_path, "sub-01") / "sub-01_task-alpha_hemi-L_space-fsaverage5"
@@ -192,7 +192,7 @@ def residual(rows: np.ndarray, nuisances: np.ndarray) -> np.ndarray:
 
 
 def test_confounds_and_drift_are_regressed_out_at_once(tmp_path: Path) -> None:
-    prep, written = write(tmp_path)
+    prep, written = write_derivatives(tmp_path)
     confounds = with_confounds(tmp_path, prep)
     rows = written["sub-01", "alpha"]
     only = {"subjects": "sub-01", "stories": "alpha"}
@@ -221,7 +221,7 @@ def test_confounds_and_drift_are_regressed_out_at_once(tmp_path: Path) -> None:
 
 
 def test_options_that_change_responses_change_the_fingerprint(tmp_path: Path) -> None:
-    prep, _ = write(tmp_path)
+    prep, _ = write_derivatives(tmp_path)
     with_confounds(tmp_path, prep)
     one = {"subjects": "sub-01", "stories": "alpha"}
     brain_images.labelled(tmp_path / "mask.nii.gz", [0, 0, 1, 0])
@@ -244,7 +244,7 @@ def test_options_that_change_responses_change_the_fingerprint(tmp_path: Path) ->
 
 
 def test_the_clock_is_explicit(tmp_path: Path) -> None:
-    prep, written = write(tmp_path)
+    prep, written = write_derivatives(tmp_path)
     dropped = BidsDataset(prep, drop="3", standardise="no")
     clock = dropped.clock("alpha")
     assert (clock.start, clock.n_trs, clock.n_dropped) == (3 * TR, 197, 3)
@@ -265,7 +265,7 @@ def test_the_clock_is_explicit(tmp_path: Path) -> None:
 def test_slice_timing_moves_the_sample(
     tmp_path: Path, said: dict[str, object], first_sample: float
 ) -> None:
-    prep, _ = write(tmp_path)
+    prep, _ = write_derivatives(tmp_path)
     for subject in ("sub-01", "sub-02"):
         for story in STORIES:
             stem = func(tmp_path, subject) / f"{subject}_task-{story}_{SPACE}_desc-preproc_bold"
@@ -275,7 +275,7 @@ def test_slice_timing_moves_the_sample(
 
 def test_a_tr_that_the_files_do_not_agree_on_is_named(tmp_path: Path) -> None:
     """2.0 against 2.0045 s: over ten minutes the clocks part by more than a second."""
-    prep, _ = write(tmp_path)
+    prep, _ = write_derivatives(tmp_path)
     sidecar = func(tmp_path, "sub-02") / f"sub-02_task-alpha_{SPACE}_desc-preproc_bold.json"
     sidecar.write_text(json.dumps({"RepetitionTime": 1.5045}))
     with pytest.raises(DataError, match=r"TR 1.5 s by its header, 1.5045 s by its sidecar"):
@@ -284,7 +284,7 @@ def test_a_tr_that_the_files_do_not_agree_on_is_named(tmp_path: Path) -> None:
 
 
 def test_surfaces_have_no_tr_of_their_own(tmp_path: Path) -> None:
-    prep, _ = write(tmp_path, "surface")
+    prep, _ = write_derivatives(tmp_path, "surface")
     for sidecar in prep.glob("*/func/*.json"):
         sidecar.unlink()
     with pytest.raises(DataError, match=r"no RepetitionTime .* --dataset-option tr=SECONDS"):
@@ -294,7 +294,7 @@ def test_surfaces_have_no_tr_of_their_own(tmp_path: Path) -> None:
 
 
 def test_runs_that_differ_in_length_are_named(tmp_path: Path) -> None:
-    prep, written = write(tmp_path)
+    prep, written = write_derivatives(tmp_path)
     image = func(tmp_path, "sub-02") / f"sub-02_task-alpha_{SPACE}_desc-preproc_bold.nii.gz"
     brain_images.volume(image, written["sub-02", "alpha"][:195], TR)
     with pytest.raises(DataError, match=r"sub-02.*195 rows, but sub-01.* has 200; .*rows=195"):
@@ -418,7 +418,7 @@ def off_grid(root: Path) -> None:
 def test_what_is_wrong_is_named(
     tmp_path: Path, damage: Callable[[Path], object], options: dict[str, str], said: str
 ) -> None:
-    prep, _ = write(tmp_path)
+    prep, _ = write_derivatives(tmp_path)
     damage(tmp_path)
     with pytest.raises((DataError, UsageError, NotFoundError)) as caught:
         BidsDataset(prep, **options).responses("sub-01", "alpha")
@@ -427,7 +427,7 @@ def test_what_is_wrong_is_named(
 
 
 def test_two_spaces_need_a_choice(tmp_path: Path) -> None:
-    prep, written = write(tmp_path)
+    prep, written = write_derivatives(tmp_path)
     native = func(tmp_path, "sub-01") / "sub-01_task-alpha_space-T1w_desc-preproc_bold.nii.gz"
     brain_images.volume(native, written["sub-01", "alpha"], TR)
     with pytest.raises(UsageError, match=r"runs in MNI152NLin2009cAsym, T1w; choose"):
@@ -436,7 +436,7 @@ def test_two_spaces_need_a_choice(tmp_path: Path) -> None:
 
 
 def test_one_hemisphere_is_not_a_run(tmp_path: Path) -> None:
-    prep, _ = write(tmp_path, "surface")
+    prep, _ = write_derivatives(tmp_path, "surface")
     next(func(tmp_path, "sub-01").glob("*alpha*hemi-R*.gii")).unlink()
     with pytest.raises(DataError, match=r"hemi-L.*: the other hemisphere is not beside it"):
         BidsDataset(prep)

@@ -158,7 +158,7 @@ def save(path: str, array: np.ndarray) -> Callable[[Path], None]:
     return lambda root: np.save(root / path, array)
 
 
-def write(path: str, content: bytes) -> Callable[[Path], None]:
+def put(path: str, content: bytes) -> Callable[[Path], None]:
     return lambda root: (root / path).write_bytes(content) and None
 
 
@@ -175,16 +175,24 @@ def write(path: str, content: bytes) -> Callable[[Path], None]:
         (save("responses/bob/two.npy", np.full((12, 5), "a")), "bob/two.npy", "<U1"),
         (save("responses/bob/two.npy", np.full((12, 5), None)), "bob/two.npy", "not a .npy"),
         (save("responses/bob/two.npy", np.full((12, 5), 1e300)), "bob/two.npy", "is infinite"),
-        (write("responses/bob/two.npy", b"\x93NUMPY\x01\x00v"), "bob/two.npy", "not a .npy"),
-        (write("responses/bob/two.npy", b"nothing"), "bob/two.npy", "not a .npy"),
+        (put("responses/bob/two.npy", b"\x93NUMPY\x01\x00v"), "bob/two.npy", "not a .npy"),
+        (put("responses/bob/two.npy", b"nothing"), "bob/two.npy", "not a .npy"),
         (lambda root: shutil.rmtree(root / "stories/one"), "stories/one", "no such folder"),
         (lambda root: (root / "stories/two/words.csv").unlink(), "stories/two", "no words.csv"),
-        (write("stories/one/one.TextGrid", b"x"), "stories/one", "one.TextGrid"),
-        (write("stories/one/b.wav", b"x"), "stories/one", "b.wav and sound.flac"),
-        (write("stories/one/words.csv", b"word,onset\na,1\n"), "words.csv:1", "no column offset"),
-        (write("stories/one/words.csv", b"word,onset,offset\na,1,x\n"), "words.csv:2", "seconds"),
-        (write("responses/ann/voxels.csv", b"label\nAC\n"), "voxels.csv", "1 labels for 5"),
-        (write("responses/ann/voxels.csv", b"roi\n1\n2\n3\n4\n5\n"), "voxels.csv", "'label'"),
+        (put("stories/one/one.TextGrid", b"x"), "stories/one", "one.TextGrid"),
+        (put("stories/one/b.wav", b"x"), "stories/one", "b.wav and sound.flac"),
+        (
+            put("stories/one/words.csv", b"word,onset\na,1\n"),
+            "words.csv:1",
+            "no column offset",
+        ),
+        (
+            put("stories/one/words.csv", b"word,onset,offset\na,1,x\n"),
+            "words.csv:2",
+            "seconds",
+        ),
+        (put("responses/ann/voxels.csv", b"label\nAC\n"), "voxels.csv", "1 labels for 5"),
+        (put("responses/ann/voxels.csv", b"roi\n1\n2\n3\n4\n5\n"), "voxels.csv", "'label'"),
     ],
 )
 def test_damage_is_named(mini: Path, damage: Callable[[Path], None], where: str, said: str) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from annex import unfetch
 from voxelzoo.api import DataError, Dataset, NotFoundError, UsageError
 from voxelzoo.reports.curves import Setting
 from voxelzoo_datasets.imported import ImportedDataset
@@ -316,13 +317,6 @@ def test_own_stories_are_described_checked_and_imported(
     assert [r["mean_r"] for r in results[0]] == [r["mean_r"] for r in results[1]]
     with pytest.raises(NotFoundError, match="'UTS01' of 'lebel2023' lacks 'beta'"):
         ImportedDataset(imported).responses("UTS01", "beta")
-
-
-def unfetch(path: Path) -> None:
-    """Makes of a file what a datalad clone has before ``datalad get``."""
-    path.unlink()
-    key = f"MD5E-s1--d41d8cd98f00b204e9800998ecf8427e{path.suffix}"
-    path.symlink_to(f"../../../.git/annex/objects/xx/yy/{key}/{key}")
 
 
 def test_content_that_was_not_fetched_is_named_with_the_command(lebel: Path) -> None:

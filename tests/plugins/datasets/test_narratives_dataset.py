@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import brain_images
+from annex import unfetch
 from heard import answer, word_times, write_noise
 from voxelzoo.api import DataError, Dataset, NotFoundError, UsageError
 from voxelzoo_datasets.narratives import NarrativesDataset
@@ -244,22 +245,21 @@ def test_a_bare_checkout_says_what_lacks(tmp_path: Path) -> None:
         NarrativesDataset(tmp_path)
 
 
-def unfetch(root: Path, subject: str) -> None:
-    """Makes of a listener's runs what a datalad clone has before ``datalad get``."""
+def unfetch_runs(root: Path, subject: str) -> None:
+    """Replaces a listener's images by links without content."""
     for file in (smooth(root) / subject / "func").glob("*_bold.nii.gz"):
-        file.unlink()
-        file.symlink_to("../../../.git/annex/objects/xx/yy/MD5E-s1--00.nii.gz")
+        unfetch(file)
 
 
 def test_listeners_who_were_not_fetched_are_left_out_and_named(narratives: Path) -> None:
-    unfetch(narratives, "sub-002")
+    unfetch_runs(narratives, "sub-002")
     dataset = NarrativesDataset(narratives)
     assert dataset.subjects() == ("sub-001", "sub-300")
     assert "not fetched yet (git-annex)" in dataset.unusable_subjects()["sub-002"]
     with pytest.raises(DataError, match=r"sub-002 has .*yet .*run: datalad get sub-002"):
         NarrativesDataset(narratives, subjects="sub-002")
     for subject in ("sub-001", "sub-300"):
-        unfetch(narratives, subject)
+        unfetch_runs(narratives, subject)
     with pytest.raises(DataError, match=r"sub-001 has .*not fetched yet"):
         NarrativesDataset(narratives)
 

@@ -26,7 +26,7 @@ def recording(root: Path, subject: str) -> Path:
     return root / "derivatives" / "ecogprep" / subject / "ieeg" / name
 
 
-def write(path: Path, power: np.ndarray, bad: list[str]) -> None:
+def write_recording(path: Path, power: np.ndarray, bad: list[str]) -> None:
     """(sample, electrode) as the lab's derivative."""
     names = [f"G{i}" for i in range(power.shape[1])]
     info = mne.create_info(names, RATE, "ecog")
@@ -51,7 +51,7 @@ def podcast(tmp_path: Path) -> Path:
         bins = answer(rng, words, np.arange(SECONDS / BIN) * BIN, BIN)
         samples = np.repeat(bins, int(RATE * BIN), axis=0)
         samples = np.concatenate([samples, np.ones((len(samples), 1))], axis=1)
-        write(recording(tmp_path, subject), samples, ["G2"])
+        write_recording(recording(tmp_path, subject), samples, ["G2"])
     return tmp_path
 
 
@@ -72,7 +72,7 @@ def test_the_published_layout_is_read(podcast: Path) -> None:
 def test_bins_are_means_of_good_electrodes(podcast: Path) -> None:
     rng = np.random.default_rng(1)
     samples = rng.normal(size=(1000, 3))
-    write(recording(podcast, "sub-01"), samples, ["G1"])
+    write_recording(recording(podcast, "sub-01"), samples, ["G1"])
     dataset = PodcastDataset(podcast, subjects="sub-01", bin="0.25")
     n = int(1000 / RATE / 0.25)
     expected = np.stack([samples[16 * i : 16 * i + 16, [0, 2]].mean(0) for i in range(n)])
@@ -110,12 +110,12 @@ def test_it_runs_end_to_end(podcast: Path, zoo: Zoo) -> None:
         (lambda root: None, {"bin": "200"}, "300 s are 1 bins"),
         (lambda root: None, {"band": "theta"}, "no option 'band'"),
         (
-            lambda root: write(recording(root, "sub-02"), np.ones((640, 2)), []),
+            lambda root: write_recording(recording(root, "sub-02"), np.ones((640, 2)), []),
             {"bin": "1"},
             "10 bins from 0 s, sub-01 has 300 from 0 s",
         ),
         (
-            lambda root: write(recording(root, "sub-01"), np.ones((640, 1)), ["G0"]),
+            lambda root: write_recording(recording(root, "sub-01"), np.ones((640, 1)), ["G0"]),
             {"bin": "1", "subjects": "sub-01"},
             "every electrode is marked as bad",
         ),

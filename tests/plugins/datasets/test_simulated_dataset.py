@@ -23,6 +23,7 @@ from voxelzoo_baselines.extractors import MelSpectrogram, WordRate
 from voxelzoo_baselines.plugin import zoo_register_models
 from voxelzoo_datasets.simulated import (
     DRIVERS,
+    GENERATION,
     SimulatedDataset,
     band_energies,
     haemodynamic_response,
@@ -32,6 +33,8 @@ from voxelzoo_datasets.speech import VOCABULARY, syllables
 Floats = NDArray[np.float64]
 
 TINY = {"stories": "2", "seconds": "20", "voxels": "8", "subjects": "1", "repeats": "2"}
+SOUND = [-0.004395, -0.014834, -0.027451]
+ROW = [-0.32155, 3.12887, -3.60165, 0.38418]
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +77,12 @@ def test_words_are_said_when_the_sound_says_them(simulated: SimulatedDataset) ->
 
 def test_the_same_seed_gives_the_same_data_in_another_process() -> None:
     program = (
+        "from voxelzoo.api import content_digest;"
         "from voxelzoo_datasets.simulated import SimulatedDataset as D;"
         f"d = D(None, **{TINY});"
-        "print(d.fingerprint('sub-01', 'test01'), d.story('test01').digest('any'))"
+        "print(d.fingerprint('sub-01', 'test01'), d.story('test01').digest('any'));"
+        "print(content_digest(d.responses('sub-01', 'test01')));"
+        "print(content_digest(d.story('test01').need_audio().array()))"
     )
     outputs = [
         subprocess.run(
@@ -92,6 +98,28 @@ def test_the_same_seed_gives_the_same_data_in_another_process() -> None:
     other = SimulatedDataset(None, **TINY, seed="1")
     assert other.fingerprint("sub-01", "test01") != outputs[0].split()[0]
     assert other.story("test01").digest("any") != outputs[0].split()[1]
+
+
+def test_values_belong_to_their_generation() -> None:
+    """Digests are of options and seed: values that change need another ``GENERATION``."""
+    dataset = SimulatedDataset(None, **TINY)
+    sound = dataset.story("test01").need_audio().array()
+    rows = dataset.responses("sub-01", "test01")
+    assert GENERATION == 1
+    np.testing.assert_allclose(sound[16_000:16_003], SOUND, atol=1e-5)
+    np.testing.assert_allclose(rows[0, 5, ::2], ROW, atol=1e-4)
+
+
+def test_words_digests_and_clocks_need_no_sound() -> None:
+    program = (
+        "import sys; from voxelzoo_datasets.simulated import SimulatedDataset as D;"
+        "d = D(); s = d.story('test01'); s.digest('any'); s.end; d.clock('test01').times;"
+        "d.fingerprint('sub-01', 'test01'); print('scipy' in sys.modules)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.strip() == "False"
 
 
 def test_more_stories_leave_the_others_as_they_were() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from transformers import AutoModel
 
 from text_models import (
     all_states,
@@ -16,7 +15,8 @@ from text_models import (
     story_of,
     tiny_row,
 )
-from voxelzoo_transformers.loading import load_config, load_model
+from voxelzoo_transformers.configuration import load_config
+from voxelzoo_transformers.loading import load_model
 
 
 def test_a_context_may_fill_every_position() -> None:
@@ -43,7 +43,7 @@ def test_the_350m_shape_has_layers_of_one_width_the_last_before_its_projection()
     assert found.shape == (3, 20, 32)
 
     request = request_for(row)
-    model = load_model(request, AutoModel, load_config(request))
+    model = load_model(request, load_config(request))
     ids = torch.tensor([[2, *extractor.reading(story_of(words)).ids.tolist()]])
     with torch.inference_mode():
         output = model(input_ids=ids, output_hidden_states=True)

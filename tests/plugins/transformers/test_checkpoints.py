@@ -25,11 +25,8 @@ from voxelzoo.api import (
     weights_location,
 )
 from voxelzoo_llama.extractor import LlamaExtractor
-from voxelzoo_transformers.loading import (
-    checkpoint_folder,
-    load_config,
-    source_fingerprint,
-)
+from voxelzoo_transformers.checkpoints import checkpoint_folder
+from voxelzoo_transformers.configuration import load_config, source_fingerprint
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -44,7 +41,7 @@ def row(**fields: object) -> ModelEntry:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty hub cache."""
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("voxelzoo_transformers.loading.hub_answers", lambda: False)
+    monkeypatch.setattr("voxelzoo_transformers.checkpoints.hub_answers", lambda: False)
     return tmp_path
 
 
@@ -82,11 +79,11 @@ def test_a_hub_that_does_not_answer_is_given_up_within_seconds(
 ) -> None:
     from huggingface_hub import constants
 
-    from voxelzoo_transformers.loading import hub_answers
+    from voxelzoo_transformers.checkpoints import hub_answers
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr("voxelzoo_transformers.loading.getproxies", dict)
+    monkeypatch.setattr("voxelzoo_transformers.checkpoints.getproxies", dict)
     hub_answers.cache_clear()
     started = time.monotonic()
     assert not hub_answers()

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from speech import noise, tiny
 from speech import story_of as sound_of
 from text_models import babble, extractor_for, story_of, tiny_row
-from voxelzoo_transformers.states import LayerReader
+from voxelzoo_transformers.text.states import LayerReader
 
 
 def counted(extractor: Any, story: Any, layers: list[int]) -> float:

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
 
 from shared_data import SHARED, needs_shared
 from text_models import FAMILIES, all_states, babble, extractor_for, request_for, story_of, tiny_row
 from voxelzoo.api import ModelEntry
-from voxelzoo_transformers.loading import load_config, load_model
-from voxelzoo_transformers.text import PredictionExtractor
+from voxelzoo_transformers.configuration import load_config
+from voxelzoo_transformers.loading import load_model
+from voxelzoo_transformers.text.extractor import PredictionExtractor
 
 STORIES260K = ModelEntry(
     name="stories260k", plugin="llama", modality="text", repo=str(SHARED / "models/stories260K")
@@ -31,7 +31,7 @@ def test_predictions_equal_one_fresh_context_a_token(plugin: str, context: str) 
     assert found.shape == (40, 2)
 
     request = request_for(row)
-    model = load_model(request, AutoModelForCausalLM, load_config(request))
+    model = load_model(request, load_config(request), head="language-model")
     reading = extractor.reading(story_of(words))
     before = list(extractor.first_tokens())
     stop = -1
@@ -58,10 +58,10 @@ def test_one_pass_gives_states_and_predictions(plugin: str) -> None:
     extractor = extractor_for(row)
     both = list(extractor.read(story, [0, 1, 2], predictions=True))
     states = np.concatenate([block.states for block, _ in both], axis=1)
-    foretold = np.concatenate([bits for _, bits in both])
+    predictions = np.concatenate([bits for _, bits in both])
     np.testing.assert_allclose(states, all_states(extractor, story), rtol=1e-4, atol=1e-6)
     alone = all_states(extractor_for(row, output="predictions"), story)[0]
-    np.testing.assert_allclose(foretold, alone, rtol=1e-4)
+    np.testing.assert_allclose(predictions, alone, rtol=1e-4)
     surprisal = all_states(extractor_for(row, output="surprisal"), story)
     np.testing.assert_array_equal(surprisal[0], alone[:, :1])
 

@@ -276,7 +276,7 @@ def test_where_memory_runs_out_the_batch_is_halved_and_the_states_are_the_same()
 
     extractor.load().model.forward = small
     assert_same_states(all_states(extractor, story), whole)
-    assert any("out of memory; going on with" in line for line in said)
+    assert any("out of memory; continuing with" in line for line in said)
 
     def never(**kwargs: object) -> object:
         raise torch.OutOfMemoryError
@@ -313,7 +313,7 @@ def test_the_tokenizer_used_is_said_and_is_part_of_the_key() -> None:
     extractor.times(story_of("once upon a time"))
     assert extractor.fingerprint()["tokenizer"] == {"built_in": 1, "vocabulary": 320}
     assert [line for line in said if "tokenizer" in line] == [
-        "tiny-opt: tokenizer built-in (one token a word, its id a hash)"
+        "tiny-opt: tokenizer built-in (one token per word, its id a hash)"
     ]
 
 
@@ -329,5 +329,5 @@ def test_an_untrained_network_reads_with_the_rows_tokenizer_where_it_is_here() -
     absent = replace(row, tokenizer="./no-such-folder")
     with pytest.raises(MissingError, match=r"tokenizer \./no-such-folder is not in"):
         extractor_for(absent).fingerprint()
-    with pytest.raises(PluginError, match="50257 tokens but the network knows 300"):
+    with pytest.raises(PluginError, match="50257 tokens but the network has 300"):
         extractor_for(small).fingerprint()

@@ -15,8 +15,8 @@ from transformers import PreTrainedTokenizerFast
 
 from shared_data import SHARED, needs_shared
 from voxelzoo.api import DataError, WindowPolicy, Words, parse_window_policy
-from voxelzoo_transformers.reading import read_words, read_words_as_released
-from voxelzoo_transformers.tokens import (
+from voxelzoo_transformers.text.reading import read_words, read_words_as_released
+from voxelzoo_transformers.text.tokens import (
     NO_TOKEN,
     BuiltInTokenizer,
     HubTokenizer,
@@ -254,4 +254,4 @@ def test_no_more_tokens_are_fed_than_twice_the_story_and_a_window(context: str) 
 def test_a_damaged_tokenizer_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{")
     with pytest.raises(DataError, match=r"^tokenizer mine: .* cannot be used .*$"):
-        HubTokenizer("mine", tmp_path)
+        HubTokenizer("mine", tmp_path).encode("a")

@@ -1,8 +1,8 @@
-"""From words to tokens, exactly.
+"""Which tokens belong to which word.
 
 A story is tokenised once, as ``" ".join(words)``, and each token says which characters it covers.
-So a word's tokens are those that cover one of its characters, whatever the tokenizer does with
-spaces, apostrophes, digits or bytes: nothing is guessed from how a token looks.
+A word's tokens are those that cover one of its characters, whatever the tokenizer does with spaces,
+apostrophes, digits or bytes. Nothing is guessed from the text of a token.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,16 +26,13 @@ from voxelzoo.api import (
     is_local,
     local_snapshot,
 )
-from voxelzoo_transformers.loading import (
-    checkpoint_folder,
-    fetch_small_files,
-    file_digests,
-)
+from voxelzoo_transformers.checkpoints import checkpoint_folder, fetch_small_files, file_digests
+from voxelzoo_transformers.configuration import first_line, quiet_transformers
 
 Ints = NDArray[np.int64]
 
 NO_TOKEN = -1
-"""Stands for the last token of a word that became none."""
+"""Stands for the last token of a word that becomes no token."""
 
 
 @dataclass(frozen=True)
@@ -50,21 +48,24 @@ class Tokens:
 
 
 class Tokenizer(Protocol):
-    """Turns a text into tokens that know their characters."""
+    """Turns a text into tokens, each with the characters that it covers."""
 
-    name: str
-    """For people: where it comes from."""
-    first_tokens: tuple[int, ...]
-    """What it puts before a text of its own accord, such as ``<s>``."""
-    vocabulary: int
-    """Every id is below this."""
+    @property
+    def name(self) -> str:
+        """Where it comes from, for messages."""
+        ...
+
+    @property
+    def first_tokens(self) -> tuple[int, ...]:
+        """Special tokens that it puts before every text, such as ``<s>``."""
+        ...
 
     def encode(self, text: str) -> Tokens:
-        """Tokens of ``text``, special ones left out."""
+        """Tokens of ``text``, without special ones."""
         ...
 
     def fingerprint(self) -> dict[str, Any]:
-        """What determines :meth:`encode`, as JSON values."""
+        """Whatever determines :meth:`encode`, as JSON values."""
         ...
 
 
@@ -73,23 +74,38 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True)
 class WordTokens:
-    """Where each word lies among the tokens; all (word,).
-
-    ``first`` and ``last`` are the tokens that cover the word's first and last characters; ``last``
-    is :data:`NO_TOKEN` for a word that became no token. ``begin`` is where a context that starts
-    with the word begins: at the token that covers the space before it.
-    """
+    """The tokens of each word."""
 
     begin: Ints
+    """Where a context that starts with the word begins, (word,): the token that covers the space
+    before it."""
     first: Ints
+    """The token that covers the word's first character, (word,)."""
     last: Ints
+    """The token that covers the word's last character, (word,), or :data:`NO_TOKEN`."""
 
 
 def match_words(words: Sequence[str], tokens: Tokens) -> WordTokens:
     """Finds each word of ``" ".join(words)`` among the tokens of that text.
 
-    A token that reaches over a space belongs to both words. Raises :class:`DataError` for a
-    tokenizer whose tokens do not follow the text.
+    A token that extends over a space belongs to both words.
+
+    Parameters
+    ----------
+    words : sequence of str
+        The words.
+    tokens : Tokens
+        Tokens of ``" ".join(words)``.
+
+    Returns
+    -------
+    WordTokens
+        Indices into ``tokens``.
+
+    Raises
+    ------
+    DataError
+        If the tokens' characters are not in the order of the text.
     """
     if np.any(np.diff(tokens.starts) < 0) or np.any(np.diff(tokens.ends) < 0):
         raise DataError("the tokenizer's offsets do not follow the text, so words cannot be found")
@@ -107,25 +123,58 @@ def match_words(words: Sequence[str], tokens: Tokens) -> WordTokens:
 
 
 class HubTokenizer:
-    """A fast Hugging Face tokenizer, from a folder on this machine."""
+    """A fast Hugging Face tokenizer, from a folder on this machine, loaded when first used.
 
-    def __init__(self, name: str, folder: Path, trust_remote_code: bool = False) -> None:
+    Parameters
+    ----------
+    name : str
+        Where it comes from, for messages.
+    folder : Path
+        Folder with its files.
+    vocabulary : int, optional
+        Number of tokens that the network has. A larger tokenizer is refused.
+    trust_remote_code : bool, default False
+        Whether code in the folder may run.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        vocabulary: int | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
         self.name = name
+        self._folder = folder
+        self._vocabulary = vocabulary
+        self._trust_remote_code = trust_remote_code
         self._files = file_digests([folder / file for file in _TOKENIZER_FILES])
-        self._tokenizer = _load(name, folder, trust_remote_code)
-        self.vocabulary = len(self._tokenizer)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        tokenizer = _load(self.name, self._folder, self._trust_remote_code)
+        if self._vocabulary is not None and len(tokenizer) > self._vocabulary:
+            raise PluginError(
+                f"tokenizer {self.name} has {len(tokenizer)} tokens but the network has "
+                f"{self._vocabulary}; name the right one as 'tokenizer' in the model's row"
+            )
+        return tokenizer
+
+    @cached_property
+    def first_tokens(self) -> tuple[int, ...]:
+        """Special tokens that it puts before every text, such as ``<s>``."""
         with_special = self._tokenizer("a")["input_ids"]
         plain = self._tokenizer("a", add_special_tokens=False)["input_ids"]
         n_before = max(with_special.index(plain[0]), 0) if plain and plain[0] in with_special else 0
-        self.first_tokens = tuple(with_special[:n_before])
+        return tuple(with_special[:n_before])
 
     def encode(self, text: str) -> Tokens:
-        """Tokens of ``text``, special ones left out."""
-        found = self._tokenizer(
+        """Tokens of ``text``, without special ones."""
+        encoded = self._tokenizer(
             text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
         )
-        offsets = np.array(found["offset_mapping"], dtype=np.int64).reshape(-1, 2)
-        return Tokens(np.array(found["input_ids"], dtype=np.int64), offsets[:, 0], offsets[:, 1])
+        offsets = np.array(encoded["offset_mapping"], dtype=np.int64).reshape(-1, 2)
+        return Tokens(np.array(encoded["input_ids"], dtype=np.int64), offsets[:, 0], offsets[:, 1])
 
     def fingerprint(self) -> dict[str, Any]:
         """Digest of each of its files."""
@@ -133,13 +182,18 @@ class HubTokenizer:
 
 
 class BuiltInTokenizer:
-    """A deterministic stand-in that needs no download, for untrained networks only.
+    """A deterministic tokenizer that needs no download, for untrained networks only.
 
     Each run of letters or digits, and each other sign, is one token; its id is a hash of its
-    characters. Two words may share an id where the vocabulary is small.
+    characters. In a small vocabulary two words may have the same id.
+
+    Parameters
+    ----------
+    vocabulary : int
+        Number of tokens that the network has.
     """
 
-    name = "built-in (one token a word, its id a hash)"
+    name = "built-in (one token per word, its id a hash)"
     first_tokens: tuple[int, ...] = ()
     RESERVED = 4
     """Ids kept free for the special tokens of a model."""
@@ -179,9 +233,27 @@ _TOKENIZER_FILES = (
 
 
 def load_tokenizer(request: ExtractorRequest, vocabulary: int) -> Tokenizer:
-    """The model's tokenizer: the row's, else the checkpoint's.
+    """The tokenizer that the model's row names, otherwise the checkpoint's.
 
-    An untrained model downloads nothing, and falls back on :class:`BuiltInTokenizer`.
+    An untrained model downloads nothing: if its tokenizer is not on this machine, it has a
+    :class:`BuiltInTokenizer`.
+
+    Parameters
+    ----------
+    request : ExtractorRequest
+        The model.
+    vocabulary : int
+        Number of tokens that the network has.
+
+    Returns
+    -------
+    Tokenizer
+        The tokenizer; one from the hub is loaded when it is first used.
+
+    Raises
+    ------
+    MissingError
+        If its files are missing.
     """
     model = request.model
     source = model.tokenizer or model.repo
@@ -193,13 +265,7 @@ def load_tokenizer(request: ExtractorRequest, vocabulary: int) -> Tokenizer:
         folder = _fetch(request)
     assert source is not None
     trusted = request.trust_remote_code and model.trust_remote_code
-    tokenizer = HubTokenizer(source, folder, trusted)
-    if tokenizer.vocabulary > vocabulary:
-        raise PluginError(
-            f"{model.name}: tokenizer {source} has {tokenizer.vocabulary} tokens but the network "
-            f"knows {vocabulary}; name the right one as 'tokenizer' in the row"
-        )
-    return tokenizer
+    return HubTokenizer(source, folder, vocabulary, trusted)
 
 
 def _fetch(request: ExtractorRequest) -> Path:
@@ -217,24 +283,29 @@ def _fetch(request: ExtractorRequest) -> Path:
 
 
 def _load(name: str, folder: Path, trust_remote_code: bool) -> Any:
-    from transformers import AutoTokenizer, GPT2TokenizerFast
-
     described = ("tokenizer.json", "tokenizer_config.json", "config.json")
-    # GPT-2's original release: a vocabulary and merges, and nothing that says whose they are.
+    # GPT-2's original release: a vocabulary and merges, and no file that names the tokenizer.
     bare = (folder / "merges.txt").is_file() and not any((folder / f).is_file() for f in described)
-    try:
-        if bare:
-            tokenizer = GPT2TokenizerFast.from_pretrained(folder, local_files_only=True)
-        else:
-            tokenizer = AutoTokenizer.from_pretrained(
-                folder, use_fast=True, local_files_only=True, trust_remote_code=trust_remote_code
-            )
-    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise DataError(f"tokenizer {name}: {folder} cannot be used ({reason})") from None
+    with quiet_transformers():
+        from transformers import AutoTokenizer, GPT2TokenizerFast
+
+        try:
+            if bare:
+                tokenizer = GPT2TokenizerFast.from_pretrained(folder, local_files_only=True)
+            else:
+                tokenizer = AutoTokenizer.from_pretrained(
+                    folder,
+                    use_fast=True,
+                    local_files_only=True,
+                    trust_remote_code=trust_remote_code,
+                )
+        except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
+            raise DataError(
+                f"tokenizer {name}: {folder} cannot be used ({first_line(error)})"
+            ) from None
     if not tokenizer.is_fast:
         raise PluginError(
-            f"tokenizer {name}: only a slow one was found, which cannot say which characters a "
+            f"tokenizer {name}: it has only a slow version, which cannot tell which characters a "
             "token covers; a tokenizer.json is needed"
         )
     return tokenizer

@@ -1,0 +1,1 @@
+"""Hidden states of speech encoders at the ends of causal windows of sound."""

@@ -1,0 +1,183 @@
+"""What a text model reads of a story: its tokens, and the context that each state ends.
+
+A reading consists of index ranges and is made without the model. Words whose contexts begin at the
+same token share one forward pass: in a causal network the state of a token does not depend on later
+tokens, so the shared pass gives each word exactly what a pass of its own would give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voxelzoo.api import DataError, WindowPolicy, Words, context_starts
+from voxelzoo_transformers.text.tokens import NO_TOKEN, Ints, Tokens, match_words
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One forward pass: tokens ``start..stop`` (exclusive), from which states ``rows`` are read."""
+
+    start: int
+    stop: int
+    rows: slice
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A story as one model reads it. Indices of tokens are inclusive."""
+
+    ids: Ints
+    """The story's tokens, (token,)."""
+    times: NDArray[np.float64]
+    """Time of each state on the story's clock, (state,), in seconds."""
+    word: Ints
+    """The word that each state belongs to, (state,), an index into the story's words."""
+    start: Ints
+    """First token of each state's context, (state,)."""
+    first: Ints
+    """First token of each state's own word, (state,)."""
+    last: Ints
+    """Last token of each state's context and of its own word, (state,)."""
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @cached_property
+    def added_from(self) -> Ints:
+        """First token after the previous word, (state,); up to ``last``, all that a word adds."""
+        ends, which = np.unique(self.last, return_inverse=True)
+        after: Ints = np.append(-1, ends[:-1])[which] + 1
+        return after
+
+    def passes(self, shared: bool = True) -> Iterator[Pass]:
+        """Forward passes from which every state is read once, in order.
+
+        Parameters
+        ----------
+        shared : bool, default True
+            States whose contexts begin at the same token share a pass. False gives each state a
+            pass of its own, as a network that is not causal needs.
+
+        Yields
+        ------
+        Pass
+            Ranges of tokens and of states.
+        """
+        row = 0
+        while row < len(self):
+            stop = row + 1
+            while shared and stop < len(self) and self.start[stop] == self.start[row]:
+                stop += 1
+            yield Pass(int(self.start[row]), int(self.last[row:stop].max()) + 1, slice(row, stop))
+            row = stop
+
+
+def read_words(words: Words, encode: Callable[[str], Tokens], policy: WindowPolicy) -> Reading:
+    """The reading that Antonello et al. (2023) describe: a word's state is its last token's.
+
+    Silences are skipped. A word that becomes no token has the state of the previous word.
+
+    Parameters
+    ----------
+    words : Words
+        The story's words; empty ones are silences.
+    encode : callable
+        Turns a text into :class:`Tokens`.
+    policy : WindowPolicy
+        Which tokens or words a context holds.
+
+    Returns
+    -------
+    Reading
+        One state for each spoken word that follows or has a token.
+
+    Raises
+    ------
+    DataError
+        If no word becomes a token, or the tokenizer's tokens do not follow the text.
+    """
+    spoken = np.array([i for i, text in enumerate(words.text) if text.strip()], dtype=np.int64)
+    text = [words.text[i].strip() for i in spoken]
+    tokens = encode(" ".join(text))
+    at = match_words(text, tokens)
+    if policy.unit == "words":
+        start = at.begin[context_starts(policy, [bool(t.strip()) for t in words.text])]
+    else:
+        start = np.array([policy.start(int(last) + 1) for last in at.last], dtype=np.int64)
+    return _reading(words, tokens, spoken, start, at.first, at.last)
+
+
+def read_words_as_released(
+    words: Words, encode: Callable[[str], Tokens], policy: WindowPolicy
+) -> Reading:
+    """The reading of the code released with Antonello et al. (2023).
+
+    Words are in lower case, and silences stay as empty words. A silence and ``'s`` have the state
+    of the previous word. Tokens that the tokenizer makes of the extra spaces belong to the previous
+    word, whose last token is then one of these. (If ``'s`` is a word of its own, all later contexts
+    of the released code end one word early; that error is not reproduced.)
+
+    Parameters
+    ----------
+    words : Words
+        The story's words; empty ones are silences.
+    encode : callable
+        Turns a text into :class:`Tokens`.
+    policy : WindowPolicy
+        Which tokens or words a context holds.
+
+    Returns
+    -------
+    Reading
+        One state for each word and silence from the first word on.
+
+    Raises
+    ------
+    DataError
+        If no word becomes a token, or the tokenizer's tokens do not follow the text.
+    """
+    text = [word.strip().lower() for word in words.text]
+    tokens = encode(" ".join(text))
+    at = match_words(text, tokens)
+    spoken = np.array([i for i, word in enumerate(text) if word], dtype=np.int64)
+    begin, last = at.begin[spoken], at.last[spoken]
+    up_to_next = np.append(begin[1:], len(tokens)) - 1
+    last = np.where(last == NO_TOKEN, NO_TOKEN, np.maximum(last, up_to_next))
+    if policy.unit == "words":
+        start = begin[context_starts(policy, [bool(word) for word in text])]
+    else:
+        start = np.array([policy.start(int(i) + 1) for i in last], dtype=np.int64)
+
+    every = np.arange(len(text))
+    before = np.searchsorted(spoken, every, side="right") - 1  # of each item, the word it repeats
+    repeated = np.array([text[spoken[i]] == "'s" if i >= 0 else True for i in before])
+    own = np.where((before < 0) | repeated, NO_TOKEN, last[before])
+    return _reading(words, tokens, every, start[before], at.first[spoken][before], own)
+
+
+def _reading(
+    words: Words, tokens: Tokens, word: Ints, start: Ints, first: Ints, last: Ints
+) -> Reading:
+    """Gives a word without a token the previous state, and drops it if there is none."""
+    n = len(word)
+    source = np.maximum.accumulate(np.where(last == NO_TOKEN, -1, np.arange(n)))
+    kept = source >= 0
+    if not kept.any():
+        raise DataError("no word of the story becomes a token")
+    source = source[kept]
+    return Reading(
+        tokens.ids,
+        words.times[word[kept]],
+        word[kept],
+        np.minimum(start, last)[source],
+        first[source],
+        last[source],
+    )

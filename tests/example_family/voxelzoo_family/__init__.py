@@ -1,0 +1,1 @@
+"""A voxelzoo plugin: Gemma and UniSpeech."""
