@@ -207,6 +207,8 @@ def _fit_bytes(plan: Plan, n_rows: int, n_all: int, n_features: int, n_voxels: i
 
 
 def _n_voxels(plan: Plan, subject: str) -> int:
+    if (labels := plan.dataset.voxel_labels(subject)) is not None:
+        return len(labels)  # without reading a response
     story = plan.evaluation.train_for(subject)[0]
     with opened_responses(plan.dataset, subject, story) as responses:
         return int(responses.shape[-1])

@@ -24,7 +24,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, t
 
 from voxelzoo.api import UsageError
 from voxelzoo.science.arrays import Floats
@@ -170,6 +169,8 @@ def tails(level: float, n: int) -> tuple[float, float]:
     """
     if n < 2:
         return 0.0, 1.0
+    from scipy.stats import norm, t  # slow to import
+
     low = float(norm.cdf(-np.sqrt(n / (n - 1)) * t.ppf((1 + level) / 2, n - 1)))
     return low, 1 - low
 

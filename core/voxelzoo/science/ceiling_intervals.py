@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from voxelzoo.api import UsageError
 from voxelzoo.science.arrays import Floats, Mask
@@ -205,6 +204,8 @@ def _drawn_covariances(
 
 def _bias_corrected(draws: Floats, estimate: Any, percentiles: tuple[float, float]) -> Floats:
     """Bias-corrected percentiles (2, column) of draws (draw, column) about their estimates."""
+    from scipy.stats import norm  # slow to import
+
     n = len(draws)
     below = (draws < estimate).mean(axis=0) + (draws == estimate).mean(axis=0) / 2
     shift = 2 * norm.ppf(np.clip(below, 0.5 / n, 1 - 0.5 / n))

@@ -18,7 +18,7 @@ from voxelzoo.runs import execute
 from voxelzoo.runs.models import Model
 from voxelzoo.runs.options import RunOptions
 from voxelzoo.science.splits import HeldOutStories
-from voxelzoo.store.artefacts import Store
+from voxelzoo.store.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +90,7 @@ def test_a_result_is_found_again_however_its_evaluation_is_worded(
     first = execute.run(plugins, ["word-rate"], study, store)
     monkeypatch.setattr(HeldOutStories, "__str__", lambda self: "some stories were not trained on")
     again = execute.run(plugins, ["word-rate"], study, store)
-    assert [result.artefact.key for result in again.results] == [
-        result.artefact.key for result in first.results
-    ]
+    assert [result.key for result in again.results] == [result.key for result in first.results]
     assert not any(result.computed for result in again.results)
 
 
@@ -103,16 +101,16 @@ def test_subjects_with_stories_of_their_own_read_each_story_once(
     store = Store(tmp_path / "store")
     options = RunOptions(own_stories=True)
     ann, bob = execute.run(plugins, ["word-rate"], watched, store, options).results
-    assert (ann.artefact.summary["subject"], bob.artefact.summary["subject"]) == ("ann", "bob")
-    assert ann.artefact.summary["train_stories"] == ["one"]
-    assert bob.artefact.summary["train_stories"] == ["one", "two"]
-    assert ann.artefact.summary["mean_train_stories"] == 1.5
+    assert (ann.record.subject, bob.record.subject) == ("ann", "bob")
+    assert ann.record.train_stories == ("one",)
+    assert bob.record.train_stories == ("one", "two")
+    assert ann.record.mean_train_stories == 1.5
     assert watched.reads == {"one": 1, "two": 1, "three": 1}
     # Alone, bob is fitted on the same stories and gets the same scores.
     plain = execute.run(
         plugins, ["word-rate"], study, Store(tmp_path / "other"), RunOptions(subjects=["bob"])
     )
-    np.testing.assert_array_equal(plain.results[0].artefact.read("r"), bob.artefact.read("r"))
+    np.testing.assert_array_equal(plain.results[0].map("r"), bob.map("r"))
 
 
 def test_own_stories_that_are_not_used_are_counted_in_one_line(
@@ -143,7 +141,7 @@ def test_a_model_that_fails_does_not_stop_the_others(
     ((entry, error),) = report.failures
     assert entry.name == "mel-spectrogram"
     assert isinstance(error, DataError)
-    assert [result.artefact.summary["model"] for result in report.results] == ["word-rate"] * 2
+    assert [result.record.model for result in report.results] == ["word-rate"] * 2
     assert report.exit_code == 1
 
 
@@ -159,7 +157,7 @@ def test_a_leak_stops_the_run_before_any_model(
     assert not store.root.exists()
     allowed = RunOptions(allow_leaks=["shared-text"])
     report = execute.run(plugins, ["word-rate"], study, store, allowed)
-    assert report.results[0].artefact.summary["leaks"] == ["shared-text"]
+    assert report.results[0].record.leaks == ("shared-text",)
 
 
 def test_plan_counts_what_run_then_does(plugins: Zoo, study: Dataset, tmp_path: Path) -> None:
