@@ -41,6 +41,14 @@ from .python import (
     run as run,
 )
 from .recipes.options import ReproduceOptions as ReproduceOptions
+from .reports.options import (
+    ScalingOptions as ScalingOptions,
+)
+from .reports.options import (
+    SignificanceOptions as SignificanceOptions,
+)
+from .reports.scaling import scaling as scaling
+from .reports.significance import test as test
 from .runs.options import RunOptions as RunOptions
 from .stimuli.audio import Audio as Audio
 from .stimuli.stories import Story as Story

@@ -149,6 +149,80 @@ def test_registry_yaml(here: Path, host: Host, raw: bytes) -> None:
     reads_or_names(lambda: load_catalogue(host, [file]), file)
 
 
+READERS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "words.csv": (read_words_csv, WORDS),
+    "story.TextGrid": (read_textgrid, GRID),
+    "short.TextGrid": (read_textgrid, SHORT_GRID),
+    "story.report": (read_report, REPORT),
+    "dataset.yaml": (read_description, DESCRIPTION),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_the_file_before_any_damage_is_read(here: Path, name: str) -> None:
+    read, whole = READERS[name]
+    (here / name).write_text(whole)
+    assert read(here / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("words.csv", "w3,1.5,1.9", ",1.5,1.9"),  # a silence
+        ("words.csv", "w3,1.5,1.9", '"a, b",1.5,1.9'),
+        ("words.csv", "w3,1.5,1.9", "nan,1.5,1.9"),  # a word like any other
+        ("words.csv", "word,onset,offset", " Word,ONSET , offset"),
+        ("story.TextGrid", '"two"', '""'),
+        ("story.TextGrid", '"two"', '"inf"'),
+        ("story.report", "11.0 trigger", "11.0 button"),  # a lost trigger, which is put back
+        ("dataset.yaml", "start: 0.0", "start: -1"),
+        ("dataset.yaml", "licence: CC0", "licence: null"),
+        ("dataset.yaml", "name: study", "name: é"),
+    ],
+)
+def test_what_is_unusual_but_right_is_read(here: Path, name: str, old: str, new: str) -> None:
+    read, whole = READERS[name]
+    assert old in whole
+    (here / name).write_text(whole.replace(old, new))
+    assert read(here / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "line"),
+    [
+        ("words.csv", "word,onset", "text,onset", "words.csv:1: no column word"),
+        ("words.csv", "w3,1.5,1.9", "w3,nan,1.9", "word 4 ('w3') has no finite time"),
+        ("words.csv", "w3,1.5,1.9", "w3,1e400,1.9", "word 4 ('w3') has no finite time"),
+        ("words.csv", "w3,1.5,1.9", "w3,1.5,", "words.csv:5: onset '1.5' and offset ''"),
+        ("words.csv", "w3,1.5,1.9", "w3,1.5", "words.csv:5: 2 fields, expected 3"),
+        ("words.csv", "w3,1.5,1.9", "w3,1,5,1,9", "words.csv:5: 5 fields, expected 3"),
+        ("words.csv", "w3,1.5,1.9", "w3,-1,1.9", "begins at -1 s, before the word"),
+        ("words.csv", "w3,1.5,1.9", '"w3,1.5,1.9', "1 fields, expected 3"),
+        ("words.csv", "w3", "w\0", "NUL"),
+        ("story.TextGrid", "xmin = 2\n", "xmin = nan\n", "expected a number"),
+        ("story.TextGrid", "size = 4", "size = 5", "expected a number"),
+        ("story.TextGrid", '"two"', '"two', "expected a number"),
+        ("short.TextGrid", '"one"\n', "", "expected text"),
+        ("story.report", "11.0 trigger", "nan trigger", "story.report:4"),
+        ("story.report", "11.0 trigger", "99 trigger", "a trigger at 13 s, not after the last"),
+        ("dataset.yaml", "tr: 2.0", "tr: 0", "tr: input should be greater than 0"),
+        ("dataset.yaml", "tr: 2.0", "tr: fast", "tr: input should be a valid number"),
+        ("dataset.yaml", "tr: 2.0", "ty: 2.0", "ty: no such field"),
+        ("dataset.yaml", "  - three", "  - one", "'one' is in both train and test"),
+        ("dataset.yaml", "name: study", "name: ../x", "'../x' cannot name a folder"),
+        ("dataset.yaml", "- ann", "- !!python/object/apply:os.system [x]", "not valid YAML"),
+    ],
+)
+def test_what_is_wrong_is_named(here: Path, name: str, old: str, new: str, line: str) -> None:
+    read, whole = READERS[name]
+    assert old in whole
+    (here / name).write_text(whole.replace(old, new))
+    with pytest.raises(DataError) as caught:
+        read(here / name)
+    assert name in str(caught.value)
+    assert line in str(caught.value)
+
+
 # -------------------------------------------------------------------------------- whole folders
 
 FILES = (
@@ -326,7 +400,7 @@ def test_triggers_that_were_not_logged_never_move_the_clock(lebel: Path, lost: s
 
 
 @pytest.mark.parametrize("lost", ["first", "second"])
-def test_a_lost_first_trigger_is_no_shifted_clock(lebel: Path, lost: str) -> None:
+def test_a_lost_first_trigger_does_not_shift_the_clock(lebel: Path, lost: str) -> None:
     path = lebel / "trfiles/alpha.report"
     whole = path.read_text()
     right = LebelDataset(lebel).clock("alpha")

@@ -1,4 +1,4 @@
-"""How commands speak: tables for people, TSV for pipes, one JSON document for machines."""
+"""What commands print: tables for people, TSV for pipes, one JSON document for machines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from voxelzoo.api import ZooError
+from voxelzoo.errors import ZooError
+from voxelzoo.text import human_seconds
 
 SCHEMA_VERSION = 1
 
@@ -19,13 +20,27 @@ Row = Mapping[str, Any]
 
 
 def print_json(**content: Any) -> None:
-    """The one document of a ``--json`` call."""
+    """Print the one document of a ``--json`` call.
+
+    Parameters
+    ----------
+    **content
+        Its fields, as JSON values; ``schema_version`` is added.
+    """
     document = {"schema_version": SCHEMA_VERSION, **content}
     print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def fail(error: ZooError, as_json: bool) -> None:
-    """An expected failure: one line, or one document."""
+    """Print an expected failure: one line on stderr, with ``--json`` a document as well.
+
+    Parameters
+    ----------
+    error : ZooError
+        The failure.
+    as_json : bool
+        Whether a document is printed on stdout.
+    """
     if as_json:
         print_json(
             error={
@@ -38,7 +53,17 @@ def fail(error: ZooError, as_json: bool) -> None:
 
 
 def print_table(rows: Sequence[Row], columns: Sequence[str], title: str | None = None) -> None:
-    """Rows as a table on a terminal; as full-width TSV with a header when piped."""
+    """Print rows as a table on a terminal; when piped, as TSV with a header and whole values.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Values by column.
+    columns : sequence of str
+        Columns, in order.
+    title : str, optional
+        Printed above the table on a terminal.
+    """
     if not sys.stdout.isatty():
         print("\t".join(columns))
         for row in rows:
@@ -88,9 +113,16 @@ def _human(value: Any) -> str:
 
 
 class TerminalProgress:
-    """Progress on stderr: bars on a terminal, heartbeat lines elsewhere."""
+    """Progress on stderr: bars on a terminal, a line now and then elsewhere.
+
+    Parameters
+    ----------
+    quiet : bool
+        Print nothing.
+    """
 
     HEARTBEAT = 10.0
+    """Seconds between lines."""
 
     def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet
@@ -121,7 +153,7 @@ class TerminalProgress:
             self._bars.stop()
 
     def say(self, line: str) -> None:
-        """One line on stderr."""
+        """Print one line."""
         if self._quiet:
             return
         if self._bars:
@@ -131,7 +163,7 @@ class TerminalProgress:
 
     @contextmanager
     def task(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
-        """A bar, or a line at the start, every ten seconds, and at the end."""
+        """Show a bar; without a terminal, a line every ten seconds and one at the end."""
         if self._bars:
             bar = self._bars.add_task(what, total=total)
             yield lambda steps: self._bars.advance(bar, steps)
@@ -147,10 +179,10 @@ class TerminalProgress:
             if now - last > self.HEARTBEAT and done < total:
                 last = now
                 left = (now - begun) / done * (total - done)
-                self.say(f"{what}: {done}/{total}, about {left:.0f} s left")
+                self.say(f"{what}: {done}/{total}, about {human_seconds(left)} left")
 
         yield advance
-        self.say(f"{what}: done in {time.monotonic() - begun:.1f} s")
+        self.say(f"{what}: done in {human_seconds(time.monotonic() - begun)}")
 
 
 def _no_progress() -> bool:

@@ -3,81 +3,106 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from voxelzoo.api import DataError, UsageError
+from voxelzoo.cli.arguments import command_of
 from voxelzoo.cli.output import print_json, print_table
-from voxelzoo.cli.results import StoreOption, open_store, read_results
+from voxelzoo.cli.results import StoreOption, open_store
 from voxelzoo.cli.session import JsonOption
+from voxelzoo.reports.options import SignificanceOptions
 
 if TYPE_CHECKING:
-    from voxelzoo.reports.region_table import RegionTable, Settings
-    from voxelzoo.science.ceilings import Others
-    from voxelzoo.store.results import Result
-    from voxelzoo.store.store import Store
+    from voxelzoo.reports.significance import SignificanceReport
 
-NULLS = ("circular-shift", "blocks")
-OVER = ("time", "stories")
+DEFAULTS = SignificanceOptions()
 
 
-def run(
-    result: Annotated[str, typer.Argument(help="A result's key, or its beginning.")],
+@dataclass(frozen=True, kw_only=True)
+class SignificanceArguments:
+    """Options of ``zoo test``."""
+
+    result: Annotated[str, typer.Argument(help="Key of a result, or its first characters.")]
     against: Annotated[
-        str | None, typer.Argument(help="Another result on the same held-out rows.")
-    ] = None,
-    store: StoreOption = Path("zoo-store"),
+        str | None,
+        typer.Argument(help="Key of another result with the same held-out responses."),
+    ] = None
+    store: StoreOption = Path("zoo-store")
     null: Annotated[
-        str, typer.Option(help="Chance of one result: circular-shift or blocks.")
-    ] = "circular-shift",
+        str,
+        typer.Option(
+            help="Null distribution when testing one result against chance: circular-shift or "
+            "blocks."
+        ),
+    ] = DEFAULTS.null
     over: Annotated[
-        str, typer.Option(help="What intervals draw: blocks of time, or stories.")
-    ] = "time",
-    block: Annotated[int, typer.Option(help="TRs of a block.")] = 10,
+        str,
+        typer.Option(
+            help="Resampling unit for confidence intervals: time (blocks of TRs) or stories."
+        ),
+    ] = DEFAULTS.over
+    block: Annotated[int, typer.Option(help="TRs in a block, for intervals and permutations.")] = (
+        DEFAULTS.block
+    )
     ceiling: Annotated[
         str,
         typer.Option(
-            help="schoppe, split-half, explainable-variance; or inter-subject, from the store's "
-            "results of the other subjects."
+            help="Noise ceiling: schoppe, split-half or explainable-variance, from repeats; or "
+            "inter-subject, from the store's results of the other subjects."
         ),
-    ] = "schoppe",
-    permutations: Annotated[int, typer.Option(help="Permutations, and bootstrap draws.")] = 1000,
+    ] = DEFAULTS.ceiling
+    permutations: Annotated[
+        int, typer.Option(help="Number of permutations, and of bootstrap draws.")
+    ] = DEFAULTS.n_permutations
     all_subjects: Annotated[
         bool,
         typer.Option(
             "--all-subjects",
-            help="Also the other subjects' results like these, and a test over subjects (the mean "
-            "over them, group, is left out).",
+            help="Also test the same results of the other subjects, and test over subjects. A mean "
+            "over subjects is not counted as one.",
         ),
-    ] = False,
+    ] = False
     without_first: Annotated[
         int | None,
         typer.Option(
-            metavar="TRS",
-            help="Instead: what the first TRs of each test story add to r (the long-context "
-            "artefact).",
+            metavar="N",
+            help="Report the change in r when the first N TRs of each test story are dropped, "
+            "instead of the usual test (Antonello et al. 2023: the long-context artefact).",
         ),
-    ] = None,
+    ] = None
     by_story: Annotated[
         bool,
         typer.Option(
             "--by-story",
-            help="Instead: r, signed r2 and R2 of each test story and of all together.",
+            help="Report r, signed r2 and R2 of each test story and of all together, instead of "
+            "the usual test.",
         ),
-    ] = False,
+    ] = False
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write the maps (voxel,) to this .npz.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of permutations and draws.")] = 0,
-    as_json: JsonOption = False,
-) -> None:
-    """Test a result against chance, or two results against each other, region by region.
+        Path | None,
+        typer.Option("--out", help="Write the maps to this .npz, as SUBJECT/MAP (voxel,)."),
+    ] = None
+    seed: Annotated[int, typer.Option(help="Seed of permutations and draws.")] = DEFAULTS.seed
+    as_json: JsonOption = False
 
-    A result needs its held-out predictions: make it with zoo run --keep predictions. r is the mean
-    over a region's voxels with a 95 % interval; q is its p, adjusted over regions (FDR); the share
-    of significant voxels is at FDR .05 over all voxels; headroom: ceiling minus r.
+
+@command_of(SignificanceArguments)
+def run(typed: SignificanceArguments) -> None:
+    """Test a result against chance, or two results against each other, in each region.
+
+    Pass two keys to compare them per voxel; --all-subjects adds a group
+    test. Results need their held-out predictions: make them with
+    zoo run --keep predictions.
+
+    \b
+    r: mean over a region's voxels, with a 95 % interval.
+    q: FDR-corrected p across regions.
+    share_significant: share of voxels significant at FDR .05 over all voxels.
+    share_fwer: the same at a familywise error of .05 (maximum statistic).
+    headroom: ceiling minus r.
 
     \b
     Examples:
@@ -87,192 +112,54 @@ def run(
       zoo test 3fa9 --by-story
       zoo test 3fa9 --without-first 50
     """
-    from voxelzoo.reports.region_table import Settings
-    from voxelzoo.science.ceilings import find_method
+    from voxelzoo.reports.report import check_npz, save_npz
+    from voxelzoo.reports.significance import test
 
-    if null not in NULLS or over not in OVER:
-        raise UsageError(f"--null is {' or '.join(NULLS)}; --over is {' or '.join(OVER)}")
-    if permutations < 20 or block < 1:
-        raise UsageError("--permutations: 20 or more; --block: 1 or more")
-    if out is not None and (out.suffix != ".npz" or not out.absolute().parent.is_dir()):
-        raise UsageError(f"{out}: --out is a .npz in a folder that exists")
-    if without_first is not None and (against or all_subjects):
-        raise UsageError("--without-first tests one result")
-    if by_story and (against or all_subjects or without_first is not None):
-        raise UsageError("--by-story scores one result, and does nothing else")
-    settings = Settings(
-        null=null,  # type: ignore[arg-type]  # checked above
-        over=over,  # type: ignore[arg-type]
-        block=block,
-        ceiling=find_method(ceiling).name,
-        n_permutations=permutations,
-        n_draws=permutations,
-        seed=seed,
+    options = SignificanceOptions(
+        null=typed.null,  # type: ignore[arg-type]  # the options check it
+        over=typed.over,  # type: ignore[arg-type]
+        block=typed.block,
+        ceiling=typed.ceiling,
+        n_permutations=typed.permutations,
+        seed=typed.seed,
     )
-    opened = open_store(store)
-    tested = [opened.result(key) for key in (result, against) if key is not None]
-    subjects = _siblings(opened, tested) if all_subjects else [tuple(tested)]
-    if by_story:
-        found = [(tuple(tested), _stories(tested[0], settings))]
-    else:
-        found = [(pair, _verdict(opened, pair, settings, without_first)) for pair in subjects]
-    across = _across(found) if all_subjects else None
-    if out is not None:
-        _write(out, found)
-    if as_json:
-        _print_json(found, across)
-    else:
-        _print(found, across)
-
-
-Pair = tuple["Result", ...]
-
-
-def _verdict(
-    store: Store, pair: Pair, settings: Settings, without_first: int | None
-) -> RegionTable:
-    from voxelzoo.reports.region_table import compare, long_context_artefact, result_table
-
-    held_out = [artefact.read_held_out() for artefact in pair]
-    if without_first is not None:
-        return long_context_artefact(held_out[0], without_first)
-    if len(held_out) == 1:
-        others = _others(store, pair[0]) if settings.ceiling == "inter-subject" else {}
-        return result_table(held_out[0], settings, others)
-    return compare(held_out[0], held_out[1], settings)
-
-
-def _stories(artefact: Result, settings: Settings) -> RegionTable:
-    from voxelzoo.reports.region_table import by_story
-
-    return by_story(artefact.read_held_out(), settings)
-
-
-def _siblings(store: Store, tested: list[Result]) -> list[Pair]:
-    """The same comparison in every subject who has it; the newest result where there are two.
-
-    A mean over subjects is no subject: a test over them would count each of them twice.
-    """
-    by_subject = [_alike(store, artefact) for artefact in tested]
-    subjects = {
-        subject
-        for subject, artefact in by_subject[0].items()
-        if all(subject in each for each in by_subject) and not _is_average(artefact)
-    }
-    if len(subjects) < 2:
-        raise DataError(
-            "--all-subjects: the store has these results, with predictions, for one subject only"
-        )
-    return [tuple(each[subject] for each in by_subject) for subject in sorted(subjects)]
-
-
-def _is_average(result: Result) -> bool:
-    """Whether the result's "subject" is a mean over subjects."""
-    return result.record.is_average
-
-
-def _alike(store: Store, artefact: Result) -> dict[str, Result]:
-    """By subject, the results that differ from this one in the subject alone."""
-    like = _settings_of(artefact)
-    return {
-        other.record.subject: other
-        for other in read_results(store)
-        if _settings_of(other) == like and "predictions" in other.kept
-    } | {artefact.record.subject: artefact}
-
-
-def _others(store: Store, artefact: Result) -> Others:
-    """Held-out responses of the other subjects who heard the same, to be read one at a time."""
-    own = artefact.record.subject
-    if _is_average(artefact):
-        raise UsageError(f"--ceiling inter-subject: {own!r} is a mean over subjects")
-    found = {
-        subject: other
-        for subject, other in sorted(_alike(store, artefact).items())
-        if subject != own and not _is_average(other)
-    }
-    if not found:
-        raise DataError(
-            "--ceiling inter-subject needs all subjects' responses, and the store has this result "
-            "for one; run it for others too, with zoo run --keep predictions"
-        )
-    for subject, other in found.items():
-        if other.labels != artefact.labels:
-            raise DataError(
-                f"--ceiling inter-subject: voxels of {own!r} and {subject!r} are labelled "
-                "differently, so they do not correspond"
-            )
-    return {subject: other.read_responses for subject, other in found.items()}
-
-
-def _settings_of(artefact: Result) -> Any:
-    """All that determined a result but the subject."""
-    return {k: v for k, v in artefact.provenance.items() if k not in ("responses", "others")}
-
-
-def _across(found: list[tuple[Pair, RegionTable]]) -> list[dict[str, Any]]:
-    """A row a region: the mean over subjects, and its sign-flip p."""
-    import numpy as np
-
-    from voxelzoo.science.paired_tests import subjects_test
-
-    tables = [{row["region"]: row for row in verdict.rows} for _, verdict in found]
-    what = "difference" if "difference" in found[0][1].rows[0] else "r"
-    rows = []
-    for region in tables[0]:
-        values = [table[region][what] for table in tables if region in table]
-        numbers = np.array([np.nan if value is None else value for value in values])
-        if np.isfinite(numbers).sum() >= 2:
-            over = subjects_test(numbers)
-            mean, p = round(over.mean, 6), round(over.p, 6)
-            rows.append({"region": region, "n_subjects": over.n_subjects, what: mean, "p": p})
-    return rows
-
-
-def _title(pair: Pair) -> str:
-    said = []
-    for artefact in pair:
-        record = artefact.record
-        name = record.model + (" untrained" if record.untrained else "")
-        said.append(f"{name} layer {record.layer} ({artefact.key[:8]})")
-    record = pair[0].record
-    return f"{' against '.join(said)}: {record.dataset} {record.subject}"
-
-
-def _print_json(found: list[tuple[Pair, RegionTable]], across: list[dict[str, Any]] | None) -> None:
-    print_json(
-        tests=[
-            {
-                "keys": [artefact.key for artefact in pair],
-                "models": [artefact.record.model for artefact in pair],
-                "layers": [artefact.record.layer for artefact in pair],
-                "subject": pair[0].record.subject,
-                "regions": verdict.rows,
-                "notes": verdict.notes,
-            }
-            for pair, verdict in found
-        ],
-        across_subjects=across,
+    if typed.out is not None:
+        check_npz(typed.out)
+    report = test(
+        open_store(typed.store),
+        typed.result,
+        typed.against,
+        options,
+        all_subjects=typed.all_subjects,
+        without_first=typed.without_first,
+        by_story=typed.by_story,
+        notify=lambda line: print(f"zoo: {line}", file=sys.stderr),
     )
+    if typed.out is not None:
+        save_npz(typed.out, report.maps)
+    if typed.as_json:
+        print_json(**report.record())
+    else:
+        _print(report)
 
 
-def _print(found: list[tuple[Pair, RegionTable]], across: list[dict[str, Any]] | None) -> None:
-    """Intervals are drawn together on a terminal, apart when piped."""
-    several = len(found) > 1
+def _print(report: SignificanceReport) -> None:
+    """On a terminal a table for each subject; when piped one table of all, with every column."""
     if not sys.stdout.isatty():
-        rows = [{"subject": p[0].record.subject} | row for p, v in found for row in v.rows]
+        rows = report.regions
         print_table(rows, list(rows[0]))
         return
-    for pair, verdict in found:
-        rows = [_brief(row) for row in verdict.rows]
-        print_table(rows, list(rows[0]), title=_title(pair))
-        print("; ".join(verdict.notes))
-    if across and several:
-        print_table(across, list(across[0]), title=f"over {len(found)} subjects (sign-flip)")
+    for subject in report.subjects:
+        rows = [_brief(row) for row in subject.table.rows]
+        print_table(rows, list(rows[0]), title=subject.title)
+        print("; ".join(subject.table.notes))
+    if across := report.across_subjects:
+        title = f"over {len(report.subjects)} subjects (p by sign flips)"
+        print_table(across, list(across[0]), title=title)
 
 
 def _brief(row: dict[str, Any]) -> dict[str, Any]:
-    """A row as people read it."""
+    """A row with fewer, readable columns, for a terminal."""
     shown: dict[str, Any] = {"region": row["region"], "voxels": row["n_voxels"]}
     if "story" in row:
         shown = {"story": row["story"]} | shown
@@ -311,15 +198,3 @@ def _three(value: float | None) -> str:
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.0f} %"
-
-
-def _write(path: Path, found: list[tuple[Pair, RegionTable]]) -> None:
-    """``SUBJECT/MAP`` for each map."""
-    import numpy as np
-
-    maps: dict[str, Any] = {
-        f"{pair[0].record.subject}/{name}": values
-        for pair, verdict in found
-        for name, values in verdict.maps.items()
-    }
-    np.savez(path, **maps)

@@ -1,29 +1,24 @@
-"""From results in a store to points of a scaling law: which are comparable, and at which layer."""
+"""From results in a store to points of a curve: which are comparable, and at which layer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from voxelzoo.api import DataError, NotFoundError, UsageError
-from voxelzoo.science.regions import EVERYWHERE, region_masks
+from voxelzoo.reports.options import Chooser, Metric
+from voxelzoo.science.arrays import Floats
+from voxelzoo.science.layer_choice import best_layer
+from voxelzoo.science.regions import region_masks
 from voxelzoo.science.scaling import Measured
 from voxelzoo.science.scores import signed_square
 from voxelzoo.store.records import ResultRecord
 from voxelzoo.store.results import Result
-
-Floats = NDArray[np.floating[Any]]
-
-
-Chooser = Literal["auto", "cv_r", "r"]
-
-
-Metric = Literal["r", "signed_r2"]
-
+from voxelzoo.text import counted, listed
 
 SAME = (
     "dataset",
@@ -39,22 +34,25 @@ SAME = (
     "delays",
     "shift",
 )
-"""What results must have in common to lie on one curve."""
+"""Fields of the record that results on one curve have in common."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One point of a curve before a layer is chosen: a model and what it was trained on."""
+    """One point of a curve before a layer is chosen: a model, and what it was trained on."""
 
     model: str
     n_parameters: int | None
     n_stories: float | None
+    """Training stories; the mean over subjects if they differ."""
     subset_seed: int | None
+    """Seed with which the training stories were drawn; ``None`` if all were used."""
     hours: float | None
+    """Scan time of the training stories; the mean over subjects if they differ."""
 
     @classmethod
     def of(cls, record: ResultRecord) -> Setting:
-        """A result's; where subjects train on stories of their own, in the mean over subjects."""
+        """The setting of a result."""
         return cls(
             record.model,
             record.n_parameters,
@@ -74,18 +72,21 @@ class Cell:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A setting at the layer that stands for it."""
+    """A setting, and the layer that stands for it."""
 
     setting: Setting
     layer: int
     by: str
     """How the layer was chosen, in words."""
     results: Mapping[str, Result]
-    """By subject."""
+    """Results of the layer, by subject."""
+
+
+# ------------------------------------------------------------------------------ comparable results
 
 
 def select(
-    artefacts: Sequence[Result],
+    results: Sequence[Result],
     *,
     family: str | None = None,
     models: Sequence[str] = (),
@@ -94,10 +95,27 @@ def select(
     untrained: bool | None = None,
     protocol: str | None = None,
 ) -> list[Result]:
-    """Results of single layers that fit; :class:`NotFoundError` where none does."""
-    found = []
-    for artefact in artefacts:
-        record = artefact.record
+    """Results of single layers that match.
+
+    Parameters
+    ----------
+    results : sequence of Result
+        All results.
+    family, dataset, protocol : str, optional
+        Only results with this value.
+    models, subjects : sequence of str
+        Only these models, by short or canonical name, and subjects; all if empty.
+    untrained : bool, optional
+        Only results of models with random weights, or only of trained ones.
+
+    Raises
+    ------
+    NotFoundError
+        If none matches.
+    """
+    selected = []
+    for result in results:
+        record = result.record
         if (
             record.layer is not None
             and family in (None, record.family)
@@ -107,32 +125,34 @@ def select(
             and untrained in (None, record.untrained)
             and protocol in (None, record.protocol)
         ):
-            found.append(artefact)
-    if not found:
+            selected.append(result)
+    if not selected:
         raise NotFoundError("the store has no such result; `zoo results list` shows what it has")
-    return found
+    return selected
 
 
-def check_comparable(artefacts: Sequence[Result]) -> None:
-    """:class:`UsageError` that names what differs, where results do not belong on one curve."""
-    options = {
-        "dataset": "--dataset",
-        "untrained": "--untrained or --trained",
-        "protocol": "--protocol",
-    }
+def check_comparable(results: Sequence[Result]) -> None:
+    """Check that results can be points of one curve.
+
+    Raises
+    ------
+    UsageError
+        If they differ in one of :data:`SAME`; the message names it.
+    """
+    options = {"dataset": "--dataset", "untrained": "--untrained", "protocol": "--protocol"}
     for name in SAME:
-        values = list(dict.fromkeys(_said(getattr(each.record, name)) for each in artefacts))
+        values = list(dict.fromkeys(_shown(getattr(each.record, name)) for each in results))
         if len(values) > 1:
-            say = options.get(name)
-            mend = f"say {say}" if say else "keep them in stores of their own"
+            option = options.get(name)
+            fix = f"choose with {option}" if option else "keep them in different stores"
             raise UsageError(
-                f"these results differ in {name} ({', '.join(values[:3])}), so they are not one "
-                f"curve: {mend}"
+                f"these results differ in {name} ({', '.join(values[:3])}), so they cannot be on "
+                f"one curve: {fix}"
             )
 
 
-def _said(value: Any) -> str:
-    """A setting in words; settings of a tool as they are typed, ``none`` where there are none."""
+def _shown(value: Any) -> str:
+    """A value of the record; options of a tool as they are typed."""
     if isinstance(value, Mapping):
         value = ",".join(f"{name}={value[name]}" for name in sorted(value))
     if isinstance(value, tuple):
@@ -140,137 +160,192 @@ def _said(value: Any) -> str:
     return str(value) if value not in (None, "") else "none"
 
 
-def cells(artefacts: Sequence[Result]) -> tuple[list[Cell], list[str]]:
-    """Results by setting, layer and subject, and notes of what was left out.
+def cells(results: Sequence[Result]) -> tuple[list[Cell], list[str]]:
+    """Results by setting, layer and subject.
 
-    Of two results of the same setting, layer and subject the newer is taken. A layer must have the
-    same subjects as every other.
+    Of two results of the same setting, layer and subject the newer is used. Only subjects with
+    results of every setting and layer are used.
+
+    Parameters
+    ----------
+    results : sequence of Result
+        Comparable results, oldest first.
+
+    Returns
+    -------
+    cells : list of Cell
+    notes : list of str
+        A line on each kind of result that is not used.
+
+    Raises
+    ------
+    DataError
+        If no subject has results of every setting and layer.
     """
     grouped: dict[Setting, dict[int, dict[str, Result]]] = {}
-    replaced = 0
-    for artefact in artefacts:
-        record = artefact.record
+    n_replaced = 0
+    for result in results:
+        record = result.record
         if record.layer is None:
             continue
         place = grouped.setdefault(Setting.of(record), {}).setdefault(record.layer, {})
-        replaced += record.subject in place
-        place[record.subject] = artefact
+        n_replaced += record.subject in place
+        place[record.subject] = result
     every = {s for layers in grouped.values() for each in layers.values() for s in each}
     common = sorted(
         s for s in every if all(s in e for layers in grouped.values() for e in layers.values())
     )
     if not common:
-        raise DataError("no subject has results of all these models and layers; run the missing")
+        raise DataError(
+            "no subject has results of all these models and layers; run those that are missing"
+        )
     notes = []
-    if replaced:
-        notes.append(f"{replaced} older results of the same model, layer and subject left out")
-    if left := sorted(every - set(common)):
-        notes.append(f"subjects {', '.join(left)} left out: not all models and layers have them")
-    made = [
+    if n_replaced:
+        older = counted(n_replaced, "older result")
+        notes.append(f"{older} skipped: newer ones have the same model, layer and subject")
+    if others := sorted(every - set(common)):
+        who = f"subject{'s' if len(others) > 1 else ''} {listed(others)}"
+        notes.append(f"{who} skipped: not all models and layers were run for them")
+    return [
         Cell(setting, {layer: {s: layers[layer][s] for s in common} for layer in sorted(layers)})
         for setting, layers in grouped.items()
-    ]
-    return made, notes
+    ], notes
+
+
+# ------------------------------------------------------------------------------- choosing a layer
 
 
 def mean_score(results: Mapping[str, Result], name: str = "mean_r") -> float:
-    """Mean over subjects of a score of the record; NaN where a subject has none."""
-    values = [getattr(artefact.record.scores, name) for artefact in results.values()]
-    return float(np.mean([np.nan if value is None else value for value in values]))
+    """Mean over subjects of one score of the record; NaN if a subject has none."""
+    return float(np.mean([_score(result, name) for result in results.values()]))
+
+
+def layer_scores(cell: Cell, name: str = "mean_r") -> Floats:
+    """One score of the record, of every layer and subject.
+
+    Returns
+    -------
+    (layer, subject)
+        NaN where undefined.
+    """
+    return np.array(
+        [[_score(r, name) for r in results.values()] for results in cell.layers.values()]
+    )
+
+
+def _score(result: Result, name: str) -> float:
+    value = getattr(result.record.scores, name)
+    return np.nan if value is None else float(value)
 
 
 def choose_layer(cell: Cell, layer: int | None = None, by: Chooser = "auto") -> Chosen:
     """The layer that stands for a model.
 
-    ``cv_r`` is the out-of-fold correlation within the training data, which no held-out row has
-    seen; choosing by ``r`` itself is optimistic, and is labelled so. ``auto`` takes ``cv_r`` where
-    every layer has it. Scores are means over voxels, then over subjects.
+    Parameters
+    ----------
+    cell : Cell
+        Results of the model.
+    layer : int, optional
+        This layer.
+    by : {"auto", "cv_r", "r"}
+        If no layer is given, the score by which it is chosen: the mean over voxels, then over
+        subjects. ``cv_r`` is the out-of-fold correlation within the training data. ``r`` is that
+        of the held-out data, which is optimistic: the same data choose the layer and score it.
+        ``auto`` is ``cv_r`` if every layer has one, else ``r``.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no result of that layer.
+    DataError
+        If no layer has a score to choose by.
+
+    See Also
+    --------
+    voxelzoo.science.layer_choice : which voxels, layers and subjects count.
     """
+    layers = list(cell.layers)
     if layer is not None:
         if layer not in cell.layers:
             raise NotFoundError(
-                f"{cell.setting.model} has no result of layer {layer}; it has "
-                f"{', '.join(map(str, cell.layers))}"
+                f"{cell.setting.model} has no result of layer {layer}; it has {listed(layers)}"
             )
         return Chosen(cell.setting, layer, "as asked", cell.layers[layer])
-    if len(cell.layers) == 1:
-        (only,) = cell.layers
-        return Chosen(cell.setting, only, "the only one", cell.layers[only])
-    inner = {n: mean_score(results, "mean_cv_r") for n, results in cell.layers.items()}
-    honest = all(np.isfinite(value) for value in inner.values())
-    if by == "cv_r" and not honest:
+    if len(layers) == 1:
+        return Chosen(cell.setting, layers[0], "the only one", cell.layers[layers[0]])
+    scores = layer_scores(cell, "mean_cv_r")
+    has_cv_r = bool(np.isfinite(scores).all())
+    if by == "cv_r" and not has_cv_r:
         raise DataError(
             f"{cell.setting.model}: not every layer has a cv_r; use a regressor that gives it "
             "(ridge does), or --by r"
         )
-    use_r = by == "r" or not honest
-    scores = {n: mean_score(results) for n, results in cell.layers.items()} if use_r else inner
-    scores = {n: value for n, value in scores.items() if np.isfinite(value)}
-    if not scores:
+    use_r = by == "r" or not has_cv_r
+    best = best_layer(layer_scores(cell) if use_r else scores)
+    if best is None:
         raise DataError(f"{cell.setting.model}: no layer has a defined score")
-    best = max(scores, key=lambda n: scores[n])
-    said = "best held-out r (optimistic)" if use_r else "best cv_r within training data"
-    return Chosen(cell.setting, best, said, cell.layers[best])
+    how = "best held-out r (optimistic)" if use_r else "best cv_r within training data"
+    return Chosen(cell.setting, layers[best], how, cell.layers[layers[best]])
 
 
-def best_layers(cell: Cell) -> list[dict[str, Any]]:
-    """The best layer of each region, over all voxels first: by held-out r, and by cv_r.
+def choose_layers(
+    cells: Sequence[Cell], layer: int | None = None, by: Chooser = "auto"
+) -> list[Chosen]:
+    """The layer that stands for each model; as :func:`choose_layer`."""
+    return [choose_layer(cell, layer, by) for cell in cells]
 
-    Scores are means over a region's voxels that are defined at every layer, then over subjects.
-    ``layer_cv_r`` is chosen within the training data and ``r_of_layer_cv_r`` is what it gives held
-    out; ``None`` where some layer has no cv_r.
+
+def choose_one_layer(
+    cells: Sequence[Cell], layer: int | None = None, by: Chooser = "auto"
+) -> list[Chosen]:
+    """The same layer for every amount of training data: the one chosen with the most data.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+        One model, trained on different amounts of data.
+    layer, by
+        As for :func:`choose_layer`.
     """
-    layers = list(cell.layers)
-    sums: dict[str, dict[str, list[Floats]]] = {}
-    for subject in cell.layers[layers[0]]:
-        results = [cell.layers[layer][subject] for layer in layers]
-        held = np.stack([artefact.map("r") for artefact in results])
-        honest = all("cv_r" in artefact.maps for artefact in results)
-        inner = np.stack([a.map("cv_r") for a in results]) if honest else np.full_like(held, np.nan)
-        defined = np.asarray(np.isfinite(held).all(axis=0))
-        if honest:
-            defined &= np.isfinite(inner).all(axis=0)
-        labels = results[0].labels
-        for region, mask in region_masks(labels, len(defined)).items():
-            mask &= defined
-            if mask.any():
-                means = sums.setdefault(region, {"r": [], "cv_r": []})
-                means["r"].append(held[:, mask].mean(axis=1))
-                means["cv_r"].append(inner[:, mask].mean(axis=1))
-    rows = []
-    for region, means in sums.items():
-        r, cv_r = (np.mean(means[name], axis=0) for name in ("r", "cv_r"))
-        honest = bool(np.isfinite(cv_r).all())
-        by_r, by_cv = int(r.argmax()), int(cv_r.argmax()) if honest else None
-        rows.append(
-            {
-                "model": cell.setting.model,
-                "region": region,
-                "layer_r": layers[by_r],
-                "r": float(r[by_r]),
-                "layer_cv_r": None if by_cv is None else layers[by_cv],
-                "r_of_layer_cv_r": None if by_cv is None else float(r[by_cv]),
-            }
-        )
-    return rows
+    if layer is None:
+        most = max(cells, key=lambda cell: (cell.setting.hours or 0, cell.setting.n_stories or 0))
+        layer = choose_layer(most, None, by).layer
+    return choose_layers(cells, layer, by)
+
+
+def every_layer(cells: Sequence[Cell]) -> list[Chosen]:
+    """A point for every layer."""
+    return [
+        Chosen(cell.setting, layer, "each", results)
+        for cell in cells
+        for layer, results in cell.layers.items()
+    ]
+
+
+# ----------------------------------------------------------------------------- scores of all points
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Points of a scaling law, in order of size."""
+    """Points of a scaling law, in order of size, with their scores."""
 
     points: Sequence[Chosen]
     measured: Measured
     regions: Mapping[str, Sequence[NDArray[np.bool_]]]
     """For each region and subject: which of the measured voxels (voxel,) are in it."""
     voxels: Sequence[NDArray[np.intp]]
-    """For each subject: places of the measured voxels among all."""
+    """For each subject: positions of the measured voxels among all."""
     n_voxels: Sequence[int]
-    """For each subject: how many there are in all."""
+    """For each subject: number of all voxels."""
     subjects: Sequence[str]
 
+    @property
+    def n_undefined(self) -> list[int]:
+        """For each subject: voxels that are undefined at some point."""
+        return [n - len(own) for n, own in zip(self.n_voxels, self.voxels, strict=True)]
+
     def of_region(self, region: str) -> Floats:
-        """Performance in a region, (point,): over its voxels, then subjects who have it."""
+        """Performance in a region, (point,): the mean over its voxels, then over subjects."""
         means = [
             each[:, mask].mean(axis=1, dtype=np.float64)
             for each, mask in zip(self.measured.r, self.regions[region], strict=True)
@@ -279,65 +354,94 @@ class Curve:
         return np.asarray(np.mean(means, axis=0))
 
     def whole(self, subject: int, values: Floats) -> Floats:
-        """A map of measured voxels spread over all of them, NaN elsewhere."""
-        found = np.full(self.n_voxels[subject], np.nan)
-        found[self.voxels[subject]] = values
-        return found
+        """Values of the measured voxels of one subject as a map of all voxels, NaN elsewhere."""
+        full = np.full(self.n_voxels[subject], np.nan)
+        full[self.voxels[subject]] = values
+        return full
+
+
+@dataclass(frozen=True)
+class _SubjectScores:
+    """Scores of one subject at every point."""
+
+    r: Floats
+    """(point, voxel), of the voxels that are defined at every point."""
+    voxels: NDArray[np.intp]
+    n_voxels: int
+    parts: Floats | None
+    """(point, part), mean over voxels in each held-out story or fold; ``None`` if these differ."""
+    regions: Mapping[str, NDArray[np.bool_]]
 
 
 def make_curve(points: Sequence[Chosen], x: Sequence[float], metric: Metric = "r") -> Curve:
-    """Reads scores of every point; only voxels that are defined at all points count.
+    """Read the scores of every point.
 
-    ``x`` is ``log10`` of each point's size. Points of one model and ``x`` differ in their training
-    subset alone.
+    Only voxels that are defined at all points count. Points with the same model and ``x`` are taken
+    to differ in the draw of their training stories.
+
+    Parameters
+    ----------
+    points : sequence of Chosen
+        Points with the same subjects.
+    x : sequence of float
+        ``log10`` of the size of each point.
+    metric : {"r", "signed_r2"}
+        Score of a voxel.
+
+    Raises
+    ------
+    DataError
+        If a subject's results have different numbers of voxels, or no voxel is defined in all.
     """
     order = np.argsort(x, kind="stable")
     points = [points[i] for i in order]
     subjects = list(points[0].results)
-    maps, parts, voxels, totals = [], [], [], []
-    regions: dict[str, list[NDArray[np.bool_]]] = {}
-    names: list[list[str] | None] = []
-    for subject in subjects:
-        results = [point.results[subject] for point in points]
-        rows = [artefact.map("r") for artefact in results]
-        if len({len(row) for row in rows}) > 1:
-            raise DataError(f"subject {subject!r} has a different number of voxels in some results")
-        r = np.stack(rows)
-        defined = np.flatnonzero(np.isfinite(r).all(axis=0))
-        if not len(defined):
-            raise DataError(f"subject {subject!r} has no voxel that is defined at every point")
-        maps.append(_scored(r[:, defined], metric))
-        voxels.append(defined)
-        totals.append(r.shape[1])
-        held = list(results[0].held_out)
-        if held and all(list(artefact.held_out) == held for artefact in results):
-            means = [[_part(a, name, defined, metric) for name in held] for a in results]
-            parts.append(np.array(means))
-        labels = results[0].labels
-        names.append(labels)
-    every = list(dict.fromkeys(label for labels in names if labels for label in labels))
-    for region in [EVERYWHERE, *every]:
-        regions[region] = [
-            np.ones(len(where), dtype=np.bool_)
-            if region == EVERYWHERE
-            else np.asarray(labels)[where] == region
-            if labels
-            else np.zeros(len(where), dtype=np.bool_)
-            for labels, where in zip(names, voxels, strict=True)
+    scores = [_read_subject(subject, points, metric) for subject in subjects]
+    names = dict.fromkeys(name for each in scores for name in each.regions)
+    regions = {
+        name: [
+            each.regions.get(name, np.zeros(len(each.voxels), dtype=np.bool_)) for each in scores
         ]
-    regions = {name: masks for name, masks in regions.items() if any(m.any() for m in masks)}
+        for name in names
+    }
+    parts = [each.parts for each in scores if each.parts is not None]
     usable = len(parts) == len(subjects) and all(np.isfinite(each).all() for each in parts)
     at = np.asarray(x, float)[order]
     alike = [(point.setting.model, size) for point, size in zip(points, at, strict=True)]
     groups = np.array([alike.index(each) for each in alike])
-    measured = Measured(at, maps, parts if usable else None, groups)
-    return Curve(points, measured, regions, voxels, totals, subjects)
+    return Curve(
+        points,
+        Measured(at, [each.r for each in scores], parts if usable else None, groups),
+        {name: masks for name, masks in regions.items() if any(mask.any() for mask in masks)},
+        [each.voxels for each in scores],
+        [each.n_voxels for each in scores],
+        subjects,
+    )
+
+
+def _read_subject(subject: str, points: Sequence[Chosen], metric: Metric) -> _SubjectScores:
+    results = [point.results[subject] for point in points]
+    maps = [result.map("r") for result in results]
+    if len({len(each) for each in maps}) > 1:
+        raise DataError(f"subject {subject!r} has a different number of voxels in some results")
+    r = np.stack(maps)
+    voxels = np.flatnonzero(np.isfinite(r).all(axis=0))
+    if not len(voxels):
+        raise DataError(f"subject {subject!r} has no voxel that is defined at every point")
+    names, parts = list(results[0].held_out), None
+    if names and all(list(result.held_out) == names for result in results):
+        parts = np.array(
+            [[_part(each, name, voxels, metric) for name in names] for each in results]
+        )
+    masks = region_masks(results[0].labels, r.shape[1])
+    regions = {name: mask[voxels] for name, mask in masks.items()}
+    return _SubjectScores(_scored(r[:, voxels], metric), voxels, r.shape[1], parts, regions)
 
 
 def _scored(r: Floats, metric: Metric) -> Floats:
     return signed_square(r) if metric == "signed_r2" else r
 
 
-def _part(artefact: Result, name: str, voxels: NDArray[np.intp], metric: Metric) -> float:
+def _part(result: Result, name: str, voxels: NDArray[np.intp], metric: Metric) -> float:
     """Mean score over some voxels in one held-out story or fold."""
-    return float(np.nanmean(_scored(artefact.held_out[name].r[voxels], metric)))
+    return float(np.nanmean(_scored(result.held_out[name].r[voxels], metric)))

@@ -1,8 +1,12 @@
-"""One result, or two beside each other, region by region: r, interval, p, ceiling, headroom."""
+"""One result, or two compared, region by region: r, interval, p, ceiling, headroom.
+
+Everything here works on held-out predictions; :mod:`voxelzoo.reports.significance` reads them from
+a store.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -10,12 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from voxelzoo.reports.options import SignificanceOptions
+from voxelzoo.reports.report import Row
+from voxelzoo.science.arrays import Floats
 from voxelzoo.science.bootstrap import (
-    LEVEL,
-    N_DRAWS,
-    TRS_PER_BLOCK,
     Interval,
-    Over,
     check_paired,
     difference_interval,
     r_interval,
@@ -30,68 +33,66 @@ from voxelzoo.science.ceilings import (
     inter_subject_ceiling,
 )
 from voxelzoo.science.held_out import HeldOut
-from voxelzoo.science.paired_tests import paired_test
+from voxelzoo.science.paired_tests import PairedDifference, paired_test
 from voxelzoo.science.regions import region_mean
 from voxelzoo.science.scores import signed_square
 from voxelzoo.science.significance import (
-    N_PERMUTATIONS,
-    Null,
+    Significance,
     false_discovery_rate,
     permutation_test,
 )
-
-Floats = NDArray[np.floating[Any]]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How results are tested."""
-
-    null: Null = "circular-shift"
-    block: int = TRS_PER_BLOCK
-    """TRs of a block, of the bootstrap and of permutations of blocks."""
-    over: Over = "time"
-    """What the bootstrap draws: blocks of time, or whole held-out stories."""
-    ceiling: str = "schoppe"
-    n_permutations: int = N_PERMUTATIONS
-    n_draws: int = N_DRAWS
-    level: float = LEVEL
-    alpha: float = 0.05
-    """Voxels count as significant below this false discovery rate."""
-    seed: int = 0
+from voxelzoo.text import counted, listed
 
 
 @dataclass(frozen=True)
 class RegionTable:
-    """A row a region, and maps (voxel,) by name."""
+    """A table of regions, and maps of voxels."""
 
-    rows: list[dict[str, Any]]
+    rows: Sequence[Row]
+    """A row for each region, all voxels first."""
     maps: Mapping[str, Floats]
-    notes: list[str]
+    """Values of each voxel (voxel,), by name; NaN where undefined."""
+    notes: Sequence[str]
+    """How the numbers were computed, in words."""
 
 
 EVERY_STORY = "together"
-"""What rows of all held-out parts are called beside those of each."""
+"""Name of the rows of all held-out stories, beside those of each story."""
 
 
-def by_story(held_out: HeldOut, settings: Settings) -> RegionTable:
-    """Scores of each held-out part by itself, then of all together, region by region.
+# ------------------------------------------------------------------------------- one result
 
-    The interval of a part draws its blocks of time; that of all, what ``settings.over`` says.
-    Means over a region leave undefined voxels out, which are counted.
+
+def by_story(held_out: HeldOut, options: SignificanceOptions) -> RegionTable:
+    """Scores of each held-out story or fold by itself, then of all together.
+
+    The interval of one story resamples its blocks of time; that of all together resamples what
+    ``options.over`` says. Means over a region are over its defined voxels.
+
+    Parameters
+    ----------
+    held_out : HeldOut
+        Predictions and responses.
+    options : SignificanceOptions
+        Blocks, draws, level and seed of the intervals.
+
+    Returns
+    -------
+    RegionTable
+        A row for each story and region: ``r``, ``signed_r2`` and ``r2``, with the interval of r.
     """
     parts = {name: held_out.of_part(name) for name in held_out.parts}
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     maps: dict[str, Floats] = {}
     for story, part in (parts | {EVERY_STORY: held_out}).items():
         r, r2 = part.r, part.r2
         interval = r_interval(
             part,
-            settings.over if story == EVERY_STORY else "time",
-            block=settings.block,
-            n_draws=settings.n_draws,
-            level=settings.level,
-            seed=settings.seed,
+            options.over if story == EVERY_STORY else "time",
+            block=options.block,
+            n_draws=options.draws,
+            level=options.level,
+            seed=options.seed,
         )
         scores = {"r": r, "signed_r2": signed_square(r), "r2": r2}
         maps |= {f"{story}/{name}": values for name, values in scores.items()}
@@ -104,76 +105,71 @@ def by_story(held_out: HeldOut, settings: Settings) -> RegionTable:
                     "region": name,
                     "n_voxels": int(mask.sum()),
                     "n_undefined": int((mask & np.isnan(r)).sum()),
-                    "r": _number(region_mean(r, mask)),
-                    "r_low": _number(low),
-                    "r_high": _number(high),
-                    "signed_r2": _number(region_mean(scores["signed_r2"], mask)),
-                    "r2": _number(region_mean(r2, mask)),
+                    "r": _rounded(region_mean(r, mask)),
+                    "r_low": _rounded(low),
+                    "r_high": _rounded(high),
+                    "signed_r2": _rounded(region_mean(scores["signed_r2"], mask)),
+                    "r2": _rounded(region_mean(r2, mask)),
                 }
             )
-    how = "scored end to end" if held_out.joined else "a mean over parts"
-    return RegionTable(rows, maps, [f"{EVERY_STORY}: {how}; intervals over {settings.over}"])
+    how = "stories end to end" if held_out.joined else "the mean over folds"
+    return RegionTable(rows, maps, [f"{EVERY_STORY}: {how}; intervals over {options.over}"])
 
 
 def result_table(
-    held_out: HeldOut, settings: Settings, others: Others = MappingProxyType({})
+    held_out: HeldOut, options: SignificanceOptions, others: Others = MappingProxyType({})
 ) -> RegionTable:
-    """Whether a result is above chance, and how near to its ceiling, in each region.
+    """Whether a result is above chance, and how close it is to its ceiling.
 
-    ``others`` serve the inter-subject ceiling alone.
+    Parameters
+    ----------
+    held_out : HeldOut
+        Predictions and responses.
+    options : SignificanceOptions
+        How it is tested.
+    others : mapping of str to callable
+        Reads the responses of the other subjects, for the inter-subject ceiling.
+
+    Returns
+    -------
+    RegionTable
+        A row for each region: mean ``r`` with its interval; its ``p``, and ``q``, the p corrected
+        over regions (FDR); shares of significant voxels, at a false discovery rate
+        (``share_significant``) and at a familywise error (``share_fwer``) of ``options.alpha`` over
+        all voxels; the ceiling with its interval, and ``headroom``, ceiling minus r.
     """
     tested = permutation_test(
         held_out,
-        settings.null,
-        block=settings.block,
-        n_permutations=settings.n_permutations,
-        seed=settings.seed,
+        options.null,
+        block=options.block,
+        n_permutations=options.n_permutations,
+        seed=options.seed,
     )
     interval = r_interval(
         held_out,
-        settings.over,
-        block=settings.block,
-        n_draws=settings.n_draws,
-        level=settings.level,
-        seed=settings.seed,
+        options.over,
+        block=options.block,
+        n_draws=options.draws,
+        level=options.level,
+        seed=options.seed,
     )
-    ceiling = _ceiling(held_out, settings, others)
+    ceiling = _ceiling(held_out, options, others)
     top = np.full(held_out.n_voxels, np.nan) if ceiling is None else ceiling.values
-    ceilings = _ceiling_interval(held_out, settings)
+    top_interval = _ceiling_interval(held_out, options)
     left = headroom(tested.r, top)
     region_q = _region_q(tested.regions)
-    rows = []
-    for name, mask in held_out.regions.items():
-        low, high = interval.regions[name]
-        rows.append(
-            {
-                "region": name,
-                "n_voxels": int(mask.sum()),
-                "n_undefined": int((mask & np.isnan(tested.r)).sum()),
-                "r": _number(region_mean(tested.r, mask)),
-                "r_low": _number(low),
-                "r_high": _number(high),
-                "p": _number(tested.regions[name]),
-                "q": _number(region_q[name]),
-                "share_significant": _share(tested.q, mask, settings.alpha),
-                "share_fwer": _share(tested.p_fwer, mask, settings.alpha),
-                "ceiling": _number(region_mean(np.where(np.isnan(left), np.nan, top), mask)),
-                "ceiling_low": ceilings and _number(ceilings.regions[name][0]),
-                "ceiling_high": ceilings and _number(ceilings.regions[name][1]),
-                "headroom": _number(region_mean(left, mask)),
-                "n_without_ceiling": int((mask & np.isnan(top)).sum()),
-            }
-        )
-    n = tested.n_permutations
-    notes = [f"{n} permutations ({tested.null}), so that p is {1 / (1 + n):.2g} at least"]
-    if ceiling is None:
-        notes.append("no held-out story was repeated, so there is no ceiling but inter-subject")
-    else:
-        floored = f", {ceiling.n_floored} at the floor of {ceiling.floor}" if ceiling.floor else ""
-        who = f" (r with the mean of {', '.join(others)})" if others else ""
-        notes.append(
-            f"ceiling {ceiling.method}{who}: {ceiling.n_undefined} voxels undefined{floored}"
-        )
+    rows = [
+        {
+            "region": name,
+            **_chance_row(name, mask, tested, interval, region_q, options.alpha),
+            "ceiling": _rounded(region_mean(np.where(np.isnan(left), np.nan, top), mask)),
+            "ceiling_low": top_interval and _rounded(top_interval.regions[name][0]),
+            "ceiling_high": top_interval and _rounded(top_interval.regions[name][1]),
+            "headroom": _rounded(region_mean(left, mask)),
+            "n_without_ceiling": int((mask & np.isnan(top)).sum()),
+        }
+        for name, mask in held_out.regions.items()
+    ]
     maps = {
         "r": tested.r,
         "r_low": interval.low,
@@ -184,77 +180,73 @@ def result_table(
         "ceiling": top,
         "headroom": left,
     }
-    if ceilings:
-        maps |= {"ceiling_low": ceilings.low, "ceiling_high": ceilings.high}
-    return RegionTable(rows, maps, notes)
+    if top_interval:
+        maps |= {"ceiling_low": top_interval.low, "ceiling_high": top_interval.high}
+    return RegionTable(rows, maps, [_chance_note(tested), _ceiling_note(ceiling, list(others))])
 
 
-def compare(one: HeldOut, other: HeldOut, settings: Settings) -> RegionTable:
-    """Whether the first result is better than the second, in each region.
-
-    Raises :class:`UsageError` where the two are not of the same held-out rows.
-    """
-    check_paired(one, other)
-    tested = paired_test(
-        one,
-        other,
-        block=settings.block,
-        n_permutations=settings.n_permutations,
-        seed=settings.seed,
-    )
-    interval = difference_interval(
-        one,
-        other,
-        settings.over,
-        block=settings.block,
-        n_draws=settings.n_draws,
-        level=settings.level,
-        seed=settings.seed,
-    )
-    # A voxel that either model leaves undefined is in neither mean.
-    r = [np.where(np.isnan(tested.r), np.nan, each.r) for each in (one, other)]
-    region_q = _region_q(tested.regions)
-    rows = []
-    for name, mask in one.regions.items():
-        low, high = interval.regions[name]
-        q = tested.q
-        rows.append(
-            {
-                "region": name,
-                "n_voxels": int(mask.sum()),
-                "n_undefined": int((mask & np.isnan(tested.r)).sum()),
-                "r_first": _number(region_mean(r[0], mask)),
-                "r_second": _number(region_mean(r[1], mask)),
-                "difference": _number(region_mean(tested.r, mask)),
-                "difference_low": _number(low),
-                "difference_high": _number(high),
-                "p": _number(tested.regions[name]),
-                "q": _number(region_q[name]),
-                "share_first_better": _share(
-                    np.where(tested.r > 0, q, _one(q)), mask, settings.alpha
-                ),
-                "share_second_better": _share(
-                    np.where(tested.r < 0, q, _one(q)), mask, settings.alpha
-                ),
-            }
-        )
-    maps = {
-        "difference": tested.r,
-        "difference_low": interval.low,
-        "difference_high": interval.high,
-        "p": tested.p,
-        "q": tested.q,
-        "p_fwer": tested.p_fwer,
+def _chance_row(
+    name: str,
+    mask: NDArray[np.bool_],
+    tested: Significance,
+    interval: Interval,
+    region_q: Mapping[str, float],
+    alpha: float,
+) -> Row:
+    low, high = interval.regions[name]
+    return {
+        "n_voxels": int(mask.sum()),
+        "n_undefined": int((mask & np.isnan(tested.r)).sum()),
+        "r": _rounded(region_mean(tested.r, mask)),
+        "r_low": _rounded(low),
+        "r_high": _rounded(high),
+        "p": _rounded(tested.regions[name]),
+        "q": _rounded(region_q[name]),
+        "share_significant": _share(tested.q, mask, alpha),
+        "share_fwer": _share(tested.p_fwer, mask, alpha),
     }
-    notes = [f"{tested.n_permutations} swaps of blocks of {settings.block} TRs, two-sided"]
-    return RegionTable(rows, maps, notes)
+
+
+def _chance_note(tested: Significance) -> str:
+    n = tested.n_permutations
+    return f"{n} permutations ({tested.null}): the smallest possible p is {1 / (1 + n):.2g}"
+
+
+def _ceiling_note(ceiling: Ceiling | None, others: Sequence[str]) -> str:
+    if ceiling is None:
+        return (
+            "no ceiling: no held-out story was repeated; inter-subject only needs results of other "
+            "subjects"
+        )
+    who = f" (r with the mean of {listed(others)})" if others else ""
+    floored = f", {ceiling.n_floored} at the floor of {ceiling.floor}" if ceiling.floor else ""
+    undefined = counted(ceiling.n_undefined, "voxel")
+    return f"ceiling {ceiling.method}{who}: {undefined} undefined{floored}"
 
 
 def long_context_artefact(held_out: HeldOut, n_trs: int) -> RegionTable:
-    """What the first ``n_trs`` rows of each held-out story add to r, a map and a row a region.
+    """By how much r changes if the start of every held-out story is dropped.
 
     While a model's context grows, its states tell how long ago the scan began, and responses drift
-    just then (Antonello et al. 2023, section 3.5, appendix D: up to 20 %, gone after about 100 s).
+    just then (Antonello et al. 2023, section 3.5 and appendix D: up to 20 %, none after 100 s).
+
+    Parameters
+    ----------
+    held_out : HeldOut
+        Predictions and responses.
+    n_trs : int
+        TRs that are dropped.
+
+    Returns
+    -------
+    RegionTable
+        A row for each region: ``r``, ``r_without_start``, their ``difference``, and the difference
+        in ``percent`` of ``r_without_start``.
+
+    Raises
+    ------
+    UsageError
+        If too little of a story would be left.
     """
     with_start, without = held_out.r, held_out.without_first(n_trs).r
     difference = with_start - without
@@ -266,42 +258,130 @@ def long_context_artefact(held_out: HeldOut, n_trs: int) -> RegionTable:
             {
                 "region": name,
                 "n_voxels": int(mask.sum()),
-                "r": _number(kept),
-                "r_without_start": _number(dropped),
-                "difference": _number(kept - dropped),
-                "percent": _number(100 * (kept - dropped) / dropped) if dropped > 0 else None,
+                "r": _rounded(kept),
+                "r_without_start": _rounded(dropped),
+                "difference": _rounded(kept - dropped),
+                "percent": _rounded(100 * (kept - dropped) / dropped) if dropped > 0 else None,
             }
         )
     maps = {"r": with_start, "r_without_start": without, "difference": difference}
-    return RegionTable(rows, maps, [f"start: the first {n_trs} TRs of each held-out part"])
+    which = "story" if held_out.joined else "fold"
+    return RegionTable(rows, maps, [f"start: the first {n_trs} TRs of each held-out {which}"])
 
 
-def _ceiling(held_out: HeldOut, settings: Settings, others: Others) -> Ceiling | None:
-    """From the parts that were repeated, ``None`` where none was; or from the other subjects."""
-    if settings.ceiling == INTER_SUBJECT:
+# ------------------------------------------------------------------------------- two results
+
+
+def compare(one: HeldOut, other: HeldOut, options: SignificanceOptions) -> RegionTable:
+    """Whether the first result is better than the second.
+
+    Parameters
+    ----------
+    one, other : HeldOut
+        Predictions of the same responses.
+    options : SignificanceOptions
+        How they are compared.
+
+    Returns
+    -------
+    RegionTable
+        A row for each region: mean r of both, over voxels that are defined in both; their
+        ``difference`` with its interval, ``p`` (two-sided) and ``q``, the p corrected over regions
+        (FDR); shares of voxels in which the first or the second is significantly better, at a false
+        discovery rate of ``options.alpha`` over all voxels.
+
+    Raises
+    ------
+    UsageError
+        If the two have different held-out responses.
+    """
+    check_paired(one, other)
+    tested = paired_test(
+        one,
+        other,
+        block=options.block,
+        n_permutations=options.n_permutations,
+        seed=options.seed,
+    )
+    interval = difference_interval(
+        one,
+        other,
+        options.over,
+        block=options.block,
+        n_draws=options.draws,
+        level=options.level,
+        seed=options.seed,
+    )
+    # A voxel that is undefined in either result counts in neither mean.
+    r = [np.where(np.isnan(tested.r), np.nan, each.r) for each in (one, other)]
+    region_q = _region_q(tested.regions)
+    rows = [
+        {
+            "region": name,
+            "n_voxels": int(mask.sum()),
+            "n_undefined": int((mask & np.isnan(tested.r)).sum()),
+            "r_first": _rounded(region_mean(r[0], mask)),
+            "r_second": _rounded(region_mean(r[1], mask)),
+            "difference": _rounded(region_mean(tested.r, mask)),
+            "difference_low": _rounded(interval.regions[name][0]),
+            "difference_high": _rounded(interval.regions[name][1]),
+            "p": _rounded(tested.regions[name]),
+            "q": _rounded(region_q[name]),
+            **_better(tested, mask, options.alpha),
+        }
+        for name, mask in one.regions.items()
+    ]
+    maps = {
+        "difference": tested.r,
+        "difference_low": interval.low,
+        "difference_high": interval.high,
+        "p": tested.p,
+        "q": tested.q,
+        "p_fwer": tested.p_fwer,
+    }
+    notes = [f"{tested.n_permutations} swaps of blocks of {options.block} TRs, two-sided"]
+    return RegionTable(rows, maps, notes)
+
+
+def _better(tested: PairedDifference, mask: NDArray[np.bool_], alpha: float) -> Row:
+    """Shares of voxels in which the first, or the second, is significantly better."""
+    q = tested.q
+    never = np.where(np.isnan(q), np.nan, 1.0)
+    return {
+        "share_first_better": _share(np.where(tested.r > 0, q, never), mask, alpha),
+        "share_second_better": _share(np.where(tested.r < 0, q, never), mask, alpha),
+    }
+
+
+# ------------------------------------------------------------------------------- what both share
+
+
+def _ceiling(held_out: HeldOut, options: SignificanceOptions, others: Others) -> Ceiling | None:
+    """From the stories that were repeated, ``None`` if none was; or from the other subjects."""
+    if options.ceiling == INTER_SUBJECT:
         own = {name: response for name, (_, response) in held_out.parts.items()}
         return inter_subject_ceiling(own, held_out.joined, others)
     if not held_out.repeats:
         return None
-    return estimate_ceiling(list(held_out.repeats.values()), settings.ceiling)
+    return estimate_ceiling(list(held_out.repeats.values()), options.ceiling)
 
 
-def _ceiling_interval(held_out: HeldOut, settings: Settings) -> Interval | None:
-    """Of ceilings from repeats, in each region and voxel; always over time."""
-    if not held_out.repeats or settings.ceiling == INTER_SUBJECT:
+def _ceiling_interval(held_out: HeldOut, options: SignificanceOptions) -> Interval | None:
+    """Interval of a ceiling from repeats, over blocks of time; else ``None``."""
+    if not held_out.repeats or options.ceiling == INTER_SUBJECT:
         return None
     return ceiling_interval(
         list(held_out.repeats.values()),
-        settings.ceiling,
+        options.ceiling,
         held_out.regions,
-        block=settings.block,
-        level=settings.level,
-        seed=settings.seed,
+        block=options.block,
+        level=options.level,
+        seed=options.seed,
     )
 
 
 def _region_q(p: Mapping[str, float]) -> dict[str, float]:
-    """Adjusted over regions; the first is all voxels, which is a test of its own."""
+    """p corrected over regions. The first region is all voxels, which is a test of its own."""
     (everywhere, overall), *rest = p.items()
     adjusted = false_discovery_rate(np.array([value for _, value in rest]))
     return {everywhere: overall} | {
@@ -310,13 +390,11 @@ def _region_q(p: Mapping[str, float]) -> dict[str, float]:
 
 
 def _share(q: Floats, mask: NDArray[np.bool_], alpha: float) -> float | None:
+    """Share of the region's defined voxels below ``alpha``."""
     defined = mask & np.isfinite(q)
-    return _number((q[defined] < alpha).mean()) if defined.any() else None
+    return _rounded((q[defined] < alpha).mean()) if defined.any() else None
 
 
-def _one(q: Floats) -> Floats:
-    return np.where(np.isnan(q), np.nan, 1.0)
-
-
-def _number(value: Any) -> float | None:
+def _rounded(value: Any) -> float | None:
+    """To six decimals; ``None`` if it is not finite."""
     return round(float(value), 6) if np.isfinite(value) else None

@@ -21,6 +21,7 @@ from voxelzoo.errors import UsageError
 from voxelzoo.science.arrays import Floats, Rows
 from voxelzoo.science.bootstrap import LEVEL, N_DRAWS, TRS_PER_BLOCK, region_draws
 from voxelzoo.science.held_out import HeldOut
+from voxelzoo.science.layer_choice import best_layer, layer_means
 from voxelzoo.science.regions import region_mean
 
 Per = Literal["model", "voxel"]
@@ -53,8 +54,8 @@ def choose_layers_by(scores: Floats, test: Floats, per: Per) -> LayerChoice:
     test : ndarray of shape (layer, voxel)
         Scores on the test data.
     per : {"model", "voxel"}
-        ``"model"``: one layer, with the best mean over the voxels that are defined at every
-        layer. ``"voxel"``: the best layer of each voxel.
+        ``"model"``: one layer, with the best mean score; :mod:`voxelzoo.science.layer_choice`
+        says over which voxels. ``"voxel"``: the best layer of each voxel.
 
     Returns
     -------
@@ -80,8 +81,7 @@ def choose_layers_by(scores: Floats, test: Floats, per: Per) -> LayerChoice:
     voxels = np.arange(scores.shape[1])
     layer: Rows = np.nan_to_num(scores, nan=-np.inf).argmax(axis=0)
     if per == "model":
-        defined = np.isfinite(scores).all(axis=0)
-        best = scores[:, defined].mean(axis=1).argmax() if defined.any() else 0
+        best = best_layer(layer_means(scores)[:, None]) or 0
         layer = np.full(len(voxels), best)
     return LayerChoice(layer, test[layer, voxels])
 

@@ -106,7 +106,8 @@ def read_words_csv(path: Path) -> Words:
     for number, row in rows[1:]:
         if not row:
             continue
-        if len(row) <= max(columns):
+        # More fields than columns: decimal commas, which would be read as other times.
+        if not max(columns) < len(row) <= len(header):
             raise DataError(f"{path}:{number}: {len(row)} fields, expected {len(header)}")
         word, onset, offset = (row[column].strip() for column in columns)
         try:

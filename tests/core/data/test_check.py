@@ -59,7 +59,7 @@ def put(index: object, value: float) -> Callable[[np.ndarray], np.ndarray]:
     return edit
 
 
-def test_a_clean_study_has_nothing_to_say(zoo: Zoo, study: Path) -> None:
+def test_a_clean_study_has_no_findings(zoo: Zoo, study: Path) -> None:
     ended = zoo("data", "check", study, "--json")
     assert ended.code == 0
     report = ended.json
@@ -180,7 +180,7 @@ def test_a_fault_is_found_and_named(
     assert (severity == "error") <= (ended.code == 6)
 
 
-def test_it_goes_on_past_the_first_fault(zoo: Zoo, study: Path) -> None:
+def test_every_fault_is_listed_not_only_the_first(zoo: Zoo, study: Path) -> None:
     (study / "stories/one/words.csv").write_text("nothing\n")
     change("ann", "two", lambda rows: rows[:-3])(study)
     change("cy", "three", put((0, 0), np.nan))(study)
@@ -205,7 +205,7 @@ def test_what_is_not_as_published_is_a_warning(study: Path) -> None:
     assert finding.message == "one: 120 TRs, published with 121"
 
 
-def test_sound_that_is_not_fetched_stops_no_model_of_words(zoo: Zoo, study: Path) -> None:
+def test_models_of_words_run_without_sound_that_is_not_downloaded(zoo: Zoo, study: Path) -> None:
     for story in ("one", "three"):
         pointer = study / "stories" / story / "sound.wav"
         pointer.symlink_to("../../.git/annex/objects/MD5E-s99--1.wav/MD5E-s99--1.wav")
@@ -218,7 +218,7 @@ def test_sound_that_is_not_fetched_stops_no_model_of_words(zoo: Zoo, study: Path
     assert "datalad get" in zoo(*run, "sound-power").err
 
 
-def test_damaged_sound_hides_no_leak(zoo: Zoo, study: Path) -> None:
+def test_leaks_are_found_despite_damaged_sound(zoo: Zoo, study: Path) -> None:
     same_words("one", "three")(study)
     for story in ("one", "three"):
         (study / "stories" / story / "sound.wav").write_bytes(b"RIFF")
@@ -228,7 +228,7 @@ def test_damaged_sound_hides_no_leak(zoo: Zoo, study: Path) -> None:
     assert "shared-text" in kinds
 
 
-def test_a_plugin_that_breaks_is_a_finding_and_no_traceback(study: Path) -> None:
+def test_exceptions_of_a_plugin_are_findings(study: Path) -> None:
     class Broken(FolderDataset):
         def story(self, name: str) -> Story:
             raise KeyError(name) if name == "two" else ValueError("line\nbreak")
@@ -249,7 +249,7 @@ def test_rows_out_of_order_everywhere_are_a_warning(zoo: Zoo, study: Path) -> No
     assert [f["kind"] for f in ended.json["findings"]] == ["no-autocorrelation"]
 
 
-def test_of_one_story_the_subject_out_of_order_is_found_among_the_others(
+def test_shuffled_rows_of_a_single_story_are_found_by_comparing_subjects(
     zoo: Zoo, study: Path
 ) -> None:
     description = yaml.safe_load((study / "dataset.yaml").read_text())
@@ -338,7 +338,7 @@ def test_verdicts(peak_at: float, height: float, verdict: str, said: str) -> Non
 
 
 @pytest.mark.slow
-def test_noise_says_that_it_cannot_tell(zoo: Zoo, tmp_path: Path) -> None:
+def test_noise_is_not_called_aligned(zoo: Zoo, tmp_path: Path) -> None:
     root = write_study(tmp_path / "noise")
     rng = np.random.default_rng(3)
     for file in root.glob("responses/*/*.npy"):
@@ -349,7 +349,7 @@ def test_noise_says_that_it_cannot_tell(zoo: Zoo, tmp_path: Path) -> None:
 
 
 @needs_shared
-def test_alice_lies_on_its_clock(zoo: Zoo) -> None:
+def test_alice_is_aligned(zoo: Zoo) -> None:
     alice = SHARED / "data" / "alice"
     code, r, verdict = curve(zoo, alice, "--subject", "group")
     assert (code, verdict) == (0, "aligned")
@@ -365,7 +365,7 @@ def test_alice_lies_on_its_clock(zoo: Zoo) -> None:
 
 @pytest.mark.slow
 @needs_shared
-def test_alice_on_a_wrong_clock_is_said(zoo: Zoo) -> None:
+def test_alice_with_a_wrong_clock_is_misaligned(zoo: Zoo) -> None:
     alice = SHARED / "data" / "alice"
     _, r, verdict = curve(zoo, alice, "--dataset-option", "shift=16")
     assert verdict == "misaligned"

@@ -87,7 +87,7 @@ def test_over_http(zoo: Zoo, mirror: Path, served: str, tmp_path: Path) -> None:
         )
 
 
-def test_it_goes_on_where_it_was_cut_off(
+def test_a_download_continues_after_an_interruption(
     zoo: Zoo, mirror: Path, manifest: Path, tmp_path: Path
 ) -> None:
     here, file = tmp_path / "here", mirror / "responses/ann/one.npy"
@@ -132,13 +132,13 @@ def test_what_cannot_be_reached_is_missing(
     assert (tmp_path / "here/responses/ann/one.npy").exists()
 
 
-def test_without_checksums_the_commands_are_said(zoo: Zoo, tmp_path: Path) -> None:
+def test_without_checksums_the_commands_are_printed(zoo: Zoo, tmp_path: Path) -> None:
     ended = zoo("data", "fetch", "lebel2023", tmp_path / "there")
     assert ended.code == 5
     assert (
         f"datalad clone https://github.com/OpenNeuroDatasets/ds003020.git {tmp_path}" in ended.out
     )
-    assert "no checksums are known" in ended.err
+    assert "no checksums of dataset" in ended.err
     assert not (tmp_path / "there").exists()
     document = zoo("data", "fetch", "lebel2023", tmp_path / "there", "--json")
     assert document.json["commands"]

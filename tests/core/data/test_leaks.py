@@ -68,7 +68,7 @@ def test_a_third_in_common_is_another_story() -> None:
     assert guards(texts(c=a[:100] + random_text(200, 9))) == []
 
 
-def test_one_word_again_and_again_is_no_evidence() -> None:
+def test_one_repeated_word_is_no_leak() -> None:
     assert guards(texts(a=["la"] * 50, c=["la"] * 80)) == []
 
 
@@ -167,7 +167,7 @@ def test_an_unknown_guard_is_refused() -> None:
 
 
 @pytest.mark.parametrize("guard", ["shared-text", "shared-responses", "shuffled-rows"])
-def test_a_run_stops_by_the_guard_and_goes_on_by_its_name(
+def test_a_leak_stops_a_run_unless_its_guard_is_allowed(
     zoo: Zoo, tmp_path: Path, guard: str
 ) -> None:
     data = write_study(tmp_path / "mine")

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from result_records import make_record
-from voxelzoo.api import DataError
-from voxelzoo.reports.region_table import Settings, by_story
+from voxelzoo.api import DataError, NotFoundError
+from voxelzoo.reports import significance
+from voxelzoo.reports.options import SignificanceOptions
+from voxelzoo.reports.region_table import by_story
 from voxelzoo.science.ceilings import inter_subject_ceiling
 from voxelzoo.science.held_out import HeldOut
 from voxelzoo.store.store import Store
@@ -55,7 +57,14 @@ def test_a_baseline_is_above_chance_where_its_feature_drives(zoo: Zoo, store: Pa
     assert sound["q"] < 0.05
     assert sound["share_significant"] > 0.8
     assert noise["share_significant"] < 0.2
+    # Familywise error is stricter than the false discovery rate, and this signal passes it.
+    assert 0.5 < sound["share_fwer"] <= sound["share_significant"]
+    assert noise["share_fwer"] <= noise["share_significant"]
     assert noise["p"] > 0.02
+    # There is only one test story, so that every shift is used.
+    assert test["notes"][0] == (
+        "132 permutations (circular-shift): the smallest possible p is 0.0075"
+    )
     assert sound["r_low"] < sound["r"] < sound["r_high"]
     assert sound["headroom"] == pytest.approx(sound["ceiling"] - sound["r"], abs=1e-5)
     assert noise["headroom"] > sound["headroom"]
@@ -75,7 +84,7 @@ def test_two_results_are_paired_voxel_by_voxel(zoo: Zoo, store: Path, tmp_path: 
     np.testing.assert_allclose(maps["sub-01/difference"], r[0] - r[1], atol=1e-5)
 
 
-def test_room_below_what_subjects_share(zoo: Zoo, store: Path, tmp_path: Path) -> None:
+def test_headroom_below_what_subjects_share(zoo: Zoo, store: Path, tmp_path: Path) -> None:
     one, out = key(store, "mel-spectrogram"), tmp_path / "maps.npz"
     ended = zoo("test", one, "--ceiling", "inter-subject", "--store", store, "--out", out, *SHORT)
     assert ended.code == 0, ended.err
@@ -113,7 +122,7 @@ def test_each_story_is_scored_by_itself_and_all_together() -> None:
     x = {name: each + rng.standard_normal(each.shape) for name, each in y.items()}
     y["two"][:, 2] = 0.0  # undefined there, and not where both are joined
     held = HeldOut({name: (x[name], y[name]) for name in y}, labels=["left", "left", "right"])
-    found = by_story(held, Settings(n_draws=50))
+    found = by_story(held, SignificanceOptions(n_draws=50))
     rows = {(row["story"], row["region"]): row for row in found.rows}
     ends = {"one": ["one"], "two": ["two"], "together": ["one", "two"]}
     for story, names in ends.items():
@@ -165,11 +174,13 @@ def test_the_start_of_a_story_can_be_left_out(zoo: Zoo, store: Path) -> None:
         (("word-rate", "--ceiling", "top"), "there are schoppe"),
         (("word-length", "--ceiling", "inter-subject"), "zoo run --keep predictions"),
         (("word-rate", "--without-first", "131"), "cannot drop 131 TRs"),
-        (("word-rate", "--by-story", "--all-subjects"), "--by-story scores one result"),
-        (("word-rate", "--out", "maps.csv"), ".npz"),
+        (("word-rate", "--by-story", "--all-subjects"), "--by-story is for one result"),
+        (("word-rate", "--out", "maps.csv"), "must end in .npz"),
+        (("word-rate", "--permutations", "10"), "permutations 10: use 20 or more"),
+        (("word-rate", "--without-first", "5", "--all-subjects"), "--without-first is for one"),
     ],
 )
-def test_what_cannot_be_tested_is_said_in_a_line(
+def test_why_a_result_cannot_be_tested_is_one_clear_line(
     zoo: Zoo, store: Path, arguments: tuple[str, ...], said: str
 ) -> None:
     model, *options = arguments
@@ -192,7 +203,7 @@ def test_a_key_that_begins_several_results_is_refused(zoo: Zoo, store: Path) -> 
     assert "begin with key" in ended.err
 
 
-def test_the_mean_over_subjects_is_no_subject(zoo: Zoo, tmp_path: Path) -> None:
+def test_a_mean_over_subjects_is_not_counted_as_a_subject(zoo: Zoo, tmp_path: Path) -> None:
     """Neither to a test over subjects, nor as one of the others in a ceiling."""
     rng = np.random.default_rng(1)
     shared = rng.standard_normal((60, 2))
@@ -208,12 +219,12 @@ def test_the_mean_over_subjects_is_no_subject(zoo: Zoo, tmp_path: Path) -> None:
     options = ("--ceiling", "inter-subject", "--store", tmp_path)
     refused = zoo("test", kept.key, *options)
     assert refused.code == 2
-    assert "'group' is a mean of subjects" in refused.err
+    assert "'group' is a mean over subjects" in refused.err
     ended = zoo("test", kept.key, "--all-subjects", *options, *SHORT)
     assert ended.code == 0, ended.err
     assert [test["subject"] for test in ended.json["tests"]] == ["s1", "s2", "s3"]
     assert ended.json["across_subjects"][0]["n_subjects"] == 3
-    assert "mean of s2, s3)" in ended.json["tests"][0]["notes"][1]
+    assert "mean of s2 and s3)" in ended.json["tests"][0]["notes"][1]
 
 
 @pytest.mark.parametrize("joined", [True, False])
@@ -251,3 +262,29 @@ def test_subjects_whose_voxels_do_not_correspond_have_no_shared_ceiling() -> Non
         inter_subject_ceiling(own, True, {"s2": lambda: {"a": np.ones((9, 5))}})
     with pytest.raises(DataError, match="two subjects or more"):
         inter_subject_ceiling(own, True, {})
+
+
+# ------------------------------------------------------------------------------------- from Python
+
+
+def test_the_function_gives_what_the_command_prints(zoo: Zoo, store: Path) -> None:
+    keys = key(store, "mel-spectrogram"), key(store, "word-rate")
+    printed = zoo("test", *keys, "--store", store, "--all-subjects", *SHORT).json
+    printed.pop("schema_version")
+    report = significance.test(store, *keys, all_subjects=True, n_permutations=100)
+    assert report.record() == printed
+    assert report.maps.keys() >= {"sub-01/difference", "sub-02/difference"}
+    regions = report.table("regions")
+    assert list(regions["subject"].unique()) == ["sub-01", "sub-02"]
+    assert report.table("across_subjects")["n_subjects"].eq(2).all()
+    assert report.notes == ["100 swaps of blocks of 10 TRs, two-sided"]
+
+
+def test_options_can_be_given_as_one_object(store: Path) -> None:
+    one = key(store, "word-rate")
+    options = SignificanceOptions(n_permutations=50, ceiling="inter-subject")
+    report = significance.test(store, one, options=options)
+    changed = significance.test(store, one, n_permutations=50, ceiling="inter-subject")
+    assert report.record() == changed.record()
+    with pytest.raises(NotFoundError, match="there are schoppe"):
+        significance.test(store, one, options=options, ceiling="top")

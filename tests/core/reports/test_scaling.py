@@ -1,66 +1,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from result_records import make_record
-from voxelzoo.reports.curves import best_layers, cells
-from voxelzoo.store.store import Store
+from planted_results import LABELS, SLOPE, N, put
+from voxelzoo.api import NotFoundError, UsageError
+from voxelzoo.reports.scaling import scaling
+from voxelzoo.store.store import open_store
 from zoo_cli import Zoo
-
-N = {"opt-s": 10**8, "opt-m": 10**9, "opt-l": 10**10, "opt-xl": 10**11}
-SLOPE = 0.04
-LABELS = ("hearing", "thinking")
-
-
-def put(
-    store: Path,
-    model: str,
-    base: float,
-    *,
-    layers: Sequence[int] = (0, 1, 2),
-    best: int = 1,
-    subjects: Sequence[str] = ("S1", "S2", "S3"),
-    n_stories: int = 10,
-    subset_seed: int | None = None,
-    **changed: Any,
-) -> None:
-    """Results of a model whose mean r is ``base`` at its best layer and 0.05 less at others."""
-    for s, subject in enumerate(subjects):
-        for layer in layers:
-            rng = np.random.default_rng([s, layer])
-            voxels = rng.normal(0, 0.01, 60)
-            r = base - 0.05 * (layer != best) + voxels - voxels.mean() + 0.01 * (s - 1)
-            r[:30] += 0.1
-            r[30:] -= 0.1
-            r[-1] = np.nan
-            mean = float(np.nanmean(r))
-            fields = {
-                "model": model,
-                "model_id": f"opt/{model}",
-                "n_parameters": N.get(model),
-                "layer": layer,
-                "subject": subject,
-                "mean_r": mean,
-                "mean_cv_r": mean + 0.1,
-                "train_stories": tuple(f"story{i}" for i in range(n_stories)),
-                "train_hours": n_stories / 4,
-                "subset_seed": subset_seed,
-            }
-            record = make_record(**fields | changed).to_json()
-            text = "\n".join([LABELS[0]] * 30 + [LABELS[1]] * 30)
-            arrays = {
-                "r": r,
-                "story/a/r": r + 0.01,
-                "story/b/r": r - 0.01,
-                "label": np.frombuffer(text.encode(), np.uint8),
-            }
-            Store(store).put("results", record, arrays, record)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +76,7 @@ def test_a_layer_can_be_asked_for_or_chosen_by_held_out_r(zoo: Zoo, store: Path)
     assert "optimistic" in by_r["points"][0]["layer_chosen_by"]
 
 
-def test_baselines_and_untrained_twins_stand_beneath(zoo: Zoo, store: Path) -> None:
+def test_baselines_and_untrained_models_are_controls(zoo: Zoo, store: Path) -> None:
     put(store, "word-rate", 0.15, family="baselines", layers=(0,), best=0)
     put(store, "opt-m", 0.1, untrained=True)
     law = read(zoo, "size", "--family", "opt", "--store", store)
@@ -240,14 +191,14 @@ def test_controls_of_data_are_trained_on_the_same_stories(zoo: Zoo, store: Path)
     assert sum("--train-stories 3 --subset-seed 1" in command for command in commands) == 1
     assert len(commands) == 5
     said = zoo("scaling", "data", "--model", "opt-s", "--store", store).err
-    assert "(and 4 more training sets: --json)" in said
+    assert "(and for 4 more training sets: see --json)" in said
     command = law["absent_controls"][0]["command"]
     assert command.startswith("zoo run --plugin opt-s --untrained --layer 1")
     found = read(zoo, "grid", "--model", "opt-s", "--model", "opt-m", "--store", store, code=6)
     assert "two amounts of data" in found
 
 
-def test_controls_stand_beneath_grids_and_layers(zoo: Zoo, tmp_path: Path) -> None:
+def test_grids_and_layers_have_controls_too(zoo: Zoo, tmp_path: Path) -> None:
     store = tmp_path / "grid"
     for i, model in enumerate(N):
         for n in (1, 10):
@@ -315,37 +266,12 @@ def test_layer_curves_mark_the_best(zoo: Zoo, store: Path) -> None:
     assert rows[1]["depth"] == 0.5
 
 
-def test_each_region_has_its_own_best_layer(tmp_path: Path) -> None:
-    """Ten models, each with a best layer of its own in each of two regions."""
-    found = []
-    rng = np.random.default_rng(0)
-    for seed in range(10):
-        store, best = tmp_path / str(seed), {"hearing": seed % 4, "thinking": (seed * 7 + 2) % 4}
-        for layer in range(4):
-            record = make_record(layer=layer).to_json()
-            lifted = np.repeat([0.1 * (layer == best[name]) for name in LABELS], 30)
-            text = "\n".join([LABELS[0]] * 30 + [LABELS[1]] * 30)
-            arrays = {
-                "r": 0.1 + lifted + rng.normal(0, 0.1, 60),
-                "cv_r": 0.2 + lifted + rng.normal(0, 0.1, 60),
-                "label": np.frombuffer(text.encode(), np.uint8),
-            }
-            Store(store).put("results", record, arrays, record)
-        made, _ = cells(Store(store).results())
-        rows = {row["region"]: row for row in best_layers(made[0])}
-        for name in LABELS:
-            found.append(rows[name]["layer_cv_r"] == best[name])
-            assert rows[name]["r_of_layer_cv_r"] <= rows[name]["r"]
-    # An advantage of 0.1 over 30 voxels of sd 0.1 is 3.9 standard errors of a difference.
-    assert np.mean(found) >= 0.95
-
-
 @pytest.mark.parametrize(
     ("changed", "arguments", "said"),
     [
         ({"protocol": "antonello2023"}, ("size",), "differ in protocol"),
-        ({"dataset": "other"}, ("size",), "say --dataset"),
-        ({"family": "llama"}, ("size",), "say --family"),
+        ({"dataset": "other"}, ("size",), "choose with --dataset"),
+        ({"family": "llama"}, ("size",), "choose one with --family"),
         ({"n_stories": 3}, ("size",), "zoo scaling grid"),
         ({}, ("size", "--family", "bert"), "no such result"),
         ({}, ("size", "--layer", "9"), "no result of layer 9"),
@@ -354,12 +280,16 @@ def test_each_region_has_its_own_best_layer(tmp_path: Path) -> None:
             ("size", "--family", "opt"),
             "differ in regressor_options (none, scoring=r2)",
         ),
-        ({}, ("data", "--model", "opt-s"), "two sizes or more"),
+        ({}, ("data", "--model", "opt-s"), "two sizes or more, and there is only one"),
+        ({}, ("data",), "choose it with --model"),
+        ({}, ("data", "--model", "opt-s", "--against", "words"), "use stories or hours"),
+        ({}, ("size", "--draws", "0"), "draws 0: use 1 or more"),
+        ({}, ("size", "--out", "gains.csv"), "must end in .npz"),
         ({}, ("grid",), "two amounts of data"),
-        ({}, ("size", "--by", "eye"), "--by is auto"),
+        ({}, ("size", "--by", "eye"), "by 'eye': use auto, cv_r or r"),
     ],
 )
-def test_what_is_no_curve_is_said_in_a_line(
+def test_why_results_are_no_curve_is_one_clear_line(
     zoo: Zoo, store: Path, changed: dict[str, Any], arguments: tuple[str, ...], said: str
 ) -> None:
     if changed:
@@ -367,19 +297,58 @@ def test_what_is_no_curve_is_said_in_a_line(
     ended = zoo("scaling", *arguments, "--store", store)
     assert ended.code != 0
     assert said in ended.err
+    assert len(ended.err.splitlines()) == 1
 
 
-def test_subjects_who_lack_a_model_are_left_out_aloud(zoo: Zoo, store: Path) -> None:
+def test_subjects_without_results_of_a_model_are_skipped_and_named(zoo: Zoo, store: Path) -> None:
     put(store, "opt-xxl", 0.4, subjects=("S1", "S2"), n_parameters=10**12)
     ended = zoo("scaling", "size", "--store", store, "--json")
     assert ended.json["subjects"] == ["S1", "S2"]
-    assert "S3 left out" in ended.err
+    assert "zoo: subject S3 skipped" in ended.err
 
 
-def test_a_run_has_all_that_a_curve_reads(zoo: Zoo) -> None:
+def test_results_of_runs_are_points_of_a_curve(zoo: Zoo) -> None:
     for n in (1, 2):
         ended = zoo("run", "-p", "word-rate", "--train-stories", n, "--quiet")
         assert ended.code == 0, ended.err
     law = read(zoo, "data", "--model", "word-rate")
     assert [point["stories"] for point in law["points"]] == [1, 2]
     assert law["subjects"] == ["sub-01", "sub-02"]
+
+
+# ------------------------------------------------------------------------------------- from Python
+
+
+def test_the_function_gives_what_the_command_prints(zoo: Zoo, store: Path) -> None:
+    for kind, options in (("size", {}), ("layers", {}), ("grid", {}), ("data", {})):
+        if kind == "grid":
+            for model in N:
+                put(store, model, 0.3, n_stories=100)
+        arguments = ("--model", "opt-s") if kind == "data" else ("--family", "opt")
+        options = {"models": ["opt-s"]} if kind == "data" else {"family": "opt"}
+        if kind == "size":
+            assert read(zoo, kind, *arguments, "--store", store)
+        printed = read(zoo, kind, *arguments, "--store", store)
+        printed.pop("schema_version")
+        draws = {} if kind == "layers" else {"n_draws": 200}
+        assert scaling(store, kind, **options, **draws).record() == printed  # type: ignore[call-overload]
+
+
+def test_a_law_is_an_object_with_tables_and_maps(store: Path) -> None:
+    law = scaling(open_store(store), "size", family="opt", n_draws=50)
+    assert law.line.slope == pytest.approx(SLOPE, abs=1e-4)
+    assert law.maps.keys() == {"S1", "S2", "S3"}
+    assert np.nanmedian(law.maps["S1"]) == pytest.approx(SLOPE * np.log10(2), abs=1e-6)
+    points = law.table("points")
+    assert list(points["model"]) == list(N)
+    assert list(law.table("regions")["region"]) == ["all voxels", *LABELS]
+    assert "<table" in law._repr_html_()
+    with pytest.raises(NotFoundError, match="no table 'point'; there are points, forms"):
+        law.table("point")
+
+
+def test_options_are_checked_before_a_store_is_read(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="models takes a list, not the string 'opt-s'"):
+        scaling(tmp_path, models="opt-s")
+    with pytest.raises(UsageError, match="kind 'depth': use size, data, grid or layers"):
+        scaling(tmp_path, "depth")  # type: ignore[call-overload]

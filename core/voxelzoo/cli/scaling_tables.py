@@ -1,0 +1,134 @@
+"""How ``zoo scaling`` prints its curves: one JSON document, or tables for people."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from voxelzoo.cli.output import print_json, print_table
+from voxelzoo.text import counted, human_count, listed
+
+Row = Mapping[str, Any]
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """What was skipped, on stderr."""
+    for note in notes:
+        print(f"zoo: {note}", file=sys.stderr)
+
+
+def print_law(law: Mapping[str, Any], as_json: bool) -> None:
+    """A curve of size or data: points, slope with intervals, forms, regions and controls."""
+    if as_json:
+        print_json(**law)
+        return
+    unit, metric, points = law["unit"], law["metric"], law["points"]
+    columns = ["model", unit, "subset_seed", "layer", metric, "percent_over_smallest"]
+    if all(point["subset_seed"] is None for point in points):
+        columns.remove("subset_seed")
+    chosen = listed(sorted({point["layer_chosen_by"] for point in points}))
+    title = (
+        f"{metric} against log10 {unit}: mean over voxels, then over "
+        f"{counted(len(law['subjects']), 'subject')}; layer: {chosen}"
+    )
+    print_table([_readable(point, unit) for point in points], columns, title=title)
+    _print_slope(law["slope"], metric)
+    titles = {
+        "amounts": f"mean over training subsets of each amount of {unit}",
+        "forms": "forms of the curve, best first by out-of-sample error",
+        "regions": "regions",
+    }
+    for name, title in titles.items():
+        if law.get(name):
+            rows = [_readable(row, "plateau_at") for row in law[name]]
+            print_table(rows, list(rows[0]), title=title)
+    _print_controls(law)
+
+
+def _print_slope(slope: Mapping[str, Any], metric: str) -> None:
+    line = f"{slope['per_decade']:+.4f} {metric} per decade"
+    if slope["percent_per_decade"] is not None:
+        line += f", {slope['percent_per_decade']:+.1f} %"
+    if slope["r"] is not None:
+        line += f"; r of the fit {slope['r']:.3f}"
+    print(line)
+    rows = []
+    for source, interval in slope["intervals"].items():
+        spans = interval or {"per_decade": None, "percent_per_decade": None}
+        rows.append(
+            {
+                "resampled": source,
+                "per decade": _span(spans["per_decade"], 4),
+                "percent per decade": _span(spans["percent_per_decade"], 1),
+            }
+        )
+    print_table(rows, list(rows[0]), title="95 % intervals")
+
+
+def print_grid(law: Mapping[str, Any], as_json: bool) -> None:
+    """Gains per decade of data, of size, and of both, and the controls."""
+    if as_json:
+        print_json(**law)
+        return
+    title = f"gain per decade of training {law['against']}, with 95 % intervals of all"
+    print_table(law["models"], list(law["models"][0]), title=title)
+    joint = law["interaction"]
+    spans = joint["intervals"]["all"] or {}
+    rows = [
+        {
+            "gain": name,
+            "per_decade": joint[name],
+            "low": spans.get(name, [None, None])[0],
+            "high": spans.get(name, [None, None])[1],
+        }
+        for name in ("size", "data", "interaction")
+    ]
+    title = f"per decade of size, of data, and of both; r of the fit {joint['r']:.3f}"
+    print_table(rows, list(rows[0]), title=title)
+    _print_controls(law)
+
+
+def print_layers(curves: Mapping[str, Any], as_json: bool) -> None:
+    """Scores of every layer, the best layer of each region, and the controls."""
+    if as_json:
+        print_json(**curves)
+        return
+    print_table(curves["layers"], list(curves["layers"][0]))
+    if curves["best"]:
+        rows = [{**row, "may_be_best": _layers(row["may_be_best"])} for row in curves["best"]]
+        print_table(rows, list(rows[0]), title="best layer of each region")
+    _print_controls(curves, hidden=("stories", "layer_chosen_by"))
+
+
+def _print_controls(record: Mapping[str, Any], hidden: Sequence[str] = ()) -> None:
+    """Controls without the ``hidden`` columns; on stderr, a line for each that is missing."""
+    if rows := record["controls"]:
+        used = [column for column in rows[0] if any(row[column] is not None for row in rows)]
+        columns = [column for column in used if column not in hidden]
+        print_table(rows, columns, title="controls")
+    if slopes := record.get("control_slopes"):
+        print_table(slopes, list(slopes[0]), title="controls: slopes, with 95 % intervals of all")
+    for absent in record["absent_controls"]:
+        n = len(absent["more_commands"])
+        more = f" (and for {counted(n, 'more training set')}: see --json)" if n else ""
+        print(f"zoo: no control {absent['control']!r}: {absent['command']}{more}", file=sys.stderr)
+
+
+def _layers(layers: Sequence[int] | None) -> str:
+    return "-" if layers is None else ", ".join(map(str, layers))
+
+
+def _readable(row: Row, size: str) -> dict[str, Any]:
+    """On a terminal, a row with its size as 125M."""
+    value = row.get(size)
+    if not sys.stdout.isatty() or value is None or value < 1000:
+        return dict(row)
+    return {**row, size: human_count(round(value))}
+
+
+def _span(interval: Sequence[float | None] | None, digits: int) -> str:
+    if interval is None or None in interval:
+        return "-"
+    low, high = interval
+    return f"{low:+.{digits}f} to {high:+.{digits}f}"
