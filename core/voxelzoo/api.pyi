@@ -2,71 +2,82 @@
 
 from .blocks import blocks as blocks
 from .contract.citations import bibtex_key as bibtex_key
-from .contract.interfaces import Aligner as Aligner
-from .contract.interfaces import Cost as Cost
-from .contract.interfaces import Dataset as Dataset
-from .contract.interfaces import DatasetInfo as DatasetInfo
-from .contract.interfaces import EstimatesCost as EstimatesCost
-from .contract.interfaces import Extractor as Extractor
-from .contract.interfaces import ExtractorRequest as ExtractorRequest
-from .contract.interfaces import FormsDelays as FormsDelays
-from .contract.interfaces import HasAlphas as HasAlphas
-from .contract.interfaces import HasAverages as HasAverages
-from .contract.interfaces import HasCoefficients as HasCoefficients
-from .contract.interfaces import HasCVScores as HasCVScores
-from .contract.interfaces import HasDisagreements as HasDisagreements
-from .contract.interfaces import HasOwnStories as HasOwnStories
-from .contract.interfaces import HasUnusableSubjects as HasUnusableSubjects
-from .contract.interfaces import HasWeightIntervals as HasWeightIntervals
-from .contract.interfaces import OpensResponses as OpensResponses
-from .contract.interfaces import PartitionsVariance as PartitionsVariance
-from .contract.interfaces import Regressor as Regressor
-from .contract.interfaces import ReportsPath as ReportsPath
-from .contract.interfaces import Resumes as Resumes
-from .contract.interfaces import SplitsScores as SplitsScores
-from .contract.interfaces import StacksSpaces as StacksSpaces
-from .contract.interfaces import StateBlock as StateBlock
-from .contract.interfaces import StoredResponses as StoredResponses
-from .contract.interfaces import TakesSpaces as TakesSpaces
-from .contract.interfaces import hookimpl as hookimpl
-from .contract.specs import API_OLDEST as API_OLDEST
-from .contract.specs import API_VERSION as API_VERSION
-from .contract.specs import AlignerSpec as AlignerSpec
-from .contract.specs import Control as Control
-from .contract.specs import DatasetSpec as DatasetSpec
-from .contract.specs import ExtractorSpec as ExtractorSpec
-from .contract.specs import Modality as Modality
-from .contract.specs import ModelEntry as ModelEntry
-from .contract.specs import RegressorSpec as RegressorSpec
-from .contract.specs import Spec as Spec
-from .contract.weights import hub_cache as hub_cache
-from .contract.weights import is_local as is_local
-from .contract.weights import local_snapshot as local_snapshot
-from .contract.weights import weight_files as weight_files
-from .contract.weights import weights_location as weights_location
-from .errors import DataError as DataError
-from .errors import MissingError as MissingError
-from .errors import NotFoundError as NotFoundError
-from .errors import PluginError as PluginError
-from .errors import UsageError as UsageError
-from .errors import ZooError as ZooError
-from .memory import halved as halved
-from .memory import is_out_of_memory as is_out_of_memory
-from .stimuli.audio import Audio as Audio
-from .stimuli.audio import GeneratedSound as GeneratedSound
+from .contract.interfaces import (
+    Aligner as Aligner,
+    Cost as Cost,
+    Dataset as Dataset,
+    DatasetInfo as DatasetInfo,
+    EstimatesCost as EstimatesCost,
+    Extractor as Extractor,
+    ExtractorRequest as ExtractorRequest,
+    FormsDelays as FormsDelays,
+    HasAlphas as HasAlphas,
+    HasAverages as HasAverages,
+    HasCoefficients as HasCoefficients,
+    HasCVScores as HasCVScores,
+    HasDisagreements as HasDisagreements,
+    HasOwnStories as HasOwnStories,
+    HasUnusableSubjects as HasUnusableSubjects,
+    HasWeightIntervals as HasWeightIntervals,
+    OpensResponses as OpensResponses,
+    PartitionsVariance as PartitionsVariance,
+    Regressor as Regressor,
+    ReportsPath as ReportsPath,
+    Resumes as Resumes,
+    SplitsScores as SplitsScores,
+    StacksSpaces as StacksSpaces,
+    StateBlock as StateBlock,
+    StoredResponses as StoredResponses,
+    TakesSpaces as TakesSpaces,
+    hookimpl as hookimpl,
+)
+from .contract.specs import (
+    API_OLDEST as API_OLDEST,
+    API_VERSION as API_VERSION,
+    AlignerSpec as AlignerSpec,
+    Control as Control,
+    DatasetSpec as DatasetSpec,
+    ExtractorSpec as ExtractorSpec,
+    Modality as Modality,
+    ModelEntry as ModelEntry,
+    RegressorSpec as RegressorSpec,
+    Spec as Spec,
+)
+from .contract.weights import (
+    hub_cache as hub_cache,
+    is_local as is_local,
+    local_snapshot as local_snapshot,
+    weight_files as weight_files,
+    weights_location as weights_location,
+)
+from .errors import (
+    DataError as DataError,
+    MissingError as MissingError,
+    NotFoundError as NotFoundError,
+    PluginError as PluginError,
+    UsageError as UsageError,
+    ZooError as ZooError,
+)
+from .memory import halved as halved, is_out_of_memory as is_out_of_memory
+from .stimuli.audio import Audio as Audio, GeneratedSound as GeneratedSound
 from .stimuli.clocks import ScanClock as ScanClock
-from .stimuli.files import content_digest as content_digest
-from .stimuli.files import require_downloaded as require_downloaded
-from .stimuli.sound import SoundStream as SoundStream
-from .stimuli.sound import examine as examine
-from .stimuli.sound import n_samples_at as n_samples_at
+from .stimuli.files import (
+    content_digest as content_digest,
+    require_downloaded as require_downloaded,
+)
+from .stimuli.sound import (
+    SoundStream as SoundStream,
+    examine as examine,
+    n_samples_at as n_samples_at,
+)
 from .stimuli.stories import Story as Story
 from .stimuli.textgrids import read_textgrid as read_textgrid
-from .stimuli.windows import AudioWindow as AudioWindow
-from .stimuli.windows import TextWindow as TextWindow
-from .stimuli.windows import WindowPolicy as WindowPolicy
-from .stimuli.windows import audio_windows as audio_windows
-from .stimuli.windows import context_starts as context_starts
-from .stimuli.windows import parse_window_policy as parse_window_policy
-from .stimuli.words import Words as Words
-from .stimuli.words import read_words_csv as read_words_csv
+from .stimuli.windows import (
+    AudioWindow as AudioWindow,
+    TextWindow as TextWindow,
+    WindowPolicy as WindowPolicy,
+    audio_windows as audio_windows,
+    context_starts as context_starts,
+    parse_window_policy as parse_window_policy,
+)
+from .stimuli.words import Words as Words, read_words_csv as read_words_csv

@@ -1,23 +1,83 @@
 # %% [markdown]
-# The regressors follow the scikit-learn API, so they can be used without the rest of the program.
-# Here three voxels follow a feature two rows late, and a fourth follows nothing.
+# Every command has a Python function of the same name. This notebook makes a dataset from arrays,
+# runs models on it, looks at their scores, and tests two of them against each other. Nothing is
+# downloaded.
+#
+# First a listener: words that come faster and slower, twenty voxels that follow the rate of words
+# two volumes (TRs) later, and twenty voxels of noise.
 
 # %%
 import numpy as np
+import pandas as pd
 
-from voxelzoo_regressors import Ridge
+import voxelzoo
 
 rng = np.random.default_rng(0)
-features = rng.normal(size=(300, 5))
-late = np.roll(features[:, :1], 2, axis=0)
-responses = late * [1.0, 0.5, 0.2, 0.0] + rng.normal(size=(300, 4))
-stories = np.repeat(["alpha", "beta", "gamma"], 100)
 
-ridge = Ridge(delays=(1, 2, 3, 4)).fit(features, responses, groups=stories)
+
+def speech(n_words=300):
+    pace = np.repeat(rng.uniform(0.5, 2.0, n_words // 10), 10)
+    onsets = np.cumsum(rng.gamma(2.0, 0.15, n_words) * pace)
+    words = [f"word{i}" for i in rng.integers(0, 2000, n_words)]
+    return pd.DataFrame({"word": words, "onset": onsets, "offset": onsets + 0.1})
+
+
+def scan(words, tr=2.0):
+    n_trs = int(words["onset"].iloc[-1] // tr)
+    rate = np.histogram(words["onset"], np.arange(n_trs + 1) * tr)[0]
+    follows = np.roll(rate, 2)[:, None] + rng.normal(size=(n_trs, 20))
+    return np.hstack([follows, rng.normal(size=(n_trs, 20))])
+
+
+words = {story: speech() for story in ("a", "b", "c", "d")}
+dataset = voxelzoo.InMemoryDataset(
+    "sketch",
+    responses={"S1": {story: scan(table) for story, table in words.items()}},
+    words=words,
+    tr=2.0,
+    test_stories=["d"],
+    voxel_labels=["follows the rate"] * 20 + ["noise"] * 20,
+)
+dataset
 
 # %% [markdown]
-# `cv_score_` is the mean correlation with stories that were held out: the voxel that follows
-# nothing is near zero.
+# ## Two models
+#
+# `run` takes names of models, as `zoo run --plugin` does, and returns results. They are kept in the
+# store: the same call again computes nothing.
 
 # %%
-ridge.cv_score_.round(2)
+options = voxelzoo.RunOptions(keep=["predictions"])
+results = voxelzoo.run(["word-rate", "position"], dataset, options=options, progress=False)
+results.regions()[["model", "region", "n_voxels", "mean_r"]]
+
+# %% [markdown]
+# Word rate predicts the voxels that follow it, and none of the noise; the position of a word in its
+# story predicts neither. `results.table()` has everything that tells two results apart. A map is a
+# labelled array:
+
+# %%
+r = results[0].array("r")
+r.groupby("region").mean()
+
+# %% [markdown]
+# ## Is one better than the other?
+#
+# `test` compares two results on the same held-out responses, region by region, by swapping their
+# predictions in blocks of time.
+
+# %%
+comparison = voxelzoo.test("zoo-store", results[0].key, results[1].key)
+comparison.table("regions")[["region", "r_first", "r_second", "difference", "p"]].round(3)
+
+# %% [markdown]
+# ## A curve over layers
+#
+# An untrained network is the usual control: the architecture of OPT-125M with random weights. Its
+# states know when words come, so they predict some of what word rate does.
+
+# %%
+options = voxelzoo.RunOptions(untrained=True, layers="0,3,6,9,12")
+network = voxelzoo.run("opt-125m", dataset, options=options, progress=False)
+curve = network.regions().pivot(index="layer", columns="region", values="mean_r")
+axes = curve.plot(marker="o", xlabel="layer", ylabel="mean r", title="OPT-125M, untrained")

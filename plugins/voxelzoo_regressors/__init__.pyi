@@ -2,8 +2,7 @@
 
 from .banded import BandedRidge as BandedRidge
 from .bootstrap import BootstrapRidge as BootstrapRidge
-from .cache import DecompositionCache as DecompositionCache
-from .cache import shared_cache as shared_cache
+from .cache import DecompositionCache as DecompositionCache, shared_cache as shared_cache
 from .partition import VariancePartition as VariancePartition
 from .ridge import Ridge as Ridge
 from .stacking import Stacking as Stacking

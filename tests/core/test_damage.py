@@ -14,8 +14,7 @@ import h5py
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from damage import damaged_bytes, damaged_text, examples, reads_or_names
 from data_folder import write_study

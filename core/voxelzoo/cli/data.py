@@ -245,8 +245,7 @@ def fetch(
     if listed is None:
         _print_how_to_obtain(spec, target, as_json)
         return
-    from voxelzoo.data.fetching import fetch as fetch_files
-    from voxelzoo.data.fetching import read_manifest
+    from voxelzoo.data.fetching import fetch as fetch_files, read_manifest
 
     with TerminalProgress(quiet) as progress:
         done = fetch_files(read_manifest(listed), target, progress)

@@ -27,8 +27,7 @@ import numpy as np
 
 from voxelzoo.api import UsageError
 from voxelzoo.science.arrays import Floats
-from voxelzoo.science.block_draws import Over as Over
-from voxelzoo.science.block_draws import block_sums, block_weights, drawn_r
+from voxelzoo.science.block_draws import Over as Over, block_sums, block_weights, drawn_r
 from voxelzoo.science.held_out import HeldOut, over_voxels, voxel_blocks
 from voxelzoo.science.regions import RegionMeans
 

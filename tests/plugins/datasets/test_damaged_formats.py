@@ -10,8 +10,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import brain_images
 from damage import damaged_bytes, damaged_text, examples, reads_or_names

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from voxelzoo.api import DataError, Dataset, NotFoundError, UsageError, ZooError
 from voxelzoo_datasets.folder import FolderDataset

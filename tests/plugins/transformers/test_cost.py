@@ -9,8 +9,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from speech import noise, tiny
-from speech import story_of as sound_of
+from speech import noise, story_of as sound_of, tiny
 from text_models import babble, extractor_for, story_of, tiny_row
 from voxelzoo_transformers.text.states import LayerReader
 

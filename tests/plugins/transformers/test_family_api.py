@@ -15,8 +15,7 @@ import pytest
 
 import voxelzoo_transformers.api as family_api
 from hermetic import Site
-from speech import assert_same_states, noise, plain_loop
-from speech import story_of as sound_of
+from speech import assert_same_states, noise, plain_loop, story_of as sound_of
 from text_models import story_of
 from voxelzoo.api import ExtractorRequest
 
