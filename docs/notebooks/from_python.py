@@ -58,7 +58,7 @@ results.regions()[["model", "region", "n_voxels", "mean_r"]]
 
 # %%
 r = results[0].array("r")
-r.groupby("region").mean()
+r.groupby("region").mean().to_series().round(2)
 
 # %% [markdown]
 # ## Is one better than the other?
