@@ -85,13 +85,15 @@ SubjectOption = Annotated[
 ]
 AlignerOption = Annotated[
     str | None,
-    typer.Option(help="An aligner, with settings if needed: lanczos:window=3,cutoff=1."),
+    typer.Option(
+        help="lanczos, sinc, mean, sum or last; with settings if needed: lanczos:window=3,cutoff=1."
+    ),
 ]
 RegressorOption = Annotated[
     str | None,
     typer.Option(
-        help="A regressor, with settings if needed: ridge:alphas=[1,10],scoring=r2. See zoo "
-        "plugins list."
+        help="ridge, bootstrap-ridge, stacking, banded-ridge or variance-partition; with settings "
+        "if needed: ridge:alphas=[1,10],scoring=r2."
     ),
 ]
 DelaysOption = Annotated[str | None, typer.Option(help="FIR delays in TRs (1,2,3,4).")]

@@ -1,4 +1,4 @@
-"""Opens a dataset by name or folder, and asks it what it may know."""
+"""Opens datasets by name or folder, and asks them what only some datasets can tell."""
 
 from __future__ import annotations
 
@@ -31,19 +31,23 @@ def open_dataset(
     options: Mapping[str, str] | None = None,
     allow_pickle: bool = False,
 ) -> Dataset:
-    """Opens a dataset.
+    """Open a dataset.
 
     Parameters
     ----------
-    host
+    host : Host
         The plugins that read datasets.
-    text
-        ``NAME``, ``NAME:PATH``, or the path of a folder that some plugin recognises. ``None``: the
-        default dataset.
-    options
+    text : str or None
+        ``NAME``, ``NAME:PATH``, or the path of a folder that some plugin recognises; the default
+        dataset if None.
+    options : mapping of str to str, optional
         The dataset's own settings.
-    allow_pickle
+    allow_pickle : bool, default False
         Passed to a dataset that may read pickles.
+
+    Returns
+    -------
+    Dataset
 
     Raises
     ------
@@ -56,10 +60,10 @@ def open_dataset(
     """
     registered, path = (host.default_dataset(), None) if text is None else _resolve(host, text)
     target = load_target(registered)
-    given = dict(options or {})
+    settings = dict(options or {})
     if allow_pickle and registered.spec.pickles:
-        given["allow_pickle"] = "true"
-    dataset: Dataset = target(path, **given)
+        settings["allow_pickle"] = "true"
+    dataset: Dataset = target(path, **settings)
     _check(dataset)
     return dataset
 
@@ -75,16 +79,16 @@ def _resolve(host: Host, text: str) -> tuple[Registered[DatasetSpec], Path | Non
             raise UsageError(f"dataset {text!r} needs its folder: --dataset {text}:PATH")
         return registered, None
     if not Path(text).exists() and not any(mark in text for mark in "/.~\\"):
-        return host.dataset(text), None  # says which names there are
+        return host.dataset(text), None  # raises an error that lists the names
     path = _folder(text)
-    knowing = [r for r in host.datasets if r.spec.recognise is not None and r.spec.recognise(path)]
-    if len(knowing) == 1:
-        return knowing[0], path
-    if knowing:
-        found = " and ".join(f"{r.spec.name} ({r.distribution})" for r in knowing)
-        raise NotFoundError(f"{path} is recognised by {found}; say --dataset NAME:{text}")
+    matches = [r for r in host.datasets if r.spec.recognise is not None and r.spec.recognise(path)]
+    if len(matches) == 1:
+        return matches[0], path
+    if matches:
+        readers = " and ".join(f"{r.spec.name} ({r.distribution})" for r in matches)
+        raise NotFoundError(f"{path} is recognised by {readers}; use --dataset NAME:{text}")
     raise DataError(
-        f"{path}: no dataset plugin knows this layout (asked: {', '.join(sorted(names))}); "
+        f"{path}: no dataset plugin knows this layout (tried: {', '.join(sorted(names))}); "
         "a plain folder needs a dataset.yaml, see the README"
     )
 
@@ -109,11 +113,31 @@ def _check(dataset: Dataset) -> None:
 
 
 def choose_subjects(dataset: Dataset, asked: Sequence[str]) -> list[str]:
-    """The subjects asked for, or all; an unknown one is the dataset's to explain."""
+    """The subjects to fit.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The dataset.
+    asked : sequence of str
+        Subjects by name; all of the dataset's if empty.
+
+    Returns
+    -------
+    list of str
+        Each subject once.
+
+    Raises
+    ------
+    NotFoundError
+        For an unknown subject.
+    DataError
+        For a subject who cannot be fitted, with the dataset's reason.
+    """
     known = list(dataset.subjects())
     for subject in asked:
         if subject not in known:
-            dataset.responses(subject, dataset.train_stories()[0])
+            dataset.responses(subject, dataset.train_stories()[0])  # may know why, and raise
             raise NotFoundError(
                 f"no subject {subject!r} in {dataset.info().name!r}; it has {', '.join(known)}"
             )
@@ -138,21 +162,39 @@ def own_stories(dataset: Dataset, subject: str) -> tuple[str, ...]:
 def own_stories_left(
     dataset: Dataset, evaluation: Evaluation, subjects: Sequence[str]
 ) -> str | None:
-    """A line about stories that some of the subjects heard and do not train on, or ``None``."""
+    """One line about stories that some subjects heard and do not train on.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The dataset.
+    evaluation : HeldOutStories or ContiguousFolds
+        What is trained on.
+    subjects : sequence of str
+        The subjects to fit.
+
+    Returns
+    -------
+    str or None
+        How many such stories each subject has; None if there are none.
+    """
     if evaluation.own:
         return None
     n_left = {subject: len(own_stories(dataset, subject)) for subject in subjects}
     left = ", ".join(f"{subject} {n}" for subject, n in n_left.items() if n)
     if not left:
         return None
-    return f"training stories that not every subject heard are left out ({left}): --own-stories"
+    return (
+        f"training stories that some subjects did not hear are skipped ({left}); "
+        "--own-stories uses them"
+    )
 
 
 @contextmanager
 def opened_responses(dataset: Dataset, subject: str, story: str) -> Iterator[StoredResponses]:
-    """Responses to be sliced by voxel, ``opened[..., first:stop]``.
+    """A context of a subject's responses, to be sliced by voxel: ``opened[..., first:stop]``.
 
-    On disk if the dataset can open them there; else read whole.
+    The array stays on disk if the dataset can open it there. Otherwise it is read whole.
     """
     with (
         dataset.open_responses(subject, story)
@@ -168,10 +210,28 @@ def plan_evaluation(
     gap: int = GAP_TRS,
     own_for: Sequence[str] = (),
 ) -> Evaluation:
-    """Whole test stories where there are some; contiguous folds of the only story otherwise.
+    """What is trained on and what is held out: test stories if there are any, otherwise folds.
 
-    Training stories are those that every subject heard; the subjects of ``own_for``, all of the
-    dataset's, train on those as well that others did not hear.
+    Parameters
+    ----------
+    dataset : Dataset
+        The dataset.
+    n_folds : int, default 6
+        Number of contiguous folds, if there is only one story.
+    gap : int, default 5
+        TRs on each side of a held-out fold that train nothing.
+    own_for : sequence of str, default ()
+        Subjects who also train on stories that some other subjects did not hear. All subjects of
+        the dataset, or none.
+
+    Returns
+    -------
+    HeldOutStories or ContiguousFolds
+
+    Raises
+    ------
+    DataError
+        If there are several training stories and no test story.
     """
     train, test = tuple(dataset.train_stories()), tuple(dataset.test_stories())
     if test:

@@ -1,4 +1,4 @@
-"""One subject's responses: checked, standardised, and held, or laid on disk to be read by voxel."""
+"""One subject's responses: checked, standardised, and kept in memory or spilled to disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from voxelzoo.science.traces import ResponseTrace
 from voxelzoo.science.voxel_arrays import CHUNK, Floats, block_width
 
 HELD_BYTES = 1 << 29
-"""Responses of one subject that are held in memory; more are laid on disk."""
+"""Bytes of one subject's responses that are kept in memory; more are spilled to disk."""
 
 
 def read_responses(
@@ -31,9 +31,32 @@ def read_responses(
     standardise: bool,
     folder: Path | None = None,
 ) -> Responses:
-    """Responses checked against the clock; each repeat z-scored over time where asked.
+    """Read a subject's responses to one story, and check them against its clock.
 
-    With a ``folder`` they are laid there, and no more of them is held than one story.
+    Parameters
+    ----------
+    dataset : Dataset
+        The dataset.
+    subject, story : str
+        Whose responses, and to what.
+    n_trs : int
+        Rows that they must have.
+    standardise : bool
+        Whether each repeat is z-scored over time. A constant voxel becomes NaN.
+    folder : Path, optional
+        Where they are spilled to disk, to be read in blocks of voxels; kept in memory if None.
+
+    Returns
+    -------
+    Responses
+        The mean over repeats (TR, voxel), and the repeats (repeat, TR, voxel) if there are several.
+
+    Raises
+    ------
+    DataError
+        If they have the wrong number of axes or rows.
+    ZooError
+        If they cannot be written to the folder.
     """
     values = np.asarray(dataset.responses(subject, story))
     where = f"{dataset.info().name!r}, subject {subject!r}, story {story!r}"
@@ -48,7 +71,7 @@ def read_responses(
         mean, repeats = _prepared(values, standardise)
         return Responses(mean, repeats, ResponseTrace.of(mean if repeats is None else repeats))
     try:
-        return _laid(values, standardise, folder)
+        return _spilled(values, standardise, folder)
     except OSError as error:
         raise ZooError(
             f"{folder}: cannot keep responses there while they are fitted "
@@ -57,7 +80,7 @@ def read_responses(
 
 
 def _prepared(values: Floats, standardise: bool) -> tuple[Floats, Floats | None]:
-    """Mean (TR, voxel) and, where there are several, repeats (repeat, TR, voxel)."""
+    """Mean (TR, voxel) and, if there are several, repeats (repeat, TR, voxel)."""
     if standardise:
         # Undefined voxels stay undefined: a constant one becomes NaN here, not zero.
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -70,7 +93,7 @@ def _prepared(values: Floats, standardise: bool) -> tuple[Floats, Floats | None]
     return values.mean(axis=0), values if len(values) > 1 else None
 
 
-def _laid(values: Floats, standardise: bool, folder: Path) -> Responses:
+def _spilled(values: Floats, standardise: bool, folder: Path) -> Responses:
     import zarr
 
     several = values.ndim == 3 and len(values) > 1
@@ -101,10 +124,15 @@ def _laid(values: Floats, standardise: bool, folder: Path) -> Responses:
 
 
 class ResponseCache:
-    """Responses of one dataset, read once for all that is fitted to them.
+    """Responses of one dataset, each read once for all that is fitted to them.
 
-    A subject's responses of up to ``HELD_BYTES`` are held, as many subjects as fit in twice that.
-    Larger ones lie in ``folder``, which goes when the shelf is no longer used.
+    Up to ``HELD_BYTES`` of a subject's responses are kept in memory, for as many subjects as fit
+    into twice that; those used longest ago are dropped. Larger ones are spilled to disk.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they are spilled. It is removed together with the cache.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -116,31 +144,47 @@ class ResponseCache:
     def take(
         self, dataset: Dataset, subject: str, n_trs: Mapping[str, int], standardise: bool
     ) -> Mapping[str, Responses]:
-        """The subject's responses to every story of ``n_trs``, whose rows they must have."""
-        known = subject, standardise
-        if known not in self._subjects:
-            self._subjects[known] = _CachedSubject(self._folder / str(next(self._numbers)))
-        board = self._subjects[known]
-        self._subjects.move_to_end(known)
+        """A subject's responses by story.
+
+        Parameters
+        ----------
+        dataset : Dataset
+            The dataset; always the same.
+        subject : str
+            The subject.
+        n_trs : mapping of str to int
+            The stories, and the rows that each must have.
+        standardise : bool
+            Whether each repeat is z-scored over time.
+
+        Returns
+        -------
+        mapping of str to Responses
+        """
+        key = subject, standardise
+        if key not in self._subjects:
+            self._subjects[key] = _CachedSubject(self._folder / str(next(self._numbers)))
+        cached = self._subjects[key]
+        self._subjects.move_to_end(key)
         for i, (story, n) in enumerate(n_trs.items()):
-            if story not in board.stories:
-                board.add(story, partial(read_responses, dataset, subject, story, n, standardise))
+            if story not in cached.stories:
+                cached.add(story, partial(read_responses, dataset, subject, story, n, standardise))
             if i == 0:
-                board.expect(story, n, sum(n_trs.values()))
+                cached.expect(story, n, sum(n_trs.values()))
         self._evict()
-        return {story: board.stories[story] for story in n_trs}
+        return {story: cached.stories[story] for story in n_trs}
 
     def _evict(self) -> None:
-        """Forgets what has not been used for longest, of what is held."""
-        held = [known for known, board in self._subjects.items() if not board.on_disk]
-        sizes = [self._subjects[known].n_bytes for known in held]
-        while len(held) > 1 and sum(sizes) > 2 * HELD_BYTES:
-            del self._subjects[held.pop(0)], sizes[0]
+        """Drops subjects from memory, those used longest ago first, until the rest fit."""
+        in_memory = [key for key, cached in self._subjects.items() if not cached.on_disk]
+        sizes = [self._subjects[key].n_bytes for key in in_memory]
+        while len(in_memory) > 1 and sum(sizes) > 2 * HELD_BYTES:
+            del self._subjects[in_memory.pop(0)], sizes[0]
 
 
 @dataclass
 class _CachedSubject:
-    """One subject's stories."""
+    """One subject's responses by story."""
 
     folder: Path
     stories: dict[str, Responses] = field(default_factory=dict)
@@ -151,7 +195,7 @@ class _CachedSubject:
         return sum(each.n_bytes for each in self.stories.values())
 
     def expect(self, story: str, n_trs: int, all_trs: int) -> None:
-        """From here on to disk, where so many rows like the story's would be too many."""
+        """Spill from here on, if all stories together will be too large for memory."""
         self.on_disk |= self.stories[story].n_bytes * all_trs > HELD_BYTES * n_trs
 
     def add(self, story: str, read: Callable[..., Responses]) -> None:

@@ -32,7 +32,17 @@ from voxelzoo.runs.options import RunOptions
 
 @dataclass(frozen=True)
 class Model:
-    """A model ready to read stories: its row, who runs it, and the extractor."""
+    """A model ready to read stories.
+
+    Parameters
+    ----------
+    registered : Registered
+        The extractor's spec, and the plugin that registered it.
+    request : ExtractorRequest
+        The model's row, and how it is run.
+    extractor : Extractor
+        What reads stories.
+    """
 
     registered: Registered[ExtractorSpec]
     request: ExtractorRequest
@@ -40,16 +50,16 @@ class Model:
 
     @classmethod
     def open(cls, registered: Registered[ExtractorSpec], request: ExtractorRequest) -> Model:
-        """Builds the extractor; its weights are loaded by the first story."""
+        """Build the extractor. Its weights are loaded by the first story."""
         return cls(registered, request, load_target(registered)(request))
 
     @property
     def label(self) -> str:
-        """Name for people: ``whisper-tiny``, with ``(untrained)`` where it is."""
+        """Name for people: ``whisper-tiny``, or ``whisper-tiny (untrained)``."""
         return self.request.model.name + (" (untrained)" if self.request.untrained else "")
 
     def provenance(self) -> dict[str, Any]:
-        """Everything that affects its states, the story and the layer apart, as JSON values."""
+        """Everything that affects its states except story and layer, as JSON values."""
         model, request = self.request.model, self.request
         return {
             "extractor": {
@@ -78,18 +88,18 @@ class Model:
 
 @dataclass(frozen=True)
 class Alignment:
-    """An aligner ready to use, and who brought it."""
+    """An aligner, and the plugin that registered it."""
 
     registered: Registered[AlignerSpec]
     aligner: Aligner
 
     @classmethod
     def open(cls, registered: Registered[AlignerSpec], options: Mapping[str, Any]) -> Alignment:
-        """Builds the aligner with its options."""
+        """Build the aligner with its options; :class:`UsageError` for one that it does not have."""
         return cls(registered, build(registered, options))
 
     def provenance(self) -> dict[str, Any]:
-        """All that determines what it does."""
+        """Everything that affects its values, as JSON values."""
         return {
             "id": self.registered.id,
             "distribution": self.registered.distribution,
@@ -185,7 +195,7 @@ def choose_models(
 
 
 def extractor_request(options: RunOptions) -> ExtractorRequest:
-    """What the options ask of any extractor; the model is filled in when it is opened."""
+    """How any model is run under these options; its row is filled in when it is opened."""
     seconds = {"window": options.window, "stride": options.stride}
     settings = {name: str(float(value)) for name, value in seconds.items() if value is not None}
     if options.context is not None:
@@ -288,7 +298,7 @@ def find_model(host: Host, catalogue: Catalogue, name: str) -> ModelEntry:
 
 
 def any_checkpoint(registered: Registered[ExtractorSpec], repo: str) -> ModelEntry:
-    """A row for a checkpoint that has none, named after its repository or folder."""
+    """A row for a checkpoint that is not in the catalogue, named after its repository or folder."""
     local = is_local(repo)
     where, _, revision = (repo, "", "") if local else repo.partition("@")
     return ModelEntry(
@@ -302,7 +312,7 @@ def any_checkpoint(registered: Registered[ExtractorSpec], repo: str) -> ModelEnt
 
 
 def with_layers(host: Host, entry: ModelEntry, dataset: Dataset) -> ModelEntry:
-    """The row with its layers and width; of states computed elsewhere, those of the first story."""
+    """The row. For states computed elsewhere, layers and width are read from the first story."""
     if not host.extractor(entry.plugin, entry.extractor).spec.reads_features:
         return entry
     story = dataset.story(dataset.train_stories()[0])
@@ -310,12 +320,12 @@ def with_layers(host: Host, entry: ModelEntry, dataset: Dataset) -> ModelEntry:
         with np.load(story.features[entry.name], allow_pickle=False) as file:
             shape = file["states"].shape
     except Exception:
-        return entry  # absent, or damaged in any way: the extractor says which and how
+        return entry  # missing or damaged: the extractor reports it
     return replace(entry, n_layers=shape[0] - 1 if len(shape) == 3 else 0, embed_dim=shape[-1])
 
 
 def open_model(host: Host, entry: ModelEntry, request: ExtractorRequest) -> Model:
-    """The model with its extractor, given only the options it reads."""
+    """Build a model's extractor, with only the options that it reads."""
     registered = host.extractor(entry.plugin, entry.extractor)
     options = {k: v for k, v in request.options.items() if k in registered.spec.options}
     return Model.open(registered, replace(request, model=entry, options=options))

@@ -1,9 +1,9 @@
-"""States of a story on their way to the store, resampled to the scanner's clock as they come.
+"""States of a story, resampled to scan times block by block while the model runs.
 
-Alignment is linear, so each block of states is added to the scan times it reaches and forgotten.
-Scan times that no later state reaches go to disk at once: memory holds the few that are still
-open, however many layers and however long the story. What is on disk outlives the process, so that
-a run that was cut off goes on within the story.
+Alignment is linear, so each block of states is added to the scan times that it affects, and then
+dropped. Scan times that no later state affects are written to disk at once. So memory holds only
+the few scan times that are still open, however many layers and however long the story. What is on
+disk outlives the process: an interrupted run continues within the story.
 """
 
 from __future__ import annotations
@@ -28,20 +28,33 @@ if TYPE_CHECKING:
     from scipy.sparse import csc_array
 
 CHECKPOINT_SECONDS = 10.0
-"""At most this much work is lost when a process is killed."""
+"""Seconds of work that are lost at most when a process is killed."""
 
 
 CHECKPOINT = "checkpoint.npz"
-
+"""File in which the open scan times are saved."""
 
 Floats = NDArray[np.float32]
 
 
 @contextlib.contextmanager
 def workplace(root: Path, key: str) -> Iterator[Path]:
-    """A folder for the unfinished work ``key``: where it was left, unless another is at it.
+    """A context of the folder in which one piece of work is done.
 
-    It goes when the work is done, and stays for the next run when it is cut off.
+    It is removed when the work is finished. If the work is interrupted, it stays, and the next run
+    with the same key continues there.
+
+    Parameters
+    ----------
+    root : Path
+        The store's folder.
+    key : str
+        Names the work.
+
+    Yields
+    ------
+    Path
+        The folder; another, temporary one if another process is working in the first.
     """
     folder = root / ".unfinished" / key
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,11 +81,27 @@ def workplace(root: Path, key: str) -> Iterator[Path]:
 
 
 class Resampling:
-    """TR-rate states (layer, TR, unit) of one story, growing in ``folder``.
+    """TR-rate states (layer, TR, unit) of one story: ``weights @ states`` of each layer.
 
-    ``weights`` (TR, time) is the aligner's matrix; its rows times the states are the result. With
-    ``keep_states`` the states themselves, (layer, time, unit), are kept too. :attr:`done` states
-    have been added, those of an earlier process included where ``resume``.
+    Parameters
+    ----------
+    folder : Path
+        Where finished rows are written.
+    weights : (TR, time) sparse array
+        The aligner's matrix.
+    n_layers : int
+        Layers of every block of states.
+    keep_states : bool, default False
+        Also keep the states themselves, (layer, time, unit).
+    resume : bool, default True
+        Continue from the checkpoint in the folder, if there is one.
+
+    Attributes
+    ----------
+    done : int
+        States that have been added, those of an earlier process included.
+    n_trs, n_times : int
+        Shape of ``weights``.
     """
 
     def __init__(
@@ -101,12 +130,12 @@ class Resampling:
 
     @property
     def n_units(self) -> int:
-        """Width of the states; known once there are some."""
+        """Units of a state; known once a state has been added."""
         assert self._open is not None
         return int(self._open.shape[2])
 
     def add(self, block: StateBlock) -> None:
-        """Adds the next block of states, (layer, time, unit)."""
+        """Add the next block of states, (layer, time, unit)."""
         states = block.states
         n = states.shape[1]
         if self._open is None:
@@ -125,12 +154,12 @@ class Resampling:
             self._save()
 
     def aligned(self, layer: int) -> Floats:
-        """(TR, unit) of the ``layer``-th layer, when every state has been added."""
+        """Resampled states (TR, unit) of the ``layer``-th layer, once every state is added."""
         assert self.done == self.n_times
         return self._read("aligned", layer, self.n_trs)
 
     def states(self, layer: int) -> Floats:
-        """(time, unit) of the ``layer``-th layer, where they were kept."""
+        """States (time, unit) of the ``layer``-th layer, if they are kept."""
         return self._read("states", layer, self.n_times)
 
     # -------------------------------------------------------------------------- open scan times
@@ -144,7 +173,7 @@ class Resampling:
             self._open = np.concatenate([self._open, more], axis=1)
 
     def _settle(self, stop: int) -> None:
-        """Writes scan times before ``stop``, which no later state reaches, and forgets them."""
+        """Writes scan times before ``stop``, which no later state affects, and drops them."""
         assert self._open is not None
         n = min(stop - self._first, self._open.shape[1])
         if n > 0:
@@ -168,11 +197,11 @@ class Resampling:
         path, size = self._folder / name, n_rows * self.n_units
         if not path.exists():
             return np.zeros((n_rows, self.n_units), dtype=np.float32)
-        found = np.fromfile(path, dtype=np.float32, count=size, offset=4 * layer * size)
-        return found.reshape(n_rows, self.n_units)
+        values = np.fromfile(path, dtype=np.float32, count=size, offset=4 * layer * size)
+        return values.reshape(n_rows, self.n_units)
 
     def _save(self) -> None:
-        """Notes how far the work is, whole or not at all, after the rows it counts on."""
+        """Saves a checkpoint, in one step, after the rows that it relies on are on disk."""
         assert self._open is not None
         for name in ("aligned", "states"):
             if (self._folder / name).exists():
@@ -184,7 +213,7 @@ class Resampling:
         self._saved = time.monotonic()
 
     def _resume(self) -> None:
-        """Goes on from the last checkpoint; from the beginning where there is no sound one."""
+        """Continues from the last checkpoint; from the beginning if it is missing or damaged."""
         try:
             with np.load(self._folder / CHECKPOINT, allow_pickle=False) as saved:
                 rows, done, first = saved["open"], int(saved["done"]), int(saved["first"])
@@ -194,7 +223,7 @@ class Resampling:
 
 
 def _settled(weights: csc_array) -> NDArray[np.intp]:
-    """(time + 1,): when so many states have been added, scan times before it are finished."""
+    """(time + 1,): after i states, the first scan time that a later state still affects."""
     n_trs, n_times = weights.shape
     lowest = np.full(n_times + 1, n_trs, dtype=np.intp)
     used = np.flatnonzero(np.diff(weights.indptr))

@@ -74,7 +74,7 @@ def test_what_cannot_be_had_is_said_before_anything_is_fitted(zoo: Zoo, tmp_path
     assert "heard more than once; inter-subject only needs other subjects" in ended.err
     ended = zoo(*ask, "--ceiling", "inter-subject")
     assert ended.code == 6
-    assert "two subjects or more" in ended.err
+    assert "at least two subjects" in ended.err
     ended = zoo(*ask, "--ceiling", "perfect")
     assert ended.code == 3
     assert "no ceiling 'perfect'; there are schoppe" in ended.err
@@ -116,4 +116,4 @@ def test_folds_are_scored_as_r_is(zoo: Zoo, tmp_path: Path) -> None:
     assert run["mean_ceiling"] == pytest.approx(tested["regions"][0]["ceiling"], abs=1e-4)
     group = zoo(*ask, "-s", "group", "--ceiling", "inter-subject")
     assert group.code == 2
-    assert "'group' is a mean of subjects" in group.err
+    assert "'group' is a mean over subjects" in group.err
