@@ -1,4 +1,4 @@
-"""``zoo check`` finds an object whose optional parts break their promise, and nothing else of it."""
+"""``zoo check`` finds an object whose optional parts break their promise, and only that one."""
 
 from __future__ import annotations
 
