@@ -59,7 +59,8 @@ class CatalogueCache:
         """What :meth:`write` was given, lists as tuples; ``None`` if it is not kept or outdated."""
         try:
             kept = json.loads(self._file.read_text(encoding="utf-8"))
-            return _frozen(kept["content"]) if kept["key"] == self._key else None
+            content = _frozen(kept["content"]) if kept["key"] == self._key else None
+            return content if isinstance(content, dict) else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

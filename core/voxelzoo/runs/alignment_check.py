@@ -21,7 +21,6 @@ from voxelzoo.api import (
     DataError,
     Dataset,
     DatasetInfo,
-    ModelEntry,
     ScanClock,
     Story,
 )
@@ -49,8 +48,6 @@ N_VOXELS = 500
 
 N_STORIES = 10
 """Training stories, and test stories, that are read."""
-
-WORD_RATE = ModelEntry(name="word-rate", plugin="baselines", extractor="word-rate", modality="text")
 
 Verdict = Literal["aligned", "misaligned", "no signal"]
 

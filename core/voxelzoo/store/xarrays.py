@@ -20,7 +20,7 @@ NAMES = {
     "cv_r": "out-of-fold Pearson r within the training data",
     "ceiling": "noise ceiling of r",
     "r_normalised": "r divided by its noise ceiling",
-    "alpha": "ridge penalty",
+    "alpha": "penalty",
     "weights": "weight of each feature space",
     "weights_low": "weight of each feature space, lower end of the interval",
     "weights_high": "weight of each feature space, upper end of the interval",

@@ -222,7 +222,7 @@ def test_a_name_of_a_plugin_that_did_not_load_says_why(site: Site) -> None:
         host.dataset("future/anything")
     with pytest.raises(NotFoundError, match="zoot-broken"):
         host.aligner("broken-thing")
-    with pytest.raises(NotFoundError, match="pip install voxelzoo-absent"):
+    with pytest.raises(NotFoundError, match=r"no plugin 'absent' is installed; available: .*opt"):
         host.extractor("absent", None)
 
 
@@ -301,3 +301,58 @@ def test_first_party_plugins_come_by_the_same_path() -> None:
     assert {r.distribution for r in first} == {"voxelzoo"}
     assert {"opt", "llama", "whisper", "hubert", "wavlm"} <= {r.name for r in first}
     assert [r.error for r in first if r.status != "loaded"] == []
+
+
+def test_a_mistyped_plugin_gets_a_suggestion_and_no_package_to_install() -> None:
+    """A package of an unknown name could be anybody's."""
+    for ask in (lambda: load_host().extractor("opr"), lambda: load_host().aligner("opr/mean")):
+        with pytest.raises(NotFoundError, match=r"no plugin 'opr'.*did you mean opt\?$") as raised:
+            ask()
+        assert "pip" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("bibtex", "reason"),
+    [
+        ("'@misc{a, title = {T}}'", "bibtex is not a tuple of BibTeX entries"),
+        ("('Doe (2020)',)", "bibtex has no valid BibTeX entry: 'Doe"),
+        ("('@misc{a, title = {open}',)", "bibtex has no valid BibTeX entry"),
+    ],
+)
+def test_a_citation_that_is_no_bibtex_is_refused(site: Site, bibtex: str, reason: str) -> None:
+    source = (
+        "from voxelzoo.api import AlignerSpec, hookimpl\n"
+        "@hookimpl\n"
+        f"def zoo_register_aligners(): return [AlignerSpec('a', 'a:B', 's', bibtex={bibtex})]\n"
+    )
+    site.add("zoot-cites", {"cites": source})
+    assert reason in (record(load_host(), "cites").error or "")
+
+
+def spec(name: str, **declared: object) -> str:
+    arguments = "".join(f", {key}={value!r}" for key, value in declared.items())
+    return f"RegressorSpec({name!r}, 'a:B', 's'{arguments})"
+
+
+def test_two_defaults_of_one_protocol_are_an_error_that_names_both(site: Site) -> None:
+    source = "from voxelzoo.api import RegressorSpec, hookimpl\n@hookimpl\n"
+    source += f"def zoo_register_regressors(): return [{spec('mine', default_for=('clean',))}]\n"
+    site.add("zoot-mine", {"mine": source})
+    host = load_host()
+    with pytest.raises(NotFoundError, match=r"mine/mine \(zoot-mine 1\.2\).*--regressor NAME"):
+        host.default_regressor("clean")
+    assert host.default_regressor("antonello2023").spec.name == "bootstrap-ridge"
+    with pytest.raises(NotFoundError, match="no default aligner of protocol 'other'"):
+        host.default_aligner("other")
+
+
+def test_what_is_declared_is_found() -> None:
+    host = load_host()
+    assert host.default_regressor("clean").id == "regressors/ridge"
+    assert host.default_aligner("clean").id == "aligners/lanczos"
+    assert host.default_aligner("antonello2023").id == "aligners/lanczos"
+    assert host.stacking_regressor().id == "regressors/stacking"
+    assert host.default_dataset().id == "datasets/simulated"
+    assert host.control("timing").id == "baselines/word-rate"
+    assert host.control("position").id == "baselines/position"
+    assert host.control("autocorrelation").id == "baselines/autocorrelation"
