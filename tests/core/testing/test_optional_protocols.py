@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """``zoo check`` finds an object whose optional parts break their promise."""
-=======
-"""``zoo check`` finds an object whose optional parts break their promise, and only that one."""
->>>>>>> contract
 
 from __future__ import annotations
 
