@@ -14,10 +14,13 @@ through a gamma-shaped haemodynamic response, plus white noise of known variance
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +85,19 @@ class _Size:
     """Of each test story."""
     seed: int
     trim: int
+
+
+class _Responses:
+    """Responses whose shape is known before they are generated."""
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, shape: tuple[int, ...], generate: Callable[[], NDArray[np.float32]]) -> None:
+        self.shape = shape
+        self._values = cache(generate)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._values()[index]
 
 
 class SimulatedDataset:
@@ -170,6 +186,15 @@ class SimulatedDataset:
         repeats = self._repeats(story)
         heard = signal + noise_sd * rng.normal(size=(repeats, *signal.shape))
         return (heard if repeats > 1 else heard[0]).astype(np.float32)
+
+    @contextmanager
+    def open_responses(self, subject: str, story: str) -> Iterator[_Responses]:
+        """The same; nothing is generated before values are asked for."""
+        self._known_subject(subject)
+        self._known_story(story)
+        repeats, shape = self._repeats(story), (self.clock(story).n_trs, self.size.voxels)
+        shape_of_all = (repeats, *shape) if repeats > 1 else shape
+        yield _Responses(shape_of_all, lambda: self.responses(subject, story))
 
     def signal(self, subject: str, story: str) -> Floats:
         """What the voxels would do without noise, (TR, voxel): zero on noise voxels."""

@@ -110,16 +110,17 @@ def test_values_belong_to_their_generation() -> None:
     np.testing.assert_allclose(rows[0, 5, ::2], ROW, atol=1e-4)
 
 
-def test_words_digests_and_clocks_need_no_sound() -> None:
+def test_words_digests_clocks_and_shapes_need_no_sound() -> None:
     program = (
         "import sys; from voxelzoo_datasets.simulated import SimulatedDataset as D;"
         "d = D(); s = d.story('test01'); s.digest('any'); s.end; d.clock('test01').times;"
-        "d.fingerprint('sub-01', 'test01'); print('scipy' in sys.modules)"
+        "d.fingerprint('sub-01', 'test01'); r = d.open_responses('sub-01', 'test01').__enter__();"
+        "print(r.shape, r.dtype, 'scipy' in sys.modules)"
     )
     ended = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    assert ended.stdout.strip() == "False"
+    assert ended.stdout.strip() == "(4, 50, 160) float32 False"
 
 
 def test_more_stories_leave_the_others_as_they_were() -> None:
@@ -142,6 +143,16 @@ def test_ceiling_is_what_the_true_signal_reaches(seed: str) -> None:
     error = (reached - declared)[~noise] / ((1 - declared[~noise] ** 2) / np.sqrt(len(signal)))
     assert np.abs(error).max() < 5
     assert abs(error.mean()) < 5 / np.sqrt(error.size)
+
+
+def test_opened_responses_are_the_responses(simulated: SimulatedDataset) -> None:
+    for story in ("story01", "test01"):
+        expected = simulated.responses("sub-01", story)
+        with simulated.open_responses("sub-01", story) as opened:
+            assert opened.shape == expected.shape
+            np.testing.assert_array_equal(opened[..., 3:9], expected[..., 3:9])
+    with pytest.raises(NotFoundError), simulated.open_responses("sub-09", "story01"):
+        pass
 
 
 def test_responses_are_signal_and_fresh_noise(simulated: SimulatedDataset) -> None:
