@@ -19,7 +19,9 @@ class Roles(griffe.Extension):
 
 def as_markdown(docstring: str) -> str:
     """A docstring whose roles and literal blocks are Markdown."""
-    text = re.sub(r":[a-z]+:`[~.]*([^`]+)`", r"`\1`", docstring)
+    text = re.sub(r":[a-z]+:`~[^`]*?(\w+)`", r"`\1`", docstring)
+    text = re.sub(r":[a-z]+:`([^`]+)`", r"`\1`", text)
     text = re.sub(r"^( *)\.\. \[(\d+)\] ", r"\1\2. ", text, flags=re.M)
     text = re.sub(r"\[(\d+)\]_", r"[\1]", text)
+    text = re.sub(r"^[ \t]*(::|\.\. code-block:: \w+)[ \t]*$", "", text, flags=re.M)
     return re.sub(r"[ \t]*::[ \t]*$", ":", text, flags=re.M)

@@ -6,11 +6,11 @@ import re
 from typing import get_args
 
 import pytest
-from voxelzoo.recipes.outcome import Status
 
 from pages import ROOT
 from voxelzoo.data.leaks import GUARDS
 from voxelzoo.host.loading import load_host
+from voxelzoo.recipes.reproduction import Status
 from voxelzoo.science.ceilings import METHODS
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from pages import PAGES, ROOT, block, blocks
 from voxelzoo.host.catalogue import validate_registry
-from voxelzoo.recipes.schema import load_recipe
+from voxelzoo.recipes.loading import load_recipe
 from voxelzoo_datasets.description import read_description
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#\s]+)[^)]*\)")

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+import voxelzoo
+import voxelzoo.api
+import voxelzoo_regressors
+import voxelzoo_transformers.api
 from command_reference import commands
 from pages import ROOT
 from roles import as_markdown
-from voxelzoo import api
 
 pytestmark = pytest.mark.slow
 
@@ -69,7 +72,9 @@ def test_the_reference_has_every_command_and_public_name(site: Path) -> None:
     page = (site / "reference" / "command-line" / "index.html").read_text(encoding="utf-8")
     assert all(f'id="{command.name.replace(" ", "-")}"' in page for command in commands())
     page = (site / "reference" / "python" / "index.html").read_text(encoding="utf-8")
-    assert all(f'id="voxelzoo.api.{name}"' in page for name in api.__all__)
+    for module in (voxelzoo, voxelzoo.api, voxelzoo_regressors, voxelzoo_transformers.api):
+        missing = [n for n in module.__all__ if f'id="{module.__name__}.{n}"' not in page]
+        assert not missing, module.__name__
     assert ":class:" not in page
 
 
@@ -81,5 +86,6 @@ def test_no_page_asks_for_what_nobody_generated(site: Path) -> None:
 
 
 def test_roles_become_markdown() -> None:
-    assert as_markdown("See :class:`~a.b.Ridge` and :meth:`fit` ::") == "See `a.b.Ridge` and `fit`:"
+    assert as_markdown("See :class:`~a.b.Ridge` and :meth:`fit` ::") == "See `Ridge` and `fit`:"
+    assert as_markdown("Examples\n\n::\n\n    code") == "Examples\n\n\n\n    code"
     assert as_markdown("As in [1]_.\n\n.. [1] A paper.") == "As in [1].\n\n1. A paper."
