@@ -86,13 +86,13 @@ SubjectOption = Annotated[
 AlignerOption = Annotated[
     str | None,
     typer.Option(
-        help="lanczos, sinc, mean, sum or last; with settings if needed: lanczos:window=3,cutoff=1."
+        help="An aligner, such as lanczos; with settings if needed: lanczos:window=3,cutoff=1."
     ),
 ]
 RegressorOption = Annotated[
     str | None,
     typer.Option(
-        help="ridge, bootstrap-ridge, stacking, banded-ridge or variance-partition; with settings "
+        help="A regressor, such as ridge or bootstrap-ridge; with settings "
         "if needed: ridge:alphas=[1,10],scoring=r2."
     ),
 ]

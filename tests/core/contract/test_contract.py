@@ -20,13 +20,14 @@ SOURCES = sorted(CORE.rglob("*.py"))
 
 READS_OTHER_OBJECTS = {
     "cli/__init__.py": {"import_module(module)", "parameter"},
-    "cli/curve_report.py": {"joint"},
     "data/memory.py": {"words"},
     "host/catalogue.py": {"registered.spec"},
     "host/loading.py": {"plugin"},
     "host/targets.py": {"target"},
     "reports/controls.py": {"record", "example"},
-    "reports/curves.py": {"each.record", "artefact.record.scores"},
+    "reports/curves.py": {"each.record", "result.record.scores"},
+    "reports/laws.py": {"self.interaction"},
+    "reports/options.py": {"options"},
     "runs/options.py": {"self"},
     "store/result_list.py": {"record"},
     "strict_yaml.py": {"yaml"},

@@ -6,6 +6,12 @@ from collections.abc import Iterator
 
 from voxelzoo.api import ExtractorSpec, ModelEntry, hookimpl
 
+CITATION = """@misc{novelty2025,
+  author = {Doe, Jo},
+  title = {An example of a voxelzoo plugin},
+  year = {2025},
+}"""
+
 ROW = ModelEntry(
     name="word-novelty",
     plugin="novelty",
@@ -26,6 +32,8 @@ def zoo_register_extractors() -> Iterator[ExtractorSpec]:
         modality="text",
         summary="How new each word of a story is.",
         tiny=ROW,
+        licence="Apache-2.0",
+        bibtex=(CITATION,),
     )
 
 
