@@ -16,6 +16,7 @@ import soundfile
 from annex import unfetch
 from voxelzoo.api import DataError, Dataset, NotFoundError, UsageError
 from voxelzoo.reports.curves import Setting
+from voxelzoo.store.store import open_store
 from voxelzoo_datasets.imported import ImportedDataset
 from voxelzoo_datasets.lebel import LebelDataset
 from voxelzoo_datasets.plugin import is_alice, is_folder, is_lebel
@@ -245,7 +246,9 @@ def test_run_trains_on_own_stories_where_asked(lebel: Path, zoo: Zoo) -> None:
         "UTS02": 70,
         "UTS03": 70,
     }
-    assert len({Setting.of(each) for each in results.values()}) == 1  # one point of a curve
+    by_key = {result.key: result.record for result in open_store("zoo-store").results()}
+    records = [by_key[each["key"]] for each in results.values()]
+    assert len({Setting.of(record) for record in records}) == 1  # one point of a curve
     told = zoo("explain", results["UTS03"]["key"]).out
     assert "2 stories (70 TRs, 0.04 h: alpha and beta)" in told
     assert (
