@@ -13,13 +13,29 @@ from voxelzoo.stimuli.audio import Floats
 
 @dataclass(frozen=True)
 class ScanClock:
-    """When each response row was acquired: row ``i`` begins at ``start + i * tr`` seconds."""
+    """When each response row was acquired: row ``i`` begins at ``start + i * tr`` seconds.
+
+    Parameters
+    ----------
+    tr : float
+        Repetition time, in seconds.
+    start : float
+        Beginning of row 0 on the story's clock, in seconds.
+    n_trs : int
+        Number of rows.
+    n_dropped : int, optional
+        Volumes acquired before row 0 and not kept, if known. It changes no time.
+
+    Raises
+    ------
+    DataError
+        If ``tr`` is not positive or ``start`` is not finite.
+    """
 
     tr: float
     start: float
     n_trs: int
     n_dropped: int | None = None
-    """Volumes acquired before row 0 and not kept, where known; says nothing of any time."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.tr) and self.tr > 0):

@@ -13,10 +13,25 @@ from voxelzoo.errors import DataError
 
 
 def require_downloaded(path: Path) -> Path:
-    """``path``, or :class:`DataError` where a checkout has only a pointer to the file's content.
+    """Checks that a file's content is on this machine, not only a pointer to it.
 
-    git-annex leaves a link without a target or a line that names an object, git LFS a short text;
-    either would otherwise be read as a damaged file.
+    git-annex leaves a link without a target or a line that names an object, git LFS a short text.
+    Either would otherwise be reported as a damaged file.
+
+    Parameters
+    ----------
+    path : Path
+        The file. One that does not exist passes: its reader reports it better.
+
+    Returns
+    -------
+    Path
+        ``path``.
+
+    Raises
+    ------
+    DataError
+        If the content is not on this machine. The message has the command that downloads it.
     """
     if path.is_symlink() and not path.exists() and "annex/objects" in os.readlink(path):
         raise DataError(f"{path}: not fetched yet (git-annex); run: datalad get {path.name}")
@@ -35,7 +50,23 @@ def require_downloaded(path: Path) -> Path:
 
 
 def content_digest(*parts: bytes | str | NDArray[np.generic] | Path) -> str:
-    """SHA-256 over the parts, each framed by its length; a path stands for its file's bytes."""
+    """SHA-256 of several parts, each preceded by its length.
+
+    Parameters
+    ----------
+    *parts : bytes, str, ndarray or Path
+        An array counts with its dtype and shape, a path with the content of its file.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    DataError
+        If a file's content is not on this machine.
+    """
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, Path):

@@ -1,6 +1,6 @@
-"""A recording at a model's rate, read forward: memory is bounded, and no sample knows the future.
+"""A recording at a model's rate, read forward in bounded memory, without looking ahead.
 
-Resampling looks a few samples ahead. What a listener at time ``t`` has heard is therefore not the
+Resampling looks a few samples ahead. What a listener has heard at time ``t`` is therefore not the
 beginning of the resampled recording: its last samples are those of a recording that ends at ``t``.
 """
 
@@ -29,11 +29,11 @@ LOWEST_RATE = 4000
 
 
 FULL_SCALE = 0.999
-"""What a clipped sample reaches."""
+"""Magnitude from which a sample counts as clipped."""
 
 
 CLIPPED = 1e-3
-"""Share of clipped samples that is worth a word."""
+"""Share of clipped samples that is reported."""
 
 
 _ZERO_CROSSINGS, _ROLLOFF = 6, 0.99
@@ -41,12 +41,20 @@ _ZERO_CROSSINGS, _ROLLOFF = 6, 0.99
 
 
 def n_samples_at(audio: Audio, rate: int) -> int:
-    """Samples of the recording at ``rate`` Hz."""
+    """Number of samples of the recording after resampling to ``rate`` Hz."""
     return -(-audio.n_samples * rate // audio.native_rate)
 
 
 class SoundStream:
-    """The mono recording at ``rate`` Hz, (sample,), held only from where it was last asked for."""
+    """A recording at another rate, channels averaged; samples already passed are released.
+
+    Parameters
+    ----------
+    audio : Audio
+        The recording.
+    rate : int
+        Samples per second.
+    """
 
     def __init__(self, audio: Audio, rate: int) -> None:
         self.n_samples = n_samples_at(audio, rate)
@@ -69,7 +77,18 @@ class SoundStream:
         self._start = 0
 
     def span(self, start: int, stop: int) -> Samples:
-        """Samples ``start..stop``. ``start`` never decreases: what lies before is forgotten."""
+        """Samples of the resampled recording.
+
+        Parameters
+        ----------
+        start, stop : int
+            Range of samples; ``start`` must not decrease from call to call.
+
+        Returns
+        -------
+        ndarray of float32
+            (sample,), shorter if the recording ends before ``stop``.
+        """
         self._forget(start)
         while self._start + len(self._sound) < stop and not self._ended:
             self._read_on()
@@ -77,9 +96,20 @@ class SoundStream:
         return self._sound[: stop - start]
 
     def ending(self, stop: int) -> Samples:
-        """The last samples before ``stop`` as heard at that moment, as many as the future alters.
+        """The last samples before ``stop``, of the recording cut off at that moment.
 
-        Ask after :meth:`span` has reached ``stop`` and before it has moved on beyond it.
+        They are as many as later sound changes. To be called after :meth:`span` has reached
+        ``stop`` and before it has moved beyond it.
+
+        Parameters
+        ----------
+        stop : int
+            End of the samples, exclusive.
+
+        Returns
+        -------
+        ndarray of float32
+            (sample,); empty if the recording is not resampled.
         """
         if self._resample is None:
             return self._sound[:0]
@@ -112,7 +142,7 @@ class SoundStream:
         self._sound = np.concatenate([self._sound, sound[begin:end]])
 
     def _forget(self, start: int) -> None:
-        """Lets go of sound before ``start``, and of the native samples that only it came from."""
+        """Releases sound before ``start``, and native samples that nothing later needs."""
         drop = min(start - self._start, len(self._sound))
         self._sound = self._sound[drop:]
         self._start += drop
@@ -131,18 +161,33 @@ class SoundStream:
 
 @dataclass(frozen=True)
 class Examination:
-    """What one pass over a recording finds."""
+    """Loudness of a recording."""
 
     peak: float
+    """Largest magnitude of a sample; 1 is full scale."""
     clipped: float
     """Share of samples at full scale."""
 
 
 def examine(audio: Audio, rate: int) -> Iterator[str]:
-    """Lines that a user should read before a model at ``rate`` Hz hears this recording.
+    """Reads a recording once and reports what may spoil a model's states.
 
-    Reads it once. Raises :class:`DataError` for a recording that is empty, not finite, silent
-    throughout, or too coarse for speech.
+    Parameters
+    ----------
+    audio : Audio
+        The recording.
+    rate : int
+        Samples per second that the model expects.
+
+    Yields
+    ------
+    str
+        One line per problem: clipping; a rate below the model's.
+
+    Raises
+    ------
+    DataError
+        If the recording is empty, not finite, silent throughout, or its rate is too low for speech.
     """
     where = audio.path or "audio in memory"
     native = audio.native_rate
@@ -150,11 +195,12 @@ def examine(audio: Audio, rate: int) -> Iterator[str]:
         raise DataError(
             f"{where}: {native} samples a second cannot hold speech; is the rate right?"
         )
-    found = _examined(audio)
-    if found.peak == 0:
+    loudness = _examined(audio)
+    if loudness.peak == 0:
         raise DataError(f"{where}: silent throughout; every state would be the same")
-    if found.clipped > CLIPPED:
-        yield f"{where}: {found.clipped:.1%} of its samples are clipped (at full scale or beyond)"
+    if loudness.clipped > CLIPPED:
+        share = f"{loudness.clipped:.1%}"
+        yield f"{where}: {share} of its samples are clipped (at full scale or beyond)"
     if native < rate:
         yield (
             f"{where}: recorded at {native} Hz, below the model's {rate} Hz; "

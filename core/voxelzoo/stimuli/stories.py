@@ -16,8 +16,17 @@ from voxelzoo.stimuli.words import Words
 class Story:
     """One stimulus: words, sound, or states computed elsewhere, on one clock.
 
-    ``features`` maps a name to a file with ``times`` (time,) and ``states`` (time, unit) or
-    (layer, time, unit).
+    Parameters
+    ----------
+    name : str
+        Its name in the dataset.
+    words : Words, optional
+        The words.
+    audio : Audio, optional
+        The sound.
+    features : mapping of str to Path, optional
+        Files of states computed elsewhere, by name. Each has ``times`` (time,), in seconds, and
+        ``states`` (time, unit) or (layer, time, unit).
     """
 
     name: str
@@ -26,9 +35,17 @@ class Story:
     features: Mapping[str, Path] = field(default_factory=dict)
 
     def digest(self, modality: str) -> str:
-        """Digest of what a model of this modality can see.
+        """Digest of what a model of this modality depends on.
 
-        ``text``: words; ``audio``: sound; ``any``: both, and the states computed elsewhere.
+        Parameters
+        ----------
+        modality : {"text", "audio", "any"}
+            Words; sound; or both, and the states computed elsewhere.
+
+        Returns
+        -------
+        str
+            64 hexadecimal digits.
         """
         parts: list[str] = []
         if modality in ("text", "any") and self.words is not None:
@@ -41,7 +58,7 @@ class Story:
         return content_digest(*parts)
 
     def need_words(self) -> Words:
-        """The words; :class:`DataError` where the story has none."""
+        """The words; :class:`DataError` if the story has none."""
         if self.words is None:
             raise DataError(
                 f"story {self.name!r} has no words; a text model needs words.csv or a TextGrid"
@@ -49,7 +66,7 @@ class Story:
         return self.words
 
     def need_audio(self) -> Audio:
-        """The sound; :class:`DataError` where the story has none."""
+        """The sound; :class:`DataError` if the story has none."""
         if self.audio is None:
             raise DataError(
                 f"story {self.name!r} has no audio; a speech model needs a wav or flac file"
@@ -58,7 +75,7 @@ class Story:
 
     @property
     def end(self) -> float:
-        """When the stimulus is over, in seconds on the story's clock."""
+        """End of the stimulus on the story's clock, in seconds."""
         ends = [0.0]
         if self.words is not None and len(self.words):
             ends.append(float(self.words.offsets.max()))

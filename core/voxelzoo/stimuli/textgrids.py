@@ -14,7 +14,7 @@ from voxelzoo.stimuli.words import Words
 from voxelzoo.text import shortened
 
 _SILENCE = re.compile(r"|sp|sil|pau|spn|<.*>|\{.*\}|\[.*\]", re.IGNORECASE)
-"""Labels that forced aligners give to what is not a word."""
+"""Labels that forced aligners give to silence and noise."""
 
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
@@ -25,11 +25,24 @@ _TOKEN = re.compile(rf'"((?:[^"]|"")*)"|<(\w+)>|\[\d*\]|(?<![\w.])({_NUMBER})(?!
 
 
 def read_textgrid(path: Path, tier: str | None = None) -> Words:
-    """Words from a Praat TextGrid, long or short form, in UTF-8 or UTF-16.
+    """Words from a Praat TextGrid, in the long or short form, in UTF-8, UTF-16 or Latin-1.
 
-    ``tier`` names the interval tier; by default the one called ``word`` or ``words``, or the only
-    one. Silences (``sp``, ``sil``, empty, bracketed) stay as items with empty text. Raises
-    :class:`DataError` that names the file and the fault.
+    Parameters
+    ----------
+    path : Path
+        The file.
+    tier : str, optional
+        Name of the interval tier. By default the one called ``word`` or ``words``, or the only one.
+
+    Returns
+    -------
+    Words
+        Times in seconds. Silences (``sp``, ``sil``, empty, in brackets) are items without text.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, is damaged, or has no such tier. The message names the file.
     """
     try:
         raw = require_downloaded(path).read_bytes()

@@ -1,6 +1,6 @@
-"""Which past a state sees: context windows over words or tokens, causal windows over sound.
+"""What precedes a state: context windows over words or tokens, causal windows over sound.
 
-Windows are data: plain index ranges, decided before a model runs, testable without one.
+Windows are index ranges, made before a model runs and without it.
 """
 
 from __future__ import annotations
@@ -14,25 +14,36 @@ from voxelzoo.errors import UsageError
 
 @dataclass(frozen=True)
 class TextWindow:
-    """One forward pass: feed items ``start..stop`` and read the states of ``first..stop``.
-
-    Items are tokens or words, as the policy's unit says; ``stop`` is exclusive.
-    """
+    """One forward pass over items, which are tokens or words as the policy's unit says."""
 
     start: int
+    """First item that is fed."""
     first: int
+    """First item whose state is read; those up to ``stop`` follow."""
     stop: int
+    """End of the items that are fed and read, exclusive."""
 
 
 @dataclass(frozen=True)
 class WindowPolicy:
-    """How much of the past a word's state may see.
+    """Which preceding items the state of a word depends on.
 
-    ``sawtooth``: the context grows to ``size`` items, then restarts with ``restart`` of them
-    (Antonello et al. 2023, section 2.2). ``variant="code"`` restarts as the released code does,
-    one item later: its contexts hold up to ``size + 1`` items, the current one included.
-    ``sliding``: always the last ``size`` items. ``full``: the whole story so far. ``none``: the
-    item alone.
+    Parameters
+    ----------
+    kind : {"sawtooth", "sliding", "full", "none"}, default "sawtooth"
+        ``sawtooth``: the context of item ``i`` (from 1) holds all items up to ``size`` of them;
+        later ones start after ``step * ((i - restart) // step)`` items, with
+        ``step = size - restart`` (Antonello et al. 2023, section 2.2). ``sliding``: the last
+        ``size`` items. ``full``: the whole story so far. ``none``: the item alone.
+    size : int, default 512
+        Items of the longest context, the current one included.
+    restart : int, default 256
+        Items that stay when a sawtooth restarts.
+    unit : {"tokens", "words"}, default "tokens"
+        What an item is.
+    variant : {"paper", "code"}, default "paper"
+        ``code`` restarts a sawtooth as the released code does, one item later: its contexts hold up
+        to ``size + 1`` items.
     """
 
     kind: Literal["sawtooth", "sliding", "full", "none"] = "sawtooth"
@@ -42,7 +53,7 @@ class WindowPolicy:
     variant: Literal["paper", "code"] = "paper"
 
     def start(self, i: int) -> int:
-        """First item of the context that ends with the ``i``-th item, counted from one."""
+        """First item, counted from 0, of the context that ends with item ``i``, counted from 1."""
         if self.kind == "full":
             return 0
         if self.kind == "none":
@@ -50,22 +61,25 @@ class WindowPolicy:
         if self.kind == "sliding":
             return max(0, i - self.size)
         step = self.size - self.restart
-        # The paper's H(i) reads the first i items; the code's counter leaves out the current one,
-        # and is compared before it is put back, hence one more.
+        # The paper's H(i) counts the current item. The code's counter does not, and is compared
+        # before it is reset, hence one more.
         if self.variant == "code":
             return 0 if i <= self.size + 1 else step * ((i - 2 - self.restart) // step)
         return 0 if i <= self.size else step * ((i - self.restart) // step)
 
     def windows(self, n: int) -> list[TextWindow]:
-        """Windows that read every one of ``n`` items once, in order; shared starts share a pass."""
-        found: list[TextWindow] = []
+        """Windows from which each of ``n`` items is read once, in order.
+
+        Items whose contexts start at the same item share a window.
+        """
+        windows: list[TextWindow] = []
         for i in range(1, n + 1):
             start = self.start(i)
-            if found and found[-1].start == start:
-                found[-1] = TextWindow(start, found[-1].first, i)
+            if windows and windows[-1].start == start:
+                windows[-1] = TextWindow(start, windows[-1].first, i)
             else:
-                found.append(TextWindow(start, i - 1, i))
-        return found
+                windows.append(TextWindow(start, i - 1, i))
+        return windows
 
     def __str__(self) -> str:
         if self.kind in ("full", "none"):
@@ -75,12 +89,24 @@ class WindowPolicy:
 
 
 def context_starts(policy: WindowPolicy, counted: Sequence[bool]) -> list[int]:
-    """First item of the context of each *counted* item, as an index among the counted ones.
+    """First item of the context of each word, if some items are silences.
 
-    ``counted`` says of every item whether it can stand in a context; silences cannot. They pass
-    unseen, except under ``variant="code"``: there they advance the counter that decides when a
-    context restarts, so that each of them moves the start one word back until it does. The released
-    code has no rule for a silence on which the counter runs full; here the next word restarts.
+    Silences are never in a context. They have no effect, except with ``variant="code"``: there they
+    advance the counter that decides when a context restarts, so that each silence moves the start
+    one word back until then. The released code has no rule for a silence at which the counter is
+    full; here the next word restarts.
+
+    Parameters
+    ----------
+    policy : WindowPolicy
+        The policy, in words.
+    counted : sequence of bool
+        Whether each item is a word.
+
+    Returns
+    -------
+    list of int
+        For each word, an index among the words.
     """
     n = sum(counted)
     if policy.kind != "sawtooth" or policy.variant != "code":
@@ -97,9 +123,28 @@ def context_starts(policy: WindowPolicy, counted: Sequence[bool]) -> list[int]:
 
 
 def parse_window_policy(text: str) -> WindowPolicy:
-    """A policy as typed: ``sawtooth:512:256:words:code``, ``sliding:64:words``, ``full``, ``none``.
+    """A window policy as typed.
 
-    The unit is tokens unless said, the variant the paper's. Raises :class:`UsageError`.
+    Parameters
+    ----------
+    text : str
+        Such as ``sawtooth:512:256:words:code``, ``sliding:64:words``, ``full`` or ``none``. The
+        unit is tokens and the variant the paper's, unless given.
+
+    Returns
+    -------
+    WindowPolicy
+        The policy.
+
+    Raises
+    ------
+    UsageError
+        If the text is not a policy.
+
+    Examples
+    --------
+    >>> str(parse_window_policy("sliding:64:words"))
+    'sliding:64:words'
     """
     kind, *rest = text.strip().split(":")
     unit: Literal["tokens", "words"] = "tokens"
@@ -130,18 +175,36 @@ def parse_window_policy(text: str) -> WindowPolicy:
 
 @dataclass(frozen=True)
 class AudioWindow:
-    """Samples ``start..stop`` (exclusive) of a recording; the state belongs to ``stop``."""
+    """Samples ``start..stop`` (exclusive) of a recording; its state has the time of ``stop``."""
 
     start: int
     stop: int
 
 
 def audio_windows(n_samples: int, rate: int, length: float, stride: float) -> list[AudioWindow]:
-    """Causal windows over ``n_samples`` at ``rate`` Hz, one every ``stride`` seconds.
+    """Causal windows over a recording (Antonello et al. 2023, released code: 16.1 s and 0.1 s).
 
-    Each ends at a multiple of ``stride`` and holds at most the last ``length`` seconds, so windows
-    grow while the story is young; what is left after the last whole stride is dropped (Antonello
-    et al. 2023, released code: 16.1 s and 0.1 s). Raises :class:`UsageError`.
+    Each window ends at a multiple of ``stride`` and holds at most the last ``length`` seconds, so
+    the first windows are shorter. Sound after the last whole stride is in no window.
+
+    Parameters
+    ----------
+    n_samples : int
+        Length of the recording.
+    rate : int
+        Samples per second.
+    length, stride : float
+        In seconds.
+
+    Returns
+    -------
+    list of AudioWindow
+        In order.
+
+    Raises
+    ------
+    UsageError
+        If ``stride`` is shorter than a sample, or ``length`` is shorter than ``stride``.
     """
     step, size = round(stride * rate), round(length * rate)
     if step < 1 or size < step:

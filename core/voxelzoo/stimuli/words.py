@@ -18,9 +18,20 @@ from voxelzoo.text import shortened
 
 @dataclass(frozen=True)
 class Words:
-    """Transcribed words with their times: ``onsets`` and ``offsets`` are (word,), in seconds.
+    """Transcribed words with their times on the story's clock.
 
-    An item with empty text is a silence; protocols differ on what to do with it.
+    Parameters
+    ----------
+    text : tuple of str
+        The words, in order. An item with empty text is a silence, which protocols treat
+        differently.
+    onsets, offsets : ndarray of float64
+        Beginning and end of each, (word,), in seconds.
+
+    Raises
+    ------
+    DataError
+        If lengths differ, a time is not finite, a word ends before it begins, or onsets decrease.
     """
 
     text: tuple[str, ...]
@@ -55,19 +66,19 @@ class Words:
 
     @property
     def times(self) -> Floats:
-        """Middle of each word, (word,), in seconds: where the field places it."""
+        """Middle of each word, (word,), in seconds: the time that its state has by convention."""
         middles: Floats = (self.onsets + self.offsets) / 2
         return middles
 
     def spoken(self) -> Words:
-        """The words with text: silences removed."""
+        """The words without silences."""
         keep = [i for i, text in enumerate(self.text) if text]
         return Words(
             tuple(self.text[i] for i in keep), self.onsets[keep].copy(), self.offsets[keep].copy()
         )
 
     def shifted(self, seconds: float) -> Words:
-        """The same words later by ``seconds``: the misalignment control."""
+        """The same words, ``seconds`` later: the misalignment control."""
         return Words(self.text, self.onsets + seconds, self.offsets + seconds)
 
     @cached_property
@@ -77,9 +88,22 @@ class Words:
 
 
 def read_words_csv(path: Path) -> Words:
-    """Words from a CSV file with the columns ``word,onset,offset`` (times in seconds).
+    """Words from a CSV file with the columns ``word``, ``onset`` and ``offset``.
 
-    Raises :class:`DataError` that names the file, the line and the fault.
+    Parameters
+    ----------
+    path : Path
+        A UTF-8 file whose first line names the columns; times are in seconds.
+
+    Returns
+    -------
+    Words
+        The words; an empty ``word`` is a silence.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be used. The message names the file, the line and what is wrong.
     """
     try:
         raw = require_downloaded(path).read_text(encoding="utf-8-sig")
