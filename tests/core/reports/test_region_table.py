@@ -214,7 +214,9 @@ def test_a_mean_over_subjects_is_not_counted_as_a_subject(zoo: Zoo, tmp_path: Pa
             "results",
             {"responses": subject},
             {"story/a/prediction": shared, "story/a/response": responses},
-            make_record(subject=subject, n_voxels=2, test_stories=("a",)).to_json(),
+            make_record(
+                subject=subject, is_average=subject == "group", n_voxels=2, test_stories=("a",)
+            ).to_json(),
         )
     options = ("--ceiling", "inter-subject", "--store", tmp_path)
     refused = zoo("test", kept.key, *options)
@@ -260,7 +262,7 @@ def test_subjects_whose_voxels_do_not_correspond_have_no_shared_ceiling() -> Non
         inter_subject_ceiling(own, True, {"s2": lambda: {"b": np.ones((9, 4))}})
     with pytest.raises(DataError, match=r"\(9, 5\) in 's2'"):
         inter_subject_ceiling(own, True, {"s2": lambda: {"a": np.ones((9, 5))}})
-    with pytest.raises(DataError, match="two subjects or more"):
+    with pytest.raises(DataError, match="at least two subjects"):
         inter_subject_ceiling(own, True, {})
 
 
