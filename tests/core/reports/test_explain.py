@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def test_says_data_features_fit_and_software(zoo: Zoo) -> None:
         "Features were word-rate",
         "TR of 1.5 s by lanczos (window 3 and cutoff 1)",
         "delays of 1, 2, 3 and 4 TRs (1.5, 3, 4.5 and 6 s), within each story",
-        "ridge (voxelzoo 0.1.0) over 17 values of alpha from 1 to 1e+08",
+        f"ridge (voxelzoo {version('voxelzoo')}) over 17 values of alpha from 1 to 1e+08",
         f"mean over voxels was {record['mean_r']:.4f}",
         "with a floor of 0.25",
         "stimulus was taken to come 3.0 s later",
