@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voxelzoo.progress import Progress
+from voxelzoo.progress import Progress, Silent
 from voxelzoo.runs.ceilings import NoiseCeilings
 from voxelzoo.runs.estimate import CostCheck
 from voxelzoo.runs.extraction import aligned_states
@@ -126,7 +126,8 @@ class _GroupRunner:
         for subject in plan.subjects:
             missing = {i: fit for i, fit in enumerate(fits) if not stored[subject, i]}
             of_subject = _SubjectRunner(self, subject, leaks) if missing else None
-            with self._progress.task(f"{fits[0].label}: fit {subject}", len(missing)) as advance:
+            progress = self._progress if missing else Silent()
+            with progress.task(f"{fits[0].label}: fit {subject}", len(missing)) as advance:
                 for i, fit in enumerate(fits):
                     if (artefact := stored[subject, i]) is not None:
                         yield Result(artefact, computed=False)
