@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -77,7 +78,7 @@ def _packages(host: Host) -> Iterator[Finding]:
     torch and torchaudio are a pair: a torchaudio of another version fails to import, and so do
     packages that import it.
     """
-    fix = "pip install 'torch>=2.11,<2.12' 'torchaudio>=2.11,<2.12'"
+    fix = _torch_pair()
     specs: list[Spec] = [each.spec for each in host.extractors]
     specs += [each.spec for each in host.aligners]
     specs += [each.spec for each in host.regressors]
@@ -110,6 +111,13 @@ def _packages(host: Host) -> Iterator[Finding]:
     if torch is not None:
         devices = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
         yield Finding("devices", "ok", ", ".join(["cpu", *devices]))
+
+
+def _torch_pair() -> str:
+    """The command that installs torch and torchaudio in the versions that voxelzoo requires."""
+    required = metadata.requires("voxelzoo") or []
+    pair = [each for each in required if re.split(r"[^\w.-]", each)[0] in ("torch", "torchaudio")]
+    return " ".join(["pip install", *(f"'{each}'" for each in pair)])
 
 
 def _plugins(host: Host) -> Iterator[Finding]:

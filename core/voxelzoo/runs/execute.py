@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from voxelzoo.api import Dataset, ModelEntry, UsageError, ZooError
+from voxelzoo.contract.weights import weights_location
 from voxelzoo.data.opening import open_dataset, own_stories_left, plan_evaluation
 from voxelzoo.host.zoo import Zoo
 from voxelzoo.progress import Progress, Silent
@@ -158,7 +159,8 @@ def plan(
 ) -> list[Estimate]:
     """Estimate what :func:`run` would take with the same arguments: time, memory and disk.
 
-    No weights are loaded and nothing is computed. What is already in the store is not counted.
+    No weights are loaded or downloaded, and nothing is computed. What is already in the store is
+    not counted, except for a model whose weights are not on this machine: its keys are not known.
 
     Parameters
     ----------
@@ -180,10 +182,32 @@ def plan(
     resolved = make_plan(zoo, _opened(zoo, dataset, options), store, options)
     estimates = []
     for choice in choices:
+        if _needs_download(choice):
+            progress.say(f"{choice.entry.name}: weights are not on this machine; planned without")
+            estimates.append(_planned_without_weights(zoo, resolved, choice, progress))
+            continue
         model, layers = choice.open(zoo.host, resolved.dataset, progress.say)
         keys = StateKeys(model, layers, resolved.stimuli, resolved.alignment)
         estimates.append(estimate(resolved, keys))
     return estimates
+
+
+def _needs_download(choice: ModelChoice) -> bool:
+    """Whether the weights are not on this machine, and the row knows the architecture."""
+    entry, request = choice.entry, choice.request
+    known = bool(entry.architecture) and not request.untrained
+    return known and weights_location(entry) is None
+
+
+def _planned_without_weights(
+    zoo: Zoo, plan: Plan, choice: ModelChoice, progress: Progress
+) -> Estimate:
+    """The estimate of the same architecture, untrained, as if the store were empty."""
+    untrained = replace(choice, request=replace(choice.request, untrained=True))
+    model, layers = untrained.open(zoo.host, plan.dataset, progress.say)
+    keys = StateKeys(model, layers, plan.stimuli, plan.alignment)
+    empty = replace(plan, store=Store(plan.store.root / "nothing"))
+    return replace(estimate(empty, keys), model=choice.entry.name)
 
 
 def extract(

@@ -60,3 +60,17 @@ def test_memory_is_as_planned_and_the_run_says_so(tmp_path: Path) -> None:
         float(number) * size[unit] for number, unit in (said.group(i).split() for i in (3, 4))
     )
     assert 0.5 < planned / took < 2
+
+
+def test_a_plan_downloads_no_weights(zoo: Zoo, tmp_path: Path) -> None:
+    """The hub is offline: a run of this model would end with exit code 5."""
+    options = ("-p", "gpt2", "--layer", 3, "--store", tmp_path / "store", "--json")
+    ended = zoo("plan", *options)
+    assert "gpt2: weights are not on this machine; planned without" in ended.err
+    (trained,) = ended.json["plans"]
+    (untrained,) = zoo("plan", *options, "--untrained").json["plans"]
+    assert trained["model"] == "gpt2"
+    for name in ("extraction_n_passes", "n_features", "stories_to_read", "n_fits"):
+        assert trained[name] == untrained[name]
+    assert trained["stories_to_read"] == 4
+    assert not (tmp_path / "store" / "nothing").exists()
