@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class ZooError(Exception):
-    """An expected failure: one line that says what is wrong, where, and the mend.
+    """An expected failure: one line that says what is wrong, where, and how to fix it.
 
     The command line prints it without a traceback and exits with :attr:`exit_code`.
     """
