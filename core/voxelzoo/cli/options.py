@@ -132,7 +132,7 @@ ShiftOption = Annotated[
     float,
     typer.Option(
         help="Control: move the stimulus by so many seconds. +4: words moved 4 s later; if r "
-        "rises, the dataset's start is 4 s too early."
+        "rises, the dataset's start is 4 s too late."
     ),
 ]
 AllowLeakOption = Annotated[
