@@ -161,7 +161,7 @@ def test_rows_and_voxels_are_those_of_the_whole(tmp_path: Path, little_memory: N
     rows, voxels = np.array([0, 5, 90, 140]), np.array([1, 2, 7, 10])
     some = select(select(lazy, voxels=voxels), rows)
     np.testing.assert_array_equal(some[:, 1:], whole[np.ix_(rows, voxels[1:])])
-    with pytest.raises(IndexError, match="sliced by voxels alone"):
+    with pytest.raises(IndexError, match="sliced by voxel only"):
         lazy[3:5, 2:5]
 
 
