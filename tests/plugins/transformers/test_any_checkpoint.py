@@ -35,7 +35,7 @@ def test_surprisal_of_any_checkpoint_is_a_baseline(zoo: Zoo) -> None:
 def test_a_setting_that_no_model_reads_is_refused(zoo: Zoo) -> None:
     ended = zoo("run", "-p", "gpt2", "--untrained", "--model-option", "states=mean")
     assert ended.code == 2
-    assert "--model-option states: none of these models reads it" in ended.err
+    assert "model option states: none of these models reads it" in ended.err
 
 
 def test_a_checkpoint_that_is_not_here_says_how_to_get_it(zoo: Zoo) -> None:

@@ -94,6 +94,7 @@ def test_planning_a_row_of_the_registry_imports_neither_torch_nor_transformers()
         for name, row in networks().items()
         if row.plugin in targets
         and not {"num_local_experts", "num_experts"} & set(row.architecture)
+        and row.architecture["model_type"] != "bloom"  # its number of positions is not stated
     ]
     assert len(rows) > 40
     ended = subprocess.run(
