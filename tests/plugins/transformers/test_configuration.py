@@ -29,7 +29,9 @@ WHISPER = ("encoder_layers", "hidden_size", "num_mel_bins", "max_source_position
 def networks() -> dict[str, ModelEntry]:
     """Rows of the registry that have an architecture."""
     rows = yaml.safe_load((ROOT / "registry.yaml").read_text())["models"]
-    fields = ("plugin", "modality", "n_parameters", "n_layers", "embed_dim", "architecture")
+    fields = (
+        "plugin", "extractor", "modality", "n_parameters", "n_layers", "embed_dim", "architecture"
+    )  # fmt: skip
     return {
         name: ModelEntry(name=name, **{field: row[field] for field in fields if field in row})
         for name, row in rows.items()
@@ -83,7 +85,7 @@ def test_planning_a_row_of_the_registry_imports_neither_torch_nor_transformers()
     }
     rows = [
         {
-            "target": targets[row.plugin],
+            "target": targets[row.extractor or row.plugin],
             "name": name,
             "plugin": row.plugin,
             "modality": row.modality,
@@ -92,7 +94,7 @@ def test_planning_a_row_of_the_registry_imports_neither_torch_nor_transformers()
             "architecture": dict(row.architecture),
         }
         for name, row in networks().items()
-        if row.plugin in targets
+        if (row.extractor or row.plugin) in targets
         and not {"num_local_experts", "num_experts"} & set(row.architecture)
         and row.architecture["model_type"] != "bloom"  # its number of positions is not stated
     ]
