@@ -23,7 +23,7 @@ from voxelzoo.api import (
     content_digest,
     read_textgrid,
 )
-from voxelzoo_datasets.options import choice, only_known, seconds
+from voxelzoo_datasets.options import check_options, choice, seconds
 from voxelzoo_datasets.plugin import ALICE, alice_root
 
 REGIONS = ("LATL", "RATL", "LPTL", "LIPL", "LPreM", "LIFG")
@@ -60,7 +60,7 @@ class AliceDataset:
     """
 
     def __init__(self, path: Path, **options: str) -> None:
-        only_known("alice", options, _OPTIONS)
+        check_options("alice", options, _OPTIONS)
         self.radius = choice("radius", options.get("radius", "10mm"), ("10mm", "6mm"))
         self.drift = choice("drift", options.get("drift", "savgol"), ("savgol", "none"))
         self.regress = choice("motion", options.get("motion", "keep"), ("keep", "regress"))

@@ -42,8 +42,8 @@ from voxelzoo.api import (
 from voxelzoo_datasets import plugin
 from voxelzoo_datasets.declared import ANTONELLO_BOX, Read, disagreements
 from voxelzoo_datasets.lebel import PAPER_TESTS, read_published
-from voxelzoo_datasets.names import known, listed
-from voxelzoo_datasets.options import choice, only_known
+from voxelzoo_datasets.names import check_name, listed
+from voxelzoo_datasets.options import check_options, choice
 from voxelzoo_datasets.pickles import Record, read_pickle
 
 FIRST, LAST = 10, 5
@@ -74,7 +74,7 @@ class AntonelloBox:
     """
 
     def __init__(self, path: Path, **options: str) -> None:
-        only_known(NAME, options, _OPTIONS)
+        check_options(NAME, options, _OPTIONS)
         self._grids_file = path / "story_data" / "grids_huge.jbl"
         self._logs_file = path / "story_data" / "trfiles_huge.jbl"
         self._audio = path / "story_data" / "story_audio"
@@ -101,7 +101,7 @@ class AntonelloBox:
         self._repeats = cache(self._read_repeats)
         asked = listed(options.get("subjects", ""))
         for subject in asked:
-            known("subject", subject, self._files, NAME)
+            check_name("subject", subject, self._files, NAME)
         self._subjects = asked or tuple(self._files)
         asked_stories = listed(options.get("stories", ""))
         self._stories = self._choose_stories(asked_stories)
@@ -133,7 +133,7 @@ class AntonelloBox:
 
         None where training stories were listed: those are heard by all.
         """
-        known("subject", subject, self._subjects, NAME)
+        check_name("subject", subject, self._subjects, NAME)
         return self._own[subject]
 
     def test_stories(self) -> tuple[str, ...]:
@@ -142,7 +142,7 @@ class AntonelloBox:
 
     def story(self, name: str) -> Story:
         """Words, sound where ``story_audio`` has it, and the published features where asked for."""
-        known("story", name, self._every_story, NAME)
+        check_name("story", name, self._every_story, NAME)
         sounds = [self._audio / f"{name}{suffix}" for suffix in (".wav", ".flac", ".mp3")]
         sound = next((file for file in sounds if file.is_symlink() or file.exists()), None)
         return Story(
@@ -154,7 +154,7 @@ class AntonelloBox:
 
     def clock(self, story: str) -> ScanClock:
         """When the kept volumes began, by the story's TRFile."""
-        known("story", story, self._every_story, NAME)
+        check_name("story", story, self._every_story, NAME)
         begins = self._begins(story)[FIRST:-LAST]
         tr, start = np.polyfit(np.arange(len(begins)), begins, 1)
         late = np.abs(start + tr * np.arange(len(begins)) - begins).max()
@@ -233,7 +233,7 @@ class AntonelloBox:
                 raise UsageError(
                     f"{NAME}: {story!r} is a test story of the paper and never trains: a leak"
                 )
-            known("story", story, train, NAME)
+            check_name("story", story, train, NAME)
         return (*(asked or train), *(story for story in PAPER_TESTS if story in there))
 
     def _read_responses(self, subject: str) -> Mapping[str, Any]:
@@ -258,8 +258,8 @@ class AntonelloBox:
         return repeats
 
     def _checked(self, subject: str, story: str) -> NDArray[Any]:
-        known("subject", subject, self._subjects, NAME)
-        known("story", story, (*self._stories, *self._own[subject]), NAME)
+        check_name("subject", subject, self._subjects, NAME)
+        check_name("story", story, (*self._stories, *self._own[subject]), NAME)
         mean = self._responses(subject)[story]
         rows, where = len(self._begins(story)) - FIRST - LAST, self._files[subject]
         if mean.shape[0] != rows:

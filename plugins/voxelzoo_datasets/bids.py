@@ -1,4 +1,4 @@
-"""Anything else from fMRIPrep, or in its layout (BIDS derivatives).
+"""Any other output of fMRIPrep, or data in the same layout (BIDS derivatives).
 
 ::
 
@@ -7,9 +7,9 @@
     sub-01/func/sub-01_task-story_space-fsLR_den-91k_bold.dtseries.nii
     sub-01/func/..._desc-brain_mask.nii.gz, ..._desc-confounds_timeseries.tsv, ....json
 
-A story is a task, or one run of it; sessions repeat it. Words are in the run's ``events.tsv``
-(``trial_type`` ``word``), or in a folder of TextGrids or CSV files on the sound's clock, with the
-onset of the sound in the scan.
+A story is a task, or one run of a task; sessions are repeats. Words come from the run's
+``events.tsv`` (``trial_type`` ``word``), or from a folder of TextGrids or CSV files timed from the
+start of the sound; the onset of the sound then places them in the scan.
 """
 
 from __future__ import annotations
@@ -49,16 +49,38 @@ _ENDINGS = (
 
 
 class BidsDataset(ImagingDataset):
-    """Subjects of a folder of derivatives; several stories need ``test``, one needs none."""
+    """A folder of BIDS derivatives. With several stories, ``test`` names those held out.
+
+    Parameters
+    ----------
+    path : Path
+        The folder of derivatives.
+    **options : str
+        The options of :data:`voxelzoo_datasets.imaging.OPTIONS`, and
+
+        - ``space``: such as MNI152NLin2009cAsym (default: the only one).
+        - ``raw``: the BIDS folder with ``events.tsv`` (default: next to or above the derivatives).
+        - ``words``: folder of ``<story>.TextGrid`` or ``<story>.csv`` (default: ``events.tsv``).
+        - ``word_column``: column of ``events.tsv`` with the words (default ``word``).
+        - ``audio``: folder of ``<story>.wav`` or ``.flac``.
+        - ``sound_start``: onset of the sound in seconds (default: the run's first event).
+
+    Raises
+    ------
+    UsageError
+        If an option is unknown or invalid, or runs in several spaces need ``space``.
+    DataError
+        If a file is missing or damaged; the message names it.
+    """
 
     name = "bids"
-    known_options = OPTIONS | {
+    allowed_options = OPTIONS | {
         "space": "such as MNI152NLin2009cAsym, fsaverage5 or fsLR (default: the only one)",
-        "raw": "the BIDS folder with events.tsv (default: where the derivatives are, or above)",
-        "words": "folder of <story>.TextGrid or <story>.csv, timed from the sound's start",
-        "word_column": "column of events.tsv that has the word (default word)",
+        "raw": "BIDS folder with events.tsv (default: next to or above the derivatives)",
+        "words": "folder of <story>.TextGrid or <story>.csv, timed from the start of the sound",
+        "word_column": "column of events.tsv with the words (default word)",
         "audio": "folder of <story>.wav or .flac",
-        "sound_start": "seconds from the first acquired volume to the sound "
+        "sound_start": "onset of the sound in seconds after the first acquired volume "
         "(default: the run's first event)",
     }
 
@@ -71,15 +93,15 @@ class BidsDataset(ImagingDataset):
         super().__init__(path, options)
 
     def info(self) -> DatasetInfo:
-        """Name, licence and citation, as ``dataset_description.json`` has them."""
+        """Name, licence and citation, from ``dataset_description.json``."""
         file = self.root / "dataset_description.json"
-        said = read_json(file) if file.exists() else {}
-        cite = said.get("HowToAcknowledge")
+        description = read_json(file) if file.exists() else {}
+        licence, citation = description.get("License"), description.get("HowToAcknowledge")
         return DatasetInfo(
             name=self.name,
-            summary=str(said.get("Name", "BIDS derivatives.")),
-            licence=said["License"] if isinstance(said.get("License"), str) else None,
-            citation=cite if isinstance(cite, str) else None,
+            summary=str(description.get("Name", "BIDS derivatives.")),
+            licence=licence if isinstance(licence, str) else None,
+            citation=citation if isinstance(citation, str) else None,
         )
 
     def find_runs(self) -> dict[str, dict[str, tuple[Run, ...]]]:
@@ -96,40 +118,40 @@ class BidsDataset(ImagingDataset):
         space = self.options.get("space", spaces[0])
         if "space" not in self.options and len(spaces) > 1:
             raise UsageError(
-                f"{self.root}: runs in {', '.join(spaces)}; choose: --dataset-option space=..."
+                f"{self.root}: runs in {', '.join(spaces)}; choose with --dataset-option space=..."
             )
         if space not in spaces:
             raise NotFoundError(f"{self.root}: no space {space!r}; it has {', '.join(spaces)}")
         runs: dict[str, dict[str, tuple[Run, ...]]] = {}
-        for found in join_hemispheres(
+        for images in join_hemispheres(
             [f for f in files if entities(f.name).get("space", "native") == space]
         ):
-            said = entities(found[0].name)
-            story = said["task"] + (f"_run-{said['run']}" if "run" in said else "")
-            stories = runs.setdefault(f"sub-{said['sub']}", {})
-            stories[story] = (*stories.get(story, ()), Run(found))
+            labels = entities(images[0].name)
+            story = labels["task"] + (f"_run-{labels['run']}" if "run" in labels else "")
+            stories = runs.setdefault(f"sub-{labels['sub']}", {})
+            stories[story] = (*stories.get(story, ()), Run(images))
         for subject, stories in runs.items():
             for story, repeats in stories.items():
                 sessions = {entities(run.first.name).get("ses") for run in repeats}
                 if len(sessions) != len(repeats):
                     raise DataError(
-                        f"{repeats[1].first}: a second image of {subject}, {story}, in one "
-                        "session; keep one"
+                        f"{repeats[1].first}: a second image of {subject}, {story}, in the "
+                        "same session; keep one"
                     )
         return runs
 
     def sidecar(self, run: Run) -> dict[str, Any]:
-        """The derivative's sidecar, else the raw run's or the task's."""
-        said = super().sidecar(run)
-        if said:
-            return said
+        """The derivative's sidecar, otherwise the raw run's or the task's."""
+        sidecar = super().sidecar(run)
+        if sidecar:
+            return sidecar
         for file in self._raw_files(run, "bold.json"):
             return read_json(file)
         return {}
 
     def story(self, name: str) -> Story:
-        """Words and sound on the scan's clock."""
-        self.known_story(name)
+        """Words and sound, in scan time."""
+        self.check_story(name)
         sound = _first(self._audio_folder, name, (".wav", ".flac", ".mp3", ".ogg"))
         words = _first(self._words_folder, name, (".TextGrid", ".csv"))
         if self._words_folder is not None and words is None:
@@ -147,7 +169,7 @@ class BidsDataset(ImagingDataset):
         return words.shifted(self._sound_start(story))
 
     def _sound_start(self, story: str) -> float:
-        """When the sound began, in seconds from the first acquired volume."""
+        """Onset of the sound, in seconds after the start of the first acquired volume."""
         if "sound_start" in self.options:
             return seconds("sound_start", self.options["sound_start"])
         onsets: dict[Path, float] = {}
@@ -158,16 +180,16 @@ class BidsDataset(ImagingDataset):
             onsets[file] = min(row.number("onset") for row in rows)
         if not onsets:
             raise UsageError(
-                f"{self.name}: {story!r} has no events.tsv; say when its sound began after the "
-                "first volume: --dataset-option sound_start=SECONDS"
+                f"{self.name}: {story!r} has no events.tsv; pass the onset of its sound: "
+                "--dataset-option sound_start=SECONDS"
             )
-        self._agree(onsets, "its first event is at")
+        self._require_same(onsets, "its first event is at {} s, but at {} s")
         return next(iter(onsets.values()))
 
     def _event_words(self, story: str) -> Words | None:
-        """Rows of ``trial_type`` word, which every subject must have alike."""
+        """Rows with ``trial_type`` word, which must be the same for every subject."""
         column = self.options.get("word_column", "word")
-        heard: dict[Path, Words] = {}
+        words_of: dict[Path, Words] = {}
         for file in self._events(story):
             rows = read_table(file, need=("onset", "duration", "trial_type"))
             rows = [row for row in rows if row.text("trial_type").lower() == "word"]
@@ -175,48 +197,49 @@ class BidsDataset(ImagingDataset):
                 continue
             if column not in rows[0].values:
                 raise DataError(
-                    f"{file}: words, but no column {column!r} with their text; it has "
-                    f"{', '.join(rows[0].values)}; choose: --dataset-option word_column=..."
+                    f"{file}: no column {column!r} with the words; it has "
+                    f"{', '.join(rows[0].values)}; choose with --dataset-option word_column=..."
                 )
             begins = [row.number("onset") for row in rows]
             lasts = [row.number_or_none("duration") or 0.0 for row in rows]
             items = zip(rows, begins, lasts, strict=True)
-            heard[file] = make_words(file, ((r.text(column), a, a + d) for r, a, d in items))
-        if not heard:
+            words_of[file] = make_words(file, ((r.text(column), a, a + d) for r, a, d in items))
+        if not words_of:
             return None
-        self._agree({file: words.digest for file, words in heard.items()}, "its words are")
-        return next(iter(heard.values()))
+        self._require_same(
+            {file: words.digest for file, words in words_of.items()}, "its words differ from those"
+        )
+        return next(iter(words_of.values()))
 
-    def _agree(self, said: dict[Path, Any], what: str) -> None:
-        (first, value), *others = said.items()
-        for file, other in others:
-            if other != value:
-                found = f"{other} and there {value}" if isinstance(value, float) else "others"
+    def _require_same(self, values: dict[Path, Any], difference: str) -> None:
+        (first, expected), *others = values.items()
+        for file, value in others:
+            if value != expected:
                 raise DataError(
-                    f"{file}: {what} {found}, unlike {first.name}; a story has one clock: choose "
-                    "subjects who heard it alike: --dataset-option subjects=..."
+                    f"{file}: {difference.format(value, expected)} in {first.name}; choose "
+                    "subjects with the same timing: --dataset-option subjects=..."
                 )
 
     def _events(self, story: str) -> list[Path]:
-        """Tables of events of every chosen subject's runs, each once."""
-        found: dict[Path, None] = {}
+        """Event tables of the chosen subjects' runs, without duplicates."""
+        tables: dict[Path, None] = {}
         for subject in self.subjects():
             for run in self.runs[subject][story]:
-                found.update(dict.fromkeys(self._raw_files(run, "events.tsv")[:1]))
-        return list(found)
+                tables.update(dict.fromkeys(self._raw_files(run, "events.tsv")[:1]))
+        return list(tables)
 
     def _raw_files(self, run: Run, ending: str) -> list[Path]:
-        """Files of the raw run with this ending, the nearest first, as BIDS inherits."""
-        said = entities(run.first.name)
-        stem = "_".join(f"{k}-{said[k]}" for k in ("sub", "ses", "task", "run") if k in said)
-        folder = self._raw_folder / f"sub-{said['sub']}"
-        folder = folder / f"ses-{said['ses']}" if "ses" in said else folder
-        places = (
+        """Files of the raw run with this ending, nearest first (BIDS inheritance)."""
+        labels = entities(run.first.name)
+        stem = "_".join(f"{k}-{labels[k]}" for k in ("sub", "ses", "task", "run") if k in labels)
+        folder = self._raw_folder / f"sub-{labels['sub']}"
+        folder = folder / f"ses-{labels['ses']}" if "ses" in labels else folder
+        candidates = (
             folder / "func" / f"{stem}_{ending}",
             run.first.with_name(f"{stem}_{ending}"),
-            self._raw_folder / f"task-{said['task']}_{ending}",
+            self._raw_folder / f"task-{labels['task']}_{ending}",
         )
-        return [path for path in places if path.is_symlink() or path.exists()]
+        return [path for path in candidates if path.is_symlink() or path.exists()]
 
 
 def _folder(text: str | None, option: str) -> Path | None:

@@ -40,7 +40,7 @@ from voxelzoo.api import (
     require_downloaded,
 )
 from voxelzoo_datasets.description import read_description
-from voxelzoo_datasets.options import only_known
+from voxelzoo_datasets.options import check_options
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
@@ -68,7 +68,7 @@ class FolderDataset:
     """
 
     def __init__(self, path: Path, **options: str) -> None:
-        only_known("folder", options, {})
+        check_options("folder", options, {})
         self._root = path
         self._description = read_description(path / "dataset.yaml")
         self._story = cache(self._read_story)
@@ -93,12 +93,12 @@ class FolderDataset:
 
     def story(self, name: str) -> Story:
         """Words, sound and features found in the story's folder."""
-        self._known_story(name)
+        self._check_story(name)
         return self._story(name)
 
     def clock(self, story: str) -> ScanClock:
         """The scan clock; all subjects who heard the story must have as many rows."""
-        self._known_story(story)
+        self._check_story(story)
         rows = {
             subject: self._shape(file)[-2]
             for subject in self.subjects()
@@ -114,8 +114,8 @@ class FolderDataset:
 
     def responses(self, subject: str, story: str) -> NDArray[np.float32]:
         """(TR, voxel), or (repeat, TR, voxel); NaN, where a voxel has no data, stays NaN."""
-        self._known_subject(subject)
-        self._known_story(story)
+        self._check_subject(subject)
+        self._check_story(story)
         self._same_voxels(subject)
         file = self._file(subject, story)
         stored = _open_array(file)
@@ -129,14 +129,14 @@ class FolderDataset:
     @contextmanager
     def open_responses(self, subject: str, story: str) -> Iterator[NDArray[np.floating]]:
         """The response file mapped into memory, to be sliced by voxel."""
-        self._known_subject(subject)
-        self._known_story(story)
+        self._check_subject(subject)
+        self._check_story(story)
         self._same_voxels(subject)
         yield _open_array(self._file(subject, story))
 
     def voxel_labels(self, subject: str) -> list[str] | None:
         """The column ``label`` of ``responses/<subject>/voxels.csv``, where there is one."""
-        self._known_subject(subject)
+        self._check_subject(subject)
         file = self._root / "responses" / subject / "voxels.csv"
         if not file.exists():
             return None
@@ -148,19 +148,19 @@ class FolderDataset:
 
     def fingerprint(self, subject: str, story: str) -> str:
         """Digest of the response file."""
-        self._known_subject(subject)
-        self._known_story(story)
+        self._check_subject(subject)
+        self._check_story(story)
         self._shape(file := self._file(subject, story))
         return content_digest("folder", file)
 
-    def _known_story(self, name: str) -> None:
+    def _check_story(self, name: str) -> None:
         known = (*self.train_stories(), *self.test_stories())
         if name not in known:
             raise NotFoundError(
                 f"no story {name!r} in {self.info().name!r}; it has {', '.join(known)}"
             )
 
-    def _known_subject(self, name: str) -> None:
+    def _check_subject(self, name: str) -> None:
         if name not in self.subjects():
             raise NotFoundError(
                 f"no subject {name!r} in {self.info().name!r}; it has {', '.join(self.subjects())}"

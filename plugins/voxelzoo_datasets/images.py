@@ -1,7 +1,7 @@
-"""Brain images as rows of voxels: NIfTI volumes, GIFTI surfaces and CIFTI, cleaned on request.
+"""Read NIfTI volumes, GIFTI surfaces and CIFTI images as (TR, voxel) arrays, and clean them.
 
-Reading is nibabel's, masks, parcellations and regression are nilearn's: ``pip install
-'voxelzoo[bids]'``.
+nibabel reads the files; nilearn does masking, parcellation and nuisance regression. Install both
+with ``pip install 'voxelzoo[bids]'``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Rows = NDArray[np.float32]
 
 
 def load_image(path: Path) -> Any:
-    """An image of nibabel's; :class:`DataError` names the file and the fault."""
+    """Load an image with nibabel; :class:`DataError` says what is wrong with which file."""
     try:
         import nibabel
         import nilearn  # noqa: F401 - so that one line names both
@@ -40,15 +40,15 @@ def load_image(path: Path) -> Any:
 
 
 def n_volumes(path: Path) -> int:
-    """Volumes in a run, from its header."""
+    """Number of volumes in a run, read from its header."""
     if path.name.endswith(".gii"):
         require_downloaded(path)
         with _reading(path), path.open("rb") as file:
             head = file.read(1 << 16)
-        counted = re.search(rb'NumberOfDataArrays\s*=\s*"\s*(\d+)\s*"', head)
-        if counted is None:
-            raise DataError(f"{path}: not a GIFTI image (it counts no data arrays)")
-        return int(counted[1])
+        count = re.search(rb'NumberOfDataArrays\s*=\s*"\s*(\d+)\s*"', head)
+        if count is None:
+            raise DataError(f"{path}: not a GIFTI image (no NumberOfDataArrays)")
+        return int(count[1])
     shape = load_image(path).shape
     if path.name.endswith((".dtseries.nii", ".ptseries.nii")):
         return int(shape[0])
@@ -58,7 +58,7 @@ def n_volumes(path: Path) -> int:
 
 
 def header_tr(path: Path) -> float | None:
-    """Repetition time in seconds, where the header has it."""
+    """Repetition time in seconds, or ``None`` if the header does not give it."""
     if path.name.endswith(".gii"):
         return None
     image = load_image(path)
@@ -75,10 +75,28 @@ def header_tr(path: Path) -> float | None:
 def read_rows(
     files: Sequence[Path], mask: Any = None, atlas: Path | None = None
 ) -> tuple[Rows, list[str] | None]:
-    """A run as (TR, voxel), and a label for each voxel where the image names regions.
+    """Read one run.
 
-    One NIfTI volume within ``mask`` or averaged in the regions of ``atlas``; GIFTI surfaces, left
-    and right joined; or one CIFTI image. What is not a number stays so.
+    Parameters
+    ----------
+    files : sequence of Path
+        One 4D NIfTI volume, one CIFTI image, or the GIFTI surfaces of both hemispheres.
+    mask : nibabel image, optional
+        Brain mask of a NIfTI volume.
+    atlas : Path, optional
+        Labelled NIfTI volume. Responses are averaged within its regions and ``mask`` is not used.
+
+    Returns
+    -------
+    rows : array of shape (TR, voxel), float32
+        NaN values are kept.
+    labels : list of str, or None
+        Region, structure or hemisphere of each voxel; ``None`` for a masked volume.
+
+    Raises
+    ------
+    DataError
+        If a file is damaged, or its shape does not fit the mask or the other hemisphere.
     """
     first = files[0]
     if first.name.endswith((".dtseries.nii", ".ptseries.nii")):
@@ -86,10 +104,10 @@ def read_rows(
     if first.name.endswith(".gii"):
         hemispheres = [_read_surface(file) for file in files]
         if len({len(rows) for rows in hemispheres}) > 1:
-            found = " and ".join(
+            counts = " and ".join(
                 f"{f.name} {len(r)}" for f, r in zip(files, hemispheres, strict=True)
             )
-            raise DataError(f"{first.parent}: hemispheres differ in volumes ({found})")
+            raise DataError(f"{first.parent}: hemispheres differ in number of volumes ({counts})")
         sides = [re.search(r"hemi-([LR])", file.name) for file in files]
         labels = [
             f"hemi-{side[1]}" if side else "surface"
@@ -107,12 +125,13 @@ def _masked(path: Path, image: Any, mask: Any) -> tuple[Rows, None]:
     where = mask.get_filename() or "the mask"
     if image.shape[:3] != mask.shape[:3] or not np.allclose(image.affine, mask.affine, atol=1e-3):
         raise DataError(
-            f"{path}: grid {image.shape[:3]} is not that of {where} {mask.shape[:3]}; resample one"
+            f"{path}: grid {image.shape[:3]} or its affine differs from {where} {mask.shape[:3]}; "
+            "resample one of them"
         )
     with _reading(path):
         rows = apply_mask(image, mask, dtype="f", ensure_finite=False)
     if not rows.shape[1]:
-        raise DataError(f"{where}: no voxel is in the mask")
+        raise DataError(f"{where}: the mask is empty")
     return np.asarray(rows, dtype=np.float32), None
 
 
@@ -121,7 +140,7 @@ def _read_regions(path: Path, image: Any, atlas: Path) -> tuple[Rows, list[str]]
 
     regions = load_image(atlas)
     with _reading(path), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of resampling to the data's grid, which is meant
+        warnings.simplefilter("ignore")  # the atlas is resampled to the data's grid on purpose
         masker = NiftiLabelsMasker(regions, resampling_target="data")
         rows = np.asarray(masker.fit_transform(image), dtype=np.float32)
         labels = [str(number) for number in masker.region_ids_.values() if number != "background"]
@@ -135,7 +154,7 @@ def _read_surface(path: Path) -> Rows:
         arrays = [np.asarray(a.data, dtype=np.float32) for a in load_image(path).darrays]
         rows = np.stack(arrays)
     if rows.ndim != 2:
-        raise DataError(f"{path}: arrays {rows.shape[1:]}, expected one value a vertex")
+        raise DataError(f"{path}: arrays {rows.shape[1:]}, expected one value per vertex")
     return rows
 
 
@@ -144,19 +163,19 @@ def _read_cifti(path: Path) -> tuple[Rows, list[str]]:
 
     image = load_image(path)
     with _reading(path):
-        series, places = (image.header.get_axis(i) for i in (0, 1))
+        series, brain_models = (image.header.get_axis(i) for i in (0, 1))
         if not isinstance(series, nibabel.cifti2.SeriesAxis):
-            raise DataError(f"{path}: its rows are no time series")
+            raise DataError(f"{path}: its rows are not a time series")
         rows = np.asarray(image.dataobj, dtype=np.float32)
-    labels = [str(name).removeprefix("CIFTI_STRUCTURE_") for name in places.name]
+    labels = [str(name).removeprefix("CIFTI_STRUCTURE_") for name in brain_models.name]
     return rows, labels
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turns what libraries raise while a file is read into a line that names it.
+    """Convert errors that libraries raise while reading ``path`` into a one-line DataError.
 
-    Their parsers have no error in common: of a damaged file they raise whatever they meet.
+    Their parsers share no base class: a damaged file can raise almost any exception.
     """
     try:
         yield
@@ -168,19 +187,21 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def subject_mask(masks: Sequence[Path]) -> Any:
-    """The voxels that are in every run's mask."""
+    """The intersection of the runs' masks."""
     from nilearn.masking import intersect_masks
 
     images = [load_image(path) for path in masks]
     for path, image in zip(masks, images, strict=True):
         if image.shape != images[0].shape or not np.allclose(image.affine, images[0].affine):
-            raise DataError(f"{path}: not on the grid of {masks[0].name} {images[0].shape}")
+            raise DataError(
+                f"{path}: its grid differs from that of {masks[0].name} {images[0].shape}"
+            )
     with _reading(masks[0]):
         return images[0] if len(images) == 1 else intersect_masks(images, 1, connected=False)
 
 
-def made_mask(run: Path) -> Any:
-    """A mask made of a run's mean image, by nilearn's threshold between brain and air."""
+def compute_mask(run: Path) -> Any:
+    """Compute a brain mask from a run with nilearn's ``compute_epi_mask``."""
     from nilearn.masking import compute_epi_mask
 
     image = load_image(run)
@@ -193,19 +214,33 @@ def made_mask(run: Path) -> Any:
 
 
 def read_confounds(path: Path, patterns: Sequence[str]) -> NDArray[np.float64]:
-    """The columns of a confounds table that match, (TR, column).
+    """Read the columns of a confounds table that match the patterns.
 
-    A pattern may have ``*``. Differences have no value in the first row (``n/a``), where they are
-    zero; a value that lacks elsewhere is a :class:`DataError`.
+    Parameters
+    ----------
+    path : Path
+        Table with one row per volume.
+    patterns : sequence of str
+        Column names; ``*`` matches any text.
+
+    Returns
+    -------
+    array of shape (TR, column), float64
+        Derivatives have no value in the first row (``n/a``); it is set to zero.
+
+    Raises
+    ------
+    DataError
+        If a pattern matches no column, or a value is missing in a later row.
     """
     rows = read_table(path)
     header = list(rows[0].values) if rows else []
     chosen: list[str] = []
     for pattern in patterns:
-        found = [name for name in header if fnmatchcase(name, pattern)]
-        if not found:
+        matches = [name for name in header if fnmatchcase(name, pattern)]
+        if not matches:
             raise DataError(f"{path}: no column {pattern!r}; it has {', '.join(header[:12])}...")
-        chosen += [name for name in found if name not in chosen]
+        chosen += [name for name in matches if name not in chosen]
     values = np.zeros((len(rows), len(chosen)))
     for i, row in enumerate(rows):
         for j, name in enumerate(chosen):
@@ -225,10 +260,29 @@ def clean(
     order: int,
     standardise: bool,
 ) -> Rows:
-    """Regresses confounds and drift out of each voxel, at once, and standardises it.
+    """Regress confounds and drift out of each voxel in one step, and standardise if asked.
 
-    ``drift`` is ``none``, ``cosine`` (all slower than ``period`` seconds) or ``polynomial`` of an
-    ``order``. A voxel with a value that is no number becomes NaN throughout.
+    Parameters
+    ----------
+    rows : array of shape (TR, voxel), float32
+        Responses of one run.
+    tr : float
+        Repetition time, in seconds.
+    confounds : array of shape (TR, column), or None
+        Nuisance regressors.
+    drift : str
+        ``none``, ``cosine`` or ``polynomial``.
+    period : float
+        Cosine drift: periods longer than this are removed, in seconds.
+    order : int
+        Polynomial drift: order of the Legendre polynomials.
+    standardise : bool
+        Whether to z-score each voxel over the run.
+
+    Returns
+    -------
+    array of shape (TR, voxel), float32
+        A voxel with any non-finite value is NaN throughout.
     """
     from nilearn.signal import clean as nilearn_clean
 
@@ -240,7 +294,7 @@ def clean(
     usable = np.isfinite(rows).all(axis=0)
     cleaned = np.full_like(rows, np.nan)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of voxels that never change: they stay so, and are told
+        warnings.simplefilter("ignore")  # constant voxels stay constant and are reported later
         cleaned[:, usable] = nilearn_clean(
             rows[:, usable].astype(np.float64),
             detrend=False,

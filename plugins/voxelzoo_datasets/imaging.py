@@ -1,7 +1,7 @@
-"""What datasets of brain images share: runs on disk, made into responses as the options say.
+"""Base class for datasets of brain images: finds runs and turns them into responses.
 
-The story's clock is the scan's: time 0 is when the first acquired volume began, and words and sound
-are placed on it by the onset that each dataset publishes.
+Story time is scan time: time 0 is the start of the first acquired volume. Words and sound are
+placed on it using the onset that each dataset publishes.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ from voxelzoo.api import (
 )
 from voxelzoo_datasets import images
 from voxelzoo_datasets.declared import Declared, Read, disagreements
-from voxelzoo_datasets.names import known, listed
-from voxelzoo_datasets.options import choice, only_known, seconds, whole
+from voxelzoo_datasets.names import check_name, listed
+from voxelzoo_datasets.options import check_options, choice, seconds, whole
 
 OPTIONS = {
-    "subjects": "comma-separated (default: all who have the chosen stories)",
+    "subjects": "comma-separated (default: all subjects with the chosen stories)",
     "stories": "comma-separated training stories",
-    "test": "comma-separated stories held out whole",
-    "mask": "an image of the voxels to use, or auto: made of each subject's first run",
-    "parcellation": "a labelled volume: responses are means over its regions",
-    "confounds": "columns of the confounds table to regress out, comma-separated; * matches",
-    "drift": "none, cosine (slower than drift_period) or polynomial (of drift_order)",
-    "drift_period": "seconds (default 128)",
-    "drift_order": "of the polynomial (default 2)",
-    "standardise": "yes (default): each voxel to mean 0 and variance 1 in each run; or no",
+    "test": "comma-separated held-out stories",
+    "mask": "brain mask image, or auto: computed from each subject's first run",
+    "parcellation": "labelled volume; responses are averaged within its regions",
+    "confounds": "comma-separated columns of the confounds table to regress out; * is a wildcard",
+    "drift": "none (default), cosine (periods over drift_period) or polynomial (drift_order)",
+    "drift_period": "longest period kept by drift=cosine, in seconds (default 128)",
+    "drift_order": "order of drift=polynomial (default 2)",
+    "standardise": "yes (default): z-score each voxel within each run; or no",
     "drop": "volumes to drop at the start of each run (default 0)",
-    "rows": "rows to keep after that, where runs of one story differ in length",
-    "tr": "repetition time in seconds, where the files do not say",
-    "start": "seconds at which the first acquired volume begins (default 0, or by slice timing)",
+    "rows": "volumes to keep after that (default: all; needed if runs of a story differ in length)",
+    "tr": "repetition time in seconds (default: from the sidecar or header)",
+    "start": "start of the first acquired volume in seconds (default: 0, or from slice timing)",
 }
 
 _PREPARING = (
@@ -60,32 +60,32 @@ _PREPARING = (
     "rows",
     "tr",
 )
-"""Options that change responses; the mask and the parcellation are files and speak themselves."""
+"""Options in the fingerprint; the mask and parcellation enter it as files."""
 
 _PREPARATION = 1
-"""Raised whenever the same files and options would give other responses."""
+"""Increase whenever the same files and options give different responses."""
 
 _TR_SLACK = 1e-3
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run's files: a volume or CIFTI image, or the left and the right surface."""
+    """Files of one run: a volume, a CIFTI image, or a left and a right surface."""
 
     files: tuple[Path, ...]
 
     @property
     def first(self) -> Path:
-        """The file that names the run."""
+        """The first file; its name identifies the run."""
         return self.files[0]
 
     @property
     def is_volume(self) -> bool:
-        """Whether a mask or a parcellation says which voxels there are."""
+        """Whether the run is a volume, which needs a mask or a parcellation."""
         return not self.first.name.endswith((".gii", ".dtseries.nii", ".ptseries.nii"))
 
     def beside(self, *names: str) -> Path | None:
-        """The first of these files that is in the run's folder, fetched or not."""
+        """The first of these names present in the run's folder, downloaded or not."""
         for name in names:
             path = self.first.with_name(name)
             if path.is_symlink() or path.exists():
@@ -94,38 +94,53 @@ class Run:
 
 
 def entities(name: str) -> dict[str, str]:
-    """``sub-01_task-pieman_bold.nii.gz`` as ``{"sub": "01", "task": "pieman"}``."""
+    """Parse ``sub-01_task-pieman_bold.nii.gz`` into ``{"sub": "01", "task": "pieman"}``."""
     stem = name.split(".")[0]
     parts = (part.partition("-") for part in stem.split("_"))
     return {key: label for key, dash, label in parts if dash}
 
 
 def join_hemispheres(files: Sequence[Path]) -> list[tuple[Path, ...]]:
-    """Files of each run: left and right surfaces joined, all else alone."""
+    """Group files by run: left and right surfaces together, every other file alone."""
     runs: dict[str, list[Path]] = {}
     for file in sorted(files):
         runs.setdefault(str(file.parent / re.sub(r"_hemi-[LR]", "", file.name)), []).append(file)
-    for found in runs.values():
-        if "_hemi-" in found[0].name and len(found) != 2:
-            raise DataError(f"{found[0]}: the other hemisphere is not beside it")
-    return [tuple(found) for found in runs.values()]
+    for parts in runs.values():
+        if "_hemi-" in parts[0].name and len(parts) != 2:
+            raise DataError(f"{parts[0]}: the other hemisphere's file is missing")
+    return [tuple(parts) for parts in runs.values()]
 
 
 class ImagingDataset(ABC):
-    """Subjects and stories of brain images; subclasses say where words and runs are.
+    """Base class for datasets of brain images; subclasses locate the runs and the words.
 
-    ``runs`` maps subject to story to its runs: repeats, where there are several. Raises
-    :class:`UsageError` for an option that does not fit, and :class:`DataError` naming the file and
-    the fault.
+    Parameters
+    ----------
+    path : Path
+        Root folder of the dataset.
+    options : mapping of str to str
+        Any of :data:`OPTIONS`, which gives their units and defaults, and the subclass's own.
+
+    Attributes
+    ----------
+    runs : dict
+        Subject -> story -> runs; several runs are repeats.
+
+    Raises
+    ------
+    UsageError
+        If an option is unknown or invalid.
+    DataError
+        If a file is missing or damaged; the message names it.
     """
 
     name: str
     declared: Declared | None = None
-    known_options: Mapping[str, str] = OPTIONS
+    allowed_options: Mapping[str, str] = OPTIONS
     default_mask: str | None = None
 
     def __init__(self, path: Path, options: Mapping[str, str]) -> None:
-        only_known(self.name, options, self.known_options)
+        check_options(self.name, options, self.allowed_options)
         self.root = path
         self.options = options
         self._drift = choice(
@@ -140,7 +155,7 @@ class ImagingDataset(ABC):
         self._atlas = _file(options.get("parcellation"), "parcellation")
         mask = options.get("mask", self.default_mask)
         if mask is not None and self._atlas is not None and "mask" in options:
-            raise UsageError("dataset options mask and parcellation: give one of them")
+            raise UsageError("dataset options mask and parcellation: choose one of them")
         self._mask = mask if mask == "auto" else _file(mask, "mask")
         self.runs = self.find_runs()
         self._choose()
@@ -150,7 +165,7 @@ class ImagingDataset(ABC):
         self._labels: dict[str, list[str] | None] = {}
         self._n_voxels: dict[str, tuple[int, Path]] = {}
 
-    # ---------------------------------------------------------------------- for each dataset to say
+    # ------------------------------------------------------------------------- for each dataset
 
     @abstractmethod
     def find_runs(self) -> dict[str, dict[str, tuple[Run, ...]]]:
@@ -162,25 +177,25 @@ class ImagingDataset(ABC):
 
     @abstractmethod
     def story(self, name: str) -> Story:
-        """The stimulus, on the scan's clock."""
+        """The stimulus, in scan time."""
 
     def default_tests(self, stories: Sequence[str]) -> tuple[str, ...]:
-        """Stories held out where the user names none."""
+        """Held-out stories if the user names none."""
         return ()
 
     def sidecar(self, run: Run) -> dict[str, Any]:
-        """What the JSON file beside a run says, where there is one."""
+        """Contents of the JSON file next to a run; empty if there is none."""
         name = re.sub(r"_hemi-[LR]", "", run.first.name).split(".")[0] + ".json"
         file = run.beside(run.first.name.split(".")[0] + ".json", name)
         return read_json(file) if file is not None else {}
 
     def masks_of(self, run: Run) -> Path | None:
-        """The brain mask published with a run."""
+        """The brain mask published with a run, or ``None``."""
         stem = run.first.name.split(".")[0]
         return run.beside(re.sub(r"(_desc-[^_]+)?_bold$", "_desc-brain_mask", stem) + ".nii.gz")
 
     def confounds_of(self, run: Run) -> Path | None:
-        """The confounds table published with a run."""
+        """The confounds table published with a run, or ``None``."""
         stem = re.sub(r"_(space|res|den|hemi|desc)-[^_]+", "", run.first.name.split(".")[0])
         stem = re.sub(r"_bold$", "", stem)
         return run.beside(
@@ -190,43 +205,43 @@ class ImagingDataset(ABC):
     # ------------------------------------------------------------------------------ the contract
 
     def subjects(self) -> tuple[str, ...]:
-        """Subjects who have every chosen story."""
+        """Subjects with every chosen story."""
         return self._subjects
 
     def unusable_subjects(self) -> dict[str, str]:
-        """Subjects left out, with the stories they lack."""
-        return dict(self._left_out)
+        """Excluded subjects, with the reason."""
+        return dict(self._excluded)
 
     def train_stories(self) -> tuple[str, ...]:
         """Stories for fitting."""
         return self._train
 
     def test_stories(self) -> tuple[str, ...]:
-        """Stories held out whole."""
+        """Held-out stories."""
         return self._test
 
     def clock(self, story: str) -> ScanClock:
-        """When the kept volumes were acquired, the same for every subject."""
-        self.known_story(story)
+        """Acquisition times of the kept volumes, the same for every subject."""
+        self.check_story(story)
         return self._clock(story)
 
     def responses(self, subject: str, story: str) -> NDArray[np.float32]:
-        """(TR, voxel), or (repeat, TR, voxel) where there are several runs."""
-        self._known(subject, story)
+        """Responses, (TR, voxel), or (repeat, TR, voxel) if there are several runs."""
+        self._check(subject, story)
         clock = self.clock(story)
-        repeats = [self._prepared(subject, run, clock) for run in self.runs[subject][story]]
+        repeats = [self._prepare(subject, run, clock) for run in self.runs[subject][story]]
         return repeats[0] if len(repeats) == 1 else np.stack(repeats)
 
     def voxel_labels(self, subject: str) -> list[str] | None:
-        """Regions, parcels, structures or hemispheres, where the images have them."""
-        known("subject", subject, self._subjects, self.name)
+        """Region, structure or hemisphere of each voxel; ``None`` for masked volumes."""
+        check_name("subject", subject, self._subjects, self.name)
         if subject not in self._labels:
             self.responses(subject, self._train[0])
         return self._labels[subject]
 
     def fingerprint(self, subject: str, story: str) -> str:
-        """Digest of the files that are read and of what is done with them."""
-        self._known(subject, story)
+        """Digest of the files and of every option that changes the responses."""
+        self._check(subject, story)
         parts: list[str | Path] = [
             f"{self.name} {_PREPARATION} {self._mask == 'auto'}",
             *(f"{name}={self.options.get(name)}" for name in _PREPARING),
@@ -239,65 +254,68 @@ class ImagingDataset(ABC):
         return content_digest(*parts)
 
     def disagreements(self) -> list[str]:
-        """A line for each number that is not the published one."""
+        """One line for each number that differs from the published one."""
         if self.declared is None or self._drop or self._rows:
             return []
         stories = (*self._train, *self._test)
-        said = disagreements(self.declared, Read({s: self.clock(s).n_trs for s in stories}))
+        differences = disagreements(self.declared, Read({s: self.clock(s).n_trs for s in stories}))
         for story in stories:
             tr = self.clock(story).tr
             if abs(tr - self.declared.tr) > _TR_SLACK:
-                said.append(f"{story}: TR {tr:g} s, published with {self.declared.tr:g} s")
-        return said
+                differences.append(f"{story}: TR {tr:g} s, published with {self.declared.tr:g} s")
+        return differences
 
     # ----------------------------------------------------------------------------------- details
 
-    def known_story(self, name: str) -> None:
-        """Refuses the name of no chosen story."""
-        known("story", name, (*self._train, *self._test), self.name)
+    def check_story(self, name: str) -> None:
+        """Raise :class:`NotFoundError` unless ``name`` is a chosen story."""
+        check_name("story", name, (*self._train, *self._test), self.name)
 
-    def _known(self, subject: str, story: str) -> None:
-        known("subject", subject, self._subjects, self.name)
-        self.known_story(story)
+    def _check(self, subject: str, story: str) -> None:
+        check_name("subject", subject, self._subjects, self.name)
+        self.check_story(story)
 
     def _choose(self) -> None:
-        """Stories asked for, or all that the subjects share, and the subjects who have them."""
+        """Set the stories (default: those all subjects heard) and the subjects who have them."""
         asked = listed(self.options.get("subjects", ""))
         for subject in asked:
-            known("subject", subject, self.runs, self.name)
+            check_name("subject", subject, self.runs, self.name)
         candidates = asked or tuple(self.runs)
-        there = sorted({s for subject in candidates for s in self.runs[subject]}, key=_natural)
+        available = sorted({s for subject in candidates for s in self.runs[subject]}, key=_natural)
         test, train = (listed(self.options.get(key, "")) for key in ("test", "stories"))
         for story in (*test, *train):
-            known("story", story, there, self.name)
+            check_name("story", story, available, self.name)
         if both := [story for story in train if story in test]:
             raise UsageError(f"{self.name}: {both[0]!r} is in both stories and test: a leak")
         if not train:
-            shared = [s for s in there if all(s in self.runs[subject] for subject in candidates)]
+            shared = [
+                s for s in available if all(s in self.runs[subject] for subject in candidates)
+            ]
             if not shared:
                 counts = ", ".join(
-                    f"{s} ({sum(s in self.runs[subject] for subject in candidates)})" for s in there
+                    f"{s} ({sum(s in self.runs[subject] for subject in candidates)})"
+                    for s in available
                 )
                 raise UsageError(
-                    f"{self.name}: no story that all {len(candidates)} subjects heard; choose with "
-                    f"--dataset-option stories=...: {counts}"
+                    f"{self.name}: no story that all {len(candidates)} subjects heard; choose "
+                    f"with --dataset-option stories=...: {counts}"
                 )
             test = test or self.default_tests(shared)
             train = tuple(story for story in shared if story not in test)
         self._train, self._test = train, test
         chosen = (*train, *test)
-        self._left_out = {
-            subject: why for subject in candidates if (why := self._lacks(subject, chosen))
+        self._excluded = {
+            subject: why for subject in candidates if (why := self._unusable(subject, chosen))
         }
-        if self._left_out and (asked or len(self._left_out) == len(candidates)):
-            subject, why = next(iter(self._left_out.items()))
+        if self._excluded and (asked or len(self._excluded) == len(candidates)):
+            subject, why = next(iter(self._excluded.items()))
             raise DataError(f"{self.name}: {subject} {why}")
-        self._subjects = tuple(s for s in candidates if s not in self._left_out)
+        self._subjects = tuple(s for s in candidates if s not in self._excluded)
 
-    def _lacks(self, subject: str, stories: Sequence[str]) -> str | None:
-        """Why a subject cannot be used: a story not heard, or a run not fetched."""
-        if lacking := [story for story in stories if story not in self.runs[subject]]:
-            return "has no " + ", ".join(lacking)
+    def _unusable(self, subject: str, stories: Sequence[str]) -> str | None:
+        """Why a subject cannot be used (a missing story or file), or ``None``."""
+        if missing := [story for story in stories if story not in self.runs[subject]]:
+            return "has no " + ", ".join(missing)
         try:
             for story in stories:
                 for run in self.runs[subject][story]:
@@ -308,31 +326,35 @@ class ImagingDataset(ABC):
         return None
 
     def tr(self, runs: Sequence[Run] | Mapping[Run, Any]) -> float:
-        """The repetition time that the sidecar and the header of every run agree on, in seconds."""
+        """Repetition time in seconds, on which all sidecars and headers must agree."""
         if "tr" in self.options:
             return seconds("tr", self.options["tr"], least=1e-6)
-        found: float | None = None
+        agreed: float | None = None
         for run in runs:
-            said = self.sidecar(run).get("RepetitionTime")
-            if said is not None and not (isinstance(said, int | float) and 0 < said < math.inf):
-                raise DataError(f"{run.first}: its sidecar has RepetitionTime {said!r}")
+            published = self.sidecar(run).get("RepetitionTime")
+            if published is not None and not (
+                isinstance(published, int | float) and 0 < published < math.inf
+            ):
+                raise DataError(
+                    f"{run.first}: RepetitionTime in its sidecar is {published!r}, not seconds"
+                )
             header = images.header_tr(run.first)
-            if said and header and abs(said - header) > _TR_SLACK:
+            if published and header and abs(published - header) > _TR_SLACK:
                 raise DataError(
-                    f"{run.first}: TR {header:g} s by its header, {said:g} s by its sidecar; say "
-                    "which: --dataset-option tr=SECONDS"
+                    f"{run.first}: TR {header:g} s in its header, {published:g} s in its sidecar; "
+                    "choose with --dataset-option tr=SECONDS"
                 )
-            one = said or header
-            if one is None:
+            value = published or header
+            if value is None:
                 raise DataError(
-                    f"{run.first}: no RepetitionTime in a JSON file beside it and none in its "
-                    "header; say it: --dataset-option tr=SECONDS"
+                    f"{run.first}: no RepetitionTime in a JSON sidecar or in its header; "
+                    "pass --dataset-option tr=SECONDS"
                 )
-            if found is not None and abs(one - found) > _TR_SLACK:
-                raise DataError(f"{run.first}: TR {one:g} s, other runs have {found:g} s")
-            found = found or float(one)
-        assert found is not None
-        return found
+            if agreed is not None and abs(value - agreed) > _TR_SLACK:
+                raise DataError(f"{run.first}: TR {value:g} s, but other runs have {agreed:g} s")
+            agreed = agreed or float(value)
+        assert agreed is not None
+        return agreed
 
     def _read_clock(self, story: str) -> ScanClock:
         counts = {
@@ -345,26 +367,27 @@ class ImagingDataset(ABC):
         if self._rows is None and counts[longest] != n:
             raise DataError(
                 f"{shortest.first}: {n} rows, but {longest.first.name} has {counts[longest]}; "
-                f"keep the first of each: --dataset-option rows={n}"
+                f"to keep the first {n} of each: --dataset-option rows={n}"
             )
         if n > counts[shortest]:
             raise DataError(f"{shortest.first}: {counts[shortest]} rows, fewer than rows={n}")
         if n < 2:
-            raise DataError(f"{shortest.first}: {n} rows are left of the run")
+            raise DataError(f"{shortest.first}: only {n} rows remain; at least 2 are needed")
         tr = self.tr(counts)
         start = self._start(shortest, tr) + self._drop * tr
         return ScanClock(tr=tr, start=start, n_trs=n, n_dropped=self._drop)
 
     def _start(self, run: Run, tr: float) -> float:
-        """When the first acquired volume begins, so that its middle is the time it stands for.
+        """Start of the first acquired volume, in seconds.
 
-        Slice timing correction moves a volume to ``StartTime`` after its onset.
+        Slice timing correction interpolates each volume to ``StartTime`` after its onset. The
+        start is chosen so that the middle of the volume is that time.
         """
         if "start" in self.options:
             return seconds("start", self.options["start"])
-        said = self.sidecar(run)
-        at = said.get("StartTime")
-        if said.get("SliceTimingCorrected") is True and isinstance(at, int | float):
+        sidecar = self.sidecar(run)
+        at = sidecar.get("StartTime")
+        if sidecar.get("SliceTimingCorrected") is True and isinstance(at, int | float):
             return float(at) - tr / 2
         return 0.0
 
@@ -376,42 +399,42 @@ class ImagingDataset(ABC):
         runs = [run for story in self._chosen(subject) for run in story]
         if self._mask == "auto":
             return [runs[0].first]
-        found = [self.masks_of(run) for run in runs]
-        if lacking := [run for run, mask in zip(runs, found, strict=True) if mask is None]:
+        masks = [self.masks_of(run) for run in runs]
+        if unmasked := [run for run, mask in zip(runs, masks, strict=True) if mask is None]:
             raise DataError(
-                f"{lacking[0].first}: no brain mask beside it; say which voxels: --dataset-option "
-                "mask=PATH, mask=auto or parcellation=PATH"
+                f"{unmasked[0].first}: no brain mask next to it; pass --dataset-option mask=PATH, "
+                "mask=auto or parcellation=PATH"
             )
-        return list(dict.fromkeys(mask for mask in found if mask is not None))
+        return list(dict.fromkeys(mask for mask in masks if mask is not None))
 
     def _chosen(self, subject: str) -> list[tuple[Run, ...]]:
         return [self.runs[subject][story] for story in (*self._train, *self._test)]
 
     def _find_mask(self, subject: str) -> Any:
         files = self._mask_files(subject)
-        return images.made_mask(files[0]) if self._mask == "auto" else images.subject_mask(files)
+        return images.compute_mask(files[0]) if self._mask == "auto" else images.subject_mask(files)
 
-    def _prepared(self, subject: str, run: Run, clock: ScanClock) -> NDArray[np.float32]:
+    def _prepare(self, subject: str, run: Run, clock: ScanClock) -> NDArray[np.float32]:
         for file in run.files:
             require_downloaded(file)
         mask = self._subject_mask(subject) if run.is_volume and self._atlas is None else None
         if self._atlas is not None and not run.is_volume:
             raise UsageError(
-                f"{self.name}: {run.first.name} is no volume; a parcellation is of volumes only"
+                f"{self.name}: {run.first.name} is not a volume; a parcellation needs volumes"
             )
         rows, labels = images.read_rows(run.files, mask, self._atlas)
         count, first = self._n_voxels.setdefault(subject, (rows.shape[1], run.first))
         if rows.shape[1] != count:
-            raise DataError(f"{run.first}: {rows.shape[1]} voxels, {first.name} has {count}")
+            raise DataError(f"{run.first}: {rows.shape[1]} voxels, but {first.name} has {count}")
         self._labels[subject] = labels
         kept = slice(self._drop, self._drop + clock.n_trs)
         if len(rows[kept]) != clock.n_trs:
-            raise DataError(f"{run.first}: {len(rows)} volumes, its header has more")
+            raise DataError(f"{run.first}: {len(rows)} volumes, but its header says more")
         confounds = None
         if self._confounds:
             table = self.confounds_of(run)
             if table is None:
-                raise DataError(f"{run.first}: no ..._desc-confounds_timeseries.tsv beside it")
+                raise DataError(f"{run.first}: no ..._desc-confounds_timeseries.tsv next to it")
             confounds = images.read_confounds(table, self._confounds)
             if len(confounds) != len(rows):
                 raise DataError(
@@ -428,7 +451,7 @@ class ImagingDataset(ABC):
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; :class:`DataError` names the file and the fault."""
+    """Read a JSON object; :class:`DataError` says what is wrong with which file."""
     try:
         content = json.loads(require_downloaded(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -450,7 +473,7 @@ def _file(text: str | None, option: str) -> Path | None:
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
-    """Sorts ``run-2`` before ``run-10``."""
+    """Sort key that puts ``run-2`` before ``run-10``."""
     return [
         (0, int(part), "") if part.isdigit() else (1, 0, part)
         for part in re.split(r"(\d+)", name)

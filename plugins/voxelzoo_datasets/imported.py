@@ -33,7 +33,7 @@ from voxelzoo.api import (
     read_words_csv,
 )
 from voxelzoo_datasets.folder import read_labels
-from voxelzoo_datasets.options import only_known
+from voxelzoo_datasets.options import check_options
 
 FORMAT = 1
 
@@ -76,7 +76,7 @@ class ImportedDataset:
     """
 
     def __init__(self, path: Path, **options: str) -> None:
-        only_known("imported", options, {})
+        check_options("imported", options, {})
         self._root = path
         self._description = _read_description(path)
         self._story = cache(self._read_story)
@@ -96,7 +96,7 @@ class ImportedDataset:
 
     def own_stories(self, subject: str) -> tuple[str, ...]:
         """More stories for fitting, which this subject heard and not every other did."""
-        self._known_subject(subject)
+        self._check_subject(subject)
         return tuple(self._description.own.get(subject, ()))
 
     def test_stories(self) -> tuple[str, ...]:
@@ -105,12 +105,12 @@ class ImportedDataset:
 
     def story(self, name: str) -> Story:
         """Words, sound and features."""
-        self._known_story(name)
+        self._entry(name)
         return self._story(name)
 
     def clock(self, story: str) -> ScanClock:
         """The clock, as the dataset had it."""
-        said = self._known_story(story)
+        said = self._entry(story)
         return ScanClock(said.tr, said.start, said.n_trs, said.n_dropped)
 
     def responses(self, subject: str, story: str) -> NDArray[np.float32]:
@@ -140,7 +140,7 @@ class ImportedDataset:
         file = self._file(subject, story)
         try:
             stored = zarr.open_array(file, mode="r")
-            expected = self._known_story(story).n_trs
+            expected = self._entry(story).n_trs
             if stored.ndim not in (2, 3) or stored.shape[-2] != expected or 0 in stored.shape:
                 raise DataError(f"{file}: shape {stored.shape}, but the clock has {expected} TRs")
         except DataError:
@@ -151,7 +151,7 @@ class ImportedDataset:
 
     def voxel_labels(self, subject: str) -> list[str] | None:
         """The column ``label`` of ``voxels.csv``, where there is one."""
-        self._known_subject(subject)
+        self._check_subject(subject)
         file = self._root / "responses" / subject / "voxels.csv"
         if not file.exists():
             return None
@@ -167,14 +167,14 @@ class ImportedDataset:
             return content_digest("imported", str(stored.attrs.get("sha256")), str(stored.shape))
 
     def _file(self, subject: str, story: str) -> Path:
-        self._known_subject(subject)
-        self._known_story(story)
+        self._check_subject(subject)
+        self._entry(story)
         common = (*self.train_stories(), *self.test_stories())
         if story not in (*common, *self.own_stories(subject)):
             raise NotFoundError(f"subject {subject!r} of {self.info().name!r} lacks {story!r}")
         return self._root / "responses" / subject / f"{story}.zarr"
 
-    def _known_story(self, name: str) -> _Story:
+    def _entry(self, name: str) -> _Story:
         if name not in self._description.stories:
             raise NotFoundError(
                 f"no story {name!r} in {self.info().name!r}; it has "
@@ -182,7 +182,7 @@ class ImportedDataset:
             )
         return self._description.stories[name]
 
-    def _known_subject(self, name: str) -> None:
+    def _check_subject(self, name: str) -> None:
         if name not in self.subjects():
             raise NotFoundError(
                 f"no subject {name!r} in {self.info().name!r}; it has {', '.join(self.subjects())}"

@@ -42,7 +42,7 @@ from voxelzoo.api import (
     require_downloaded,
 )
 from voxelzoo_datasets.declared import LEBEL, Read, disagreements
-from voxelzoo_datasets.options import only_known
+from voxelzoo_datasets.options import check_options
 from voxelzoo_datasets.plugin import LEBEL2023
 from voxelzoo_datasets.triggers import read_report
 
@@ -73,7 +73,7 @@ class LebelDataset:
     """
 
     def __init__(self, path: Path, **options: str) -> None:
-        only_known("lebel2023", options, _OPTIONS)
+        check_options("lebel2023", options, _OPTIONS)
         self._derivative = path / "derivative"
         self._audio = path / "stimuli"
         self._logs = path / "trfiles"
@@ -120,7 +120,7 @@ class LebelDataset:
 
         None where training stories were listed: those are heard by all.
         """
-        self._known_subject(subject)
+        self._check_subject(subject)
         return self._own.get(subject, ())
 
     def test_stories(self) -> tuple[str, ...]:
@@ -129,7 +129,7 @@ class LebelDataset:
 
     def story(self, name: str) -> Story:
         """Words, and sound where ``stimuli`` has it."""
-        self._known_story(name)
+        self._check_story(name)
         sound = self._audio / f"{name}.wav"
         return Story(
             name,
@@ -139,7 +139,7 @@ class LebelDataset:
 
     def clock(self, story: str) -> ScanClock:
         """When the kept volumes began: by the story's log, else 2.0 s each from 10 s on."""
-        self._known_story(story)
+        self._check_story(story)
         n_trs = self._expected_rows(story)
         log = self._logs / f"{story}.report"
         if not (log.is_symlink() or log.exists()):
@@ -174,8 +174,8 @@ class LebelDataset:
             yield _published(file, stored)
 
     def _checked_file(self, subject: str, story: str) -> Path:
-        self._known_subject(subject)
-        self._known_story(story)
+        self._check_subject(subject)
+        self._check_story(story)
         n_voxels = self._same_voxels(subject)
         file = self._file(subject, story)
         shape = self._shape(file)
@@ -194,8 +194,8 @@ class LebelDataset:
 
     def fingerprint(self, subject: str, story: str) -> str:
         """Digest of the response file; git-annex's own, where that names the file."""
-        self._known_subject(subject)
-        self._known_story(story)
+        self._check_subject(subject)
+        self._check_story(story)
         file = require_downloaded(self._file(subject, story))
         if file.is_symlink() and (key := Path(os.readlink(file)).name).startswith(("MD5E", "SHA")):
             return content_digest("lebel2023", key)
@@ -265,7 +265,7 @@ class LebelDataset:
                 )
         return chosen
 
-    def _known_story(self, name: str) -> None:
+    def _check_story(self, name: str) -> None:
         own = (story for stories in self._own.values() for story in stories)
         if name not in (*self._train, *self._test, *own):
             raise NotFoundError(
@@ -273,7 +273,7 @@ class LebelDataset:
                 f"{', '.join(self._test) or 'none'} for testing"
             )
 
-    def _known_subject(self, name: str) -> None:
+    def _check_subject(self, name: str) -> None:
         if name not in self._subjects:
             raise NotFoundError(
                 f"lebel2023: no subject {name!r}; it has {', '.join(self._subjects)}"

@@ -1,4 +1,4 @@
-"""Options as typed on the command line, read strictly."""
+"""Parse dataset options, which arrive as text from the command line."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from collections.abc import Mapping
 from voxelzoo.api import UsageError
 
 
-def only_known(dataset: str, options: Mapping[str, str], known: Mapping[str, str]) -> None:
-    """Refuses options not in ``known`` (name to meaning) with :class:`UsageError`."""
+def check_options(dataset: str, options: Mapping[str, str], allowed: Mapping[str, str]) -> None:
+    """Raise :class:`UsageError` for options not in ``allowed``, which maps name to description."""
     for name in options:
-        if name not in known:
-            has = "; ".join(f"{key}: {meaning}" for key, meaning in known.items())
+        if name not in allowed:
+            listing = "; ".join(f"{key}: {text}" for key, text in allowed.items())
             raise UsageError(
-                f"dataset {dataset!r} has no option {name!r}; it has {has or 'no options'}"
+                f"dataset {dataset!r} has no option {name!r}; it has {listing or 'no options'}"
             )
 
 
 def choice(name: str, value: str, among: tuple[str, ...]) -> str:
-    """One of ``among``, or :class:`UsageError`."""
+    """Return ``value`` if it is one of ``among``, otherwise raise :class:`UsageError`."""
     if value not in among:
         raise UsageError(f"dataset option {name}={value!r}: must be {' or '.join(among)}")
     return value
 
 
 def whole(name: str, value: str, least: int) -> int:
-    """A whole number of at least ``least``, or :class:`UsageError`."""
+    """Parse a whole number of at least ``least``, otherwise raise :class:`UsageError`."""
     try:
         number = int(value)
     except ValueError:
@@ -37,7 +37,7 @@ def whole(name: str, value: str, least: int) -> int:
 
 
 def seconds(name: str, value: str, least: float = -math.inf) -> float:
-    """A number of seconds of at least ``least``, or :class:`UsageError`."""
+    """Parse a duration of at least ``least`` seconds, otherwise raise :class:`UsageError`."""
     try:
         number = float(value)
     except ValueError:

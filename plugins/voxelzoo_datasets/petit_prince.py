@@ -3,12 +3,12 @@
 ::
 
     annotation/EN/lppEN_word_information.csv         word, onset, offset, section, ...
-    stimuli/task-lppEN_section-1.wav                 where fetched
+    stimuli/task-lppEN_section-1.wav                 optional
     derivatives/sub-EN057/func/sub-EN057_task-lppEN_run-15_space-MNIColin27_desc-preproc_bold.nii.gz
 
-Nine runs, one a section; their labels do not count from 1, and sorted they are the sections. Words
-are timed from the start of their section. The preprocessed runs begin when the sound does, in each
-language (the eight seconds before it are not in them), with TR 2.0 s.
+Each of the nine runs is one section. Run labels do not start at 1, but their order is the order of
+the sections. Words are timed from the start of their section. The TR is 2.0 s. In every language
+the preprocessed runs begin with the sound; the eight seconds before it were removed.
 """
 
 from __future__ import annotations
@@ -28,20 +28,41 @@ SECTIONS = 9
 
 
 class PetitPrinceDataset(ImagingDataset):
-    """Listeners of one language; stories are ``section1`` to ``section9``, the last held out."""
+    """Listeners of one language. Stories are ``section1`` to ``section9``.
+
+    Parameters
+    ----------
+    path : Path
+        Root of ds003643.
+    **options : str
+        The options of :data:`voxelzoo_datasets.imaging.OPTIONS`, and
+
+        - ``language``: EN, CN or FR (default: the only one present).
+
+        By default ``mask`` is ``auto`` and ``test`` is ``section9``.
+
+    Raises
+    ------
+    UsageError
+        If an option is unknown or invalid, or several languages need ``language``.
+    DataError
+        If a file is missing or damaged; the message names it.
+    """
 
     name = "petit-prince"
-    known_options = OPTIONS | {"language": "EN, CN or FR (default: the only one there)"}
+    allowed_options = OPTIONS | {"language": "EN, CN or FR (default: the only one present)"}
     default_mask = "auto"
 
     def __init__(self, path: Path, **options: str) -> None:
-        there = [code for code in PETIT_PRINCE if any(path.glob(f"derivatives/sub-{code}*"))]
-        if "language" not in options and len(there) != 1:
+        languages = [code for code in PETIT_PRINCE if any(path.glob(f"derivatives/sub-{code}*"))]
+        if "language" not in options and len(languages) != 1:
             raise UsageError(
-                f"{path}: listeners of {', '.join(there) or 'no language'}; choose one: "
+                f"{path}: listeners of {', '.join(languages) or 'no language'}; choose one: "
                 "--dataset-option language=EN"
             )
-        self.language = choice("language", options.get("language", *there[:1]), tuple(PETIT_PRINCE))
+        self.language = choice(
+            "language", options.get("language", *languages[:1]), tuple(PETIT_PRINCE)
+        )
         self.declared = PETIT_PRINCE[self.language]
         super().__init__(path, options)
 
@@ -53,7 +74,7 @@ class PetitPrinceDataset(ImagingDataset):
         )
 
     def find_runs(self) -> dict[str, dict[str, tuple[Run, ...]]]:
-        """The preprocessed runs of each listener, in the order they were acquired."""
+        """The preprocessed runs of each listener, in order of acquisition."""
         runs: dict[str, dict[str, tuple[Run, ...]]] = {}
         for folder in sorted((self.root / "derivatives").glob(f"sub-{self.language}*")):
             files = sorted(folder.glob("**/func/*_desc-preproc_bold.nii.gz"), key=_order)
@@ -61,7 +82,7 @@ class PetitPrinceDataset(ImagingDataset):
             if len(spaces) > 1:
                 raise DataError(f"{folder}: runs in more than one space; keep one")
             if len(files) != SECTIONS:
-                # Which section a run is, its rank among nine says; with fewer, nothing does.
+                # A run's section follows from its rank among nine; with fewer runs it is unknown.
                 self._incomplete[folder.name] = f"has {len(files)} runs, not {SECTIONS}"
                 continue
             runs[folder.name] = {f"section{i}": (Run((f,)),) for i, f in enumerate(files, start=1)}
@@ -77,7 +98,7 @@ class PetitPrinceDataset(ImagingDataset):
         return {}
 
     def unusable_subjects(self) -> dict[str, str]:
-        """Listeners left out, with the reason."""
+        """Excluded listeners, with the reason."""
         return self._incomplete | super().unusable_subjects()
 
     def default_tests(self, stories: Sequence[str]) -> tuple[str, ...]:
@@ -85,8 +106,8 @@ class PetitPrinceDataset(ImagingDataset):
         return (stories[-1],)
 
     def story(self, name: str) -> Story:
-        """Words and sound of a section; both begin with the scan."""
-        self.known_story(name)
+        """Words and sound of a section; both start at time 0."""
+        self.check_story(name)
         section = int(name.removeprefix("section"))
         sounds = sorted((self.root / "stimuli").glob(f"*{self.language}*section?{section}.wav"))
         return Story(
@@ -112,8 +133,8 @@ class PetitPrinceDataset(ImagingDataset):
 
 
 def _order(file: Path) -> tuple[int, int, str]:
-    """Session, then run, as numbers: run-9 comes before run-10."""
-    said = entities(file.name)
-    numbers = (said.get(key, "0") for key in ("ses", "run"))
+    """Sort key: session and run as numbers, so that run-9 comes before run-10."""
+    labels = entities(file.name)
+    numbers = (labels.get(key, "0") for key in ("ses", "run"))
     session, run = (int(n) if n.isdigit() else 0 for n in numbers)
     return session, run, file.name

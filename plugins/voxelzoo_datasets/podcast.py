@@ -33,8 +33,8 @@ from voxelzoo.api import (
     require_downloaded,
 )
 from voxelzoo_datasets.declared import PODCAST
-from voxelzoo_datasets.names import known, listed
-from voxelzoo_datasets.options import choice, only_known, seconds
+from voxelzoo_datasets.names import check_name, listed
+from voxelzoo_datasets.options import check_options, choice, seconds
 from voxelzoo_datasets.plugin import PODCAST_ECOG
 from voxelzoo_datasets.tables import Row, Untimed, make_words, place_untimed, read_table
 
@@ -58,7 +58,7 @@ class PodcastDataset:
     """
 
     def __init__(self, path: Path, **options: str) -> None:
-        only_known(NAME, options, _OPTIONS)
+        check_options(NAME, options, _OPTIONS)
         self._stimuli = path / "stimuli"
         self._bin = seconds("bin", options.get("bin", "0.1"), least=1e-3)
         self._untimed = choice("untimed", options.get("untimed", "spread"), ("spread", "drop"))
@@ -76,7 +76,7 @@ class PodcastDataset:
             )
         asked = listed(options.get("subjects", ""))
         for subject in asked:
-            known("subject", subject, self._files, NAME)
+            check_name("subject", subject, self._files, NAME)
         self._subjects = asked or tuple(self._files)
         self._recording = cache(_open)
 
@@ -100,7 +100,7 @@ class PodcastDataset:
 
     def story(self, name: str) -> Story:
         """Words and sound of the podcast."""
-        known("story", name, (STORY,), NAME)
+        check_name("story", name, (STORY,), NAME)
         table = self._stimuli / "podcast_transcript.csv"
         rows = read_table(table, need=("word", "start", "end"))
         timed = place_untimed(table, map(_timed, rows), spread=self._untimed == "spread")
@@ -113,7 +113,7 @@ class PodcastDataset:
 
     def clock(self, story: str) -> ScanClock:
         """Bins from the recording's first sample on, the same for every patient."""
-        known("story", story, (STORY,), NAME)
+        check_name("story", story, (STORY,), NAME)
         clocks = {subject: self._clock(self._files[subject]) for subject in self._subjects}
         first = clocks[self._subjects[0]]
         for subject, clock in clocks.items():
@@ -130,7 +130,7 @@ class PodcastDataset:
 
         Electrodes that the publishers marked as bad are left out.
         """
-        known("subject", subject, self._subjects, NAME)
+        check_name("subject", subject, self._subjects, NAME)
         clock = self.clock(story)
         file = self._files[subject]
         recording = self._recording(file)
@@ -153,8 +153,8 @@ class PodcastDataset:
 
     def fingerprint(self, subject: str, story: str) -> str:
         """Digest of the recording and of how it is binned."""
-        known("subject", subject, self._subjects, NAME)
-        known("story", story, (STORY,), NAME)
+        check_name("subject", subject, self._subjects, NAME)
+        check_name("story", story, (STORY,), NAME)
         return content_digest(f"{NAME} {_PREPARATION} {self._bin!r}", self._files[subject])
 
     def disagreements(self) -> list[str]:

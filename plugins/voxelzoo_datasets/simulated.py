@@ -109,7 +109,7 @@ class SimulatedDataset:
     def __init__(self, path: Path | None = None, **options: str) -> None:
         if path is not None:
             raise UsageError(f"dataset 'simulated' is generated; it reads no folder ({path})")
-        typed.only_known("simulated", options, _OPTIONS)
+        typed.check_options("simulated", options, _OPTIONS)
 
         def whole(name: str, default: int, least: int) -> int:
             return typed.whole(name, options.get(name, str(default)), least)
@@ -163,7 +163,7 @@ class SimulatedDataset:
 
     def story(self, name: str) -> Story:
         """Words and sound."""
-        self._known_story(name)
+        self._check_story(name)
         speech = self._speech(name)
         sound = GeneratedSound(
             speech.n_samples, self._recipe("sound", name, self.size.seconds), lambda: speech.samples
@@ -172,7 +172,7 @@ class SimulatedDataset:
 
     def clock(self, story: str) -> ScanClock:
         """The first volume begins with the story; the last one ends within it; less the trim."""
-        self._known_story(story)
+        self._check_story(story)
         tr, trim = self.size.tr, self.size.trim
         return ScanClock(
             tr=tr, start=trim * tr, n_trs=int(self.size.seconds / tr) - 2 * trim, n_dropped=trim
@@ -180,7 +180,7 @@ class SimulatedDataset:
 
     def responses(self, subject: str, story: str) -> NDArray[np.float32]:
         """Signal plus noise: (TR, voxel), or (repeat, TR, voxel) for a test story."""
-        self._known_story(story)
+        self._check_story(story)
         signal, noise_sd = self._signal(subject, story)
         rng = self._rng("scanner", subject, story)
         repeats = self._repeats(story)
@@ -190,15 +190,15 @@ class SimulatedDataset:
     @contextmanager
     def open_responses(self, subject: str, story: str) -> Iterator[_Responses]:
         """The same; nothing is generated before values are asked for."""
-        self._known_subject(subject)
-        self._known_story(story)
+        self._check_subject(subject)
+        self._check_story(story)
         repeats, shape = self._repeats(story), (self.clock(story).n_trs, self.size.voxels)
         shape_of_all = (repeats, *shape) if repeats > 1 else shape
         yield _Responses(shape_of_all, lambda: self.responses(subject, story))
 
     def signal(self, subject: str, story: str) -> Floats:
         """What the voxels would do without noise, (TR, voxel): zero on noise voxels."""
-        self._known_story(story)
+        self._check_story(story)
         return self._signal(subject, story)[0]
 
     def drivers(self) -> tuple[str, ...]:
@@ -207,7 +207,7 @@ class SimulatedDataset:
 
     def voxel_labels(self, subject: str) -> tuple[str, ...]:
         """The drivers."""
-        self._known_subject(subject)
+        self._check_subject(subject)
         return self.drivers()
 
     def ceiling(self, subject: str) -> Floats:
@@ -226,8 +226,8 @@ class SimulatedDataset:
 
     def fingerprint(self, subject: str, story: str) -> str:
         """Digest of the options and seed, from which every response follows."""
-        self._known_story(story)
-        self._known_subject(subject)
+        self._check_story(story)
+        self._check_subject(subject)
         return self._recipe("responses", subject, story, self.size)
 
     # ------------------------------------------------------------------------------ generation
@@ -245,12 +245,12 @@ class SimulatedDataset:
         """How often a story is heard."""
         return self.size.repeats[self._test.index(story)] if story in self._test else 1
 
-    def _known_story(self, name: str) -> None:
+    def _check_story(self, name: str) -> None:
         known = (*self._train, *self._test)
         if name not in known:
             raise NotFoundError(f"simulated: no story {name!r}; it has {', '.join(known)}")
 
-    def _known_subject(self, name: str) -> None:
+    def _check_subject(self, name: str) -> None:
         if name not in self.subjects():
             raise NotFoundError(
                 f"simulated: no subject {name!r}; it has {', '.join(self.subjects())}"
@@ -309,7 +309,7 @@ class SimulatedDataset:
         return {story: signal / scale for story, signal in signals.items()}, noise_sd
 
     def _signal(self, subject: str, story: str) -> tuple[Floats, Floats]:
-        self._known_subject(subject)
+        self._check_subject(subject)
         signals, noise_sd = self._true(subject)
         return signals[story], noise_sd
 

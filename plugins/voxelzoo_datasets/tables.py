@@ -1,4 +1,4 @@
-"""Tables as published (``.csv``, ``.tsv``): rows that know their line, and words made of them."""
+"""Read published tables (``.csv``, ``.tsv``) and the words in them; errors name the line."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ import numpy as np
 from voxelzoo.api import DataError, Words, require_downloaded
 
 MISSING = ("", "n/a", "na", "nan", "none")
-"""How tables say that a value is not there."""
+"""Text that marks a missing value, in lower case."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table."""
+    """One row of a table."""
 
     where: str
-    """File and line."""
+    """File and line, for error messages."""
     values: Mapping[str, str]
 
     def text(self, column: str) -> str:
-        """The value as it stands, without blanks around it."""
+        """The text of a column, without surrounding blanks."""
         return self.values[column].strip()
 
     def number(self, column: str) -> float:
-        """A finite number, or :class:`DataError`."""
+        """The number in a column; :class:`DataError` if it is missing or not finite."""
         value = self.number_or_none(column)
         if value is None:
             raise DataError(f"{self.where}: no {column}")
         return value
 
     def number_or_none(self, column: str) -> float | None:
-        """A finite number, ``None`` where the table says there is none, or :class:`DataError`."""
+        """The number in a column, or ``None`` if missing; :class:`DataError` if not finite."""
         text = self.text(column)
         if text.lower() in MISSING:
             return None
@@ -53,10 +53,27 @@ class Row:
 def read_table(
     path: Path, need: Sequence[str] = (), names: Sequence[str] | None = None
 ) -> list[Row]:
-    """Rows of a table with a header, or with these ``names`` and none.
+    """Read a table into rows.
 
-    Tabs in a ``.tsv``, else commas. Raises :class:`DataError` naming the file, the line and the
-    fault: a column of ``need`` that is not there, a row that is too short.
+    Parameters
+    ----------
+    path : Path
+        Separated by tabs if the name ends in ``.tsv``, otherwise by commas.
+    need : sequence of str
+        Columns that the table must have.
+    names : sequence of str, optional
+        Column names of a table without a header. By default the first line is the header.
+
+    Returns
+    -------
+    list of Row
+        The rows in order; empty lines are skipped.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, a needed column is missing, or a row has too few or too many
+        fields. The message names the file and the line.
     """
     try:
         raw = require_downloaded(path).read_text(encoding="utf-8-sig")
@@ -68,8 +85,8 @@ def read_table(
     except csv.Error as error:
         raise DataError(f"{path}: not a table ({error})") from error
     header = list(names) if names is not None else [c.strip() for c in lines[0][1]] if lines else []
-    if lacking := [name for name in need if name not in header]:
-        raise DataError(f"{path}:1: no column {', '.join(lacking)}; it has {', '.join(header)}")
+    if missing := [name for name in need if name not in header]:
+        raise DataError(f"{path}:1: no column {', '.join(missing)}; it has {', '.join(header)}")
     rows = []
     for number, fields in lines if names is not None else lines[1:]:
         if len(fields) != len(header):
@@ -80,7 +97,7 @@ def read_table(
 
 def _numbered(path: Path, raw: str) -> Iterable[tuple[int, list[str]]]:
     if "\0" in raw:
-        raise DataError(f"{path}: holds NUL bytes; it is not a table")
+        raise DataError(f"{path}: contains NUL bytes; it is not a table")
     reader = csv.reader(
         io.StringIO(raw, newline=""), delimiter="\t" if path.suffix == ".tsv" else ","
     )
@@ -90,46 +107,67 @@ def _numbered(path: Path, raw: str) -> Iterable[tuple[int, list[str]]]:
 
 
 Untimed = tuple[str, float | None, float | None]
-"""A word, its onset and its offset in seconds: ``None`` where the aligner did not find it."""
+"""Word, onset and offset in seconds; times are ``None`` if the aligner did not find the word."""
 
 
 def place_untimed(
     path: Path, items: Iterable[Untimed], spread: bool
 ) -> list[tuple[str, float, float]]:
-    """Words with times: those without share the gap where they stand, or are left out."""
+    """Give every word an onset and an offset.
+
+    Parameters
+    ----------
+    path : Path
+        The file that the words come from, for error messages.
+    items : iterable of (word, onset, offset)
+        Times in seconds, ``None`` if unknown.
+    spread : bool
+        Whether words without times divide the gap between their timed neighbours equally.
+        Otherwise they are skipped.
+
+    Returns
+    -------
+    list of (word, onset, offset)
+        Times in seconds.
+
+    Raises
+    ------
+    DataError
+        If no word has a time.
+    """
     timed: list[tuple[str, float, float]] = []
-    waiting: list[str] = []
+    untimed: list[str] = []
 
     def place(until: float) -> None:
         since = min(timed[-1][2], until) if timed else until
-        step = (until - since) / max(len(waiting), 1)
+        step = (until - since) / max(len(untimed), 1)
         timed.extend(
-            (text, since + i * step, since + (i + 1) * step) for i, text in enumerate(waiting)
+            (text, since + i * step, since + (i + 1) * step) for i, text in enumerate(untimed)
         )
-        waiting.clear()
+        untimed.clear()
 
     for text, onset, offset in items:
         if onset is not None and offset is not None:
             place(onset)
             timed.append((text, onset, offset))
         elif spread:
-            waiting.append(text)
+            untimed.append(text)
     if not timed:
-        raise DataError(f"{path}: none of its words has a time")
+        raise DataError(f"{path}: no word has a time")
     place(timed[-1][2])
     return timed
 
 
 def make_words(path: Path, items: Iterable[tuple[str, float, float]]) -> Words:
-    """Words (text, onset, offset) of a file; :class:`DataError` names it."""
-    found = list(items)
-    if not any(text for text, _, _ in found):
+    """Words from (text, onset, offset) in seconds; :class:`DataError` names ``path``."""
+    rows = list(items)
+    if not any(text for text, _, _ in rows):
         raise DataError(f"{path}: no words")
     try:
         return Words(
-            tuple(text for text, _, _ in found),
-            np.array([onset for _, onset, _ in found], dtype=np.float64),
-            np.array([offset for _, _, offset in found], dtype=np.float64),
+            tuple(text for text, _, _ in rows),
+            np.array([onset for _, onset, _ in rows], dtype=np.float64),
+            np.array([offset for _, _, offset in rows], dtype=np.float64),
         )
     except DataError as error:
         raise DataError(f"{path}: {error}") from None

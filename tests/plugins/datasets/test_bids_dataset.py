@@ -278,7 +278,7 @@ def test_a_tr_that_the_files_do_not_agree_on_is_named(tmp_path: Path) -> None:
     prep, _ = write_derivatives(tmp_path)
     sidecar = func(tmp_path, "sub-02") / f"sub-02_task-alpha_{SPACE}_desc-preproc_bold.json"
     sidecar.write_text(json.dumps({"RepetitionTime": 1.5045}))
-    with pytest.raises(DataError, match=r"TR 1.5 s by its header, 1.5045 s by its sidecar"):
+    with pytest.raises(DataError, match=r"TR 1.5 s in its header, 1.5045 s in its sidecar"):
         BidsDataset(prep).clock("alpha")
     assert BidsDataset(prep, tr="1.5045").clock("alpha").tr == 1.5045
 
@@ -327,7 +327,7 @@ def test_words_and_sound_in_folders_begin_with_the_sound(prep: Path, tmp_path: P
     assert later.story("alpha").need_words().onsets.tolist() == [-3, -1.5]
     for events in tmp_path.glob("sub-*/func/*_events.tsv"):
         events.unlink()
-    with pytest.raises(UsageError, match=r"'alpha' has no events.tsv; say when its sound began"):
+    with pytest.raises(UsageError, match=r"'alpha' has no events.tsv; pass the onset of its sound"):
         BidsDataset(prep, words=str(folder)).story("alpha")
     (folder / "beta.csv").unlink()
     with pytest.raises(DataError, match=r"no beta.TextGrid or beta.csv"):
@@ -339,7 +339,9 @@ def test_a_story_that_subjects_heard_at_other_times_is_refused(prep: Path, tmp_p
     lines = events.read_text().splitlines()
     lines[5] = lines[5].replace("word", "speech", 1)
     events.write_text("\n".join(lines))
-    with pytest.raises(DataError, match=r"sub-02_task-alpha_events.tsv: its words are others"):
+    with pytest.raises(
+        DataError, match=r"sub-02_task-alpha_events.tsv: its words differ from those"
+    ):
         BidsDataset(prep).story("alpha")
     assert len(BidsDataset(prep, subjects="sub-02").story("alpha").need_words())
 
@@ -370,15 +372,19 @@ def off_grid(root: Path) -> None:
             {"subjects": "sub-01"},
             "not fetched yet (git LFS)",
         ),
-        (off_grid, {}, "grid (3, 3, 4) is not that of"),
+        (off_grid, {}, "grid (3, 3, 4) or its affine differs from the mask"),
         (
             lambda root: (
                 bold(root).with_name(f"sub-01_task-alpha_{SPACE}_desc-brain_mask.nii.gz").unlink()
             ),
             {},
-            "no brain mask beside it; say which voxels",
+            "no brain mask next to it; pass --dataset-option mask=PATH",
         ),
-        (lambda root: None, {"confounds": "csf"}, "no ..._desc-confounds_timeseries.tsv beside it"),
+        (
+            lambda root: None,
+            {"confounds": "csf"},
+            "no ..._desc-confounds_timeseries.tsv next to it",
+        ),
         (
             lambda root: (
                 bold(root)
@@ -438,5 +444,5 @@ def test_two_spaces_need_a_choice(tmp_path: Path) -> None:
 def test_one_hemisphere_is_not_a_run(tmp_path: Path) -> None:
     prep, _ = write_derivatives(tmp_path, "surface")
     next(func(tmp_path, "sub-01").glob("*alpha*hemi-R*.gii")).unlink()
-    with pytest.raises(DataError, match=r"hemi-L.*: the other hemisphere is not beside it"):
+    with pytest.raises(DataError, match=r"hemi-L.*: the other hemisphere's file is missing"):
         BidsDataset(prep)

@@ -204,7 +204,7 @@ def test_listeners_of_other_versions_are_told_apart(narratives: Path) -> None:
             lambda root: (gentle(root, "pieman") / "align.json").rename(
                 gentle(root, "tunnel") / "align.json"
             ),
-            "pieman: no align.json or align.csv; say which has the words",
+            "pieman: no align.json or align.csv; choose the folder with the words",
         ),
         (lambda root: (gentle(root, "pieman") / "align.json").write_text("{"), "not JSON"),
         (lambda root: (gentle(root, "pieman") / "align.json").write_text("[]"), "a JSON object"),
@@ -213,13 +213,13 @@ def test_listeners_of_other_versions_are_told_apart(narratives: Path) -> None:
             lambda root: (gentle(root, "pieman") / "align.json").write_text(
                 '{"words": [{"case": "success", "word": "one"}]}'
             ),
-            "word 1 ('one') was found but has no start and end",
+            "word 1 ('one') is marked as aligned but has no start and end",
         ),
         (
             lambda root: (gentle(root, "pieman") / "align.json").write_text(
                 '{"words": [{"case": "not-found-in-audio", "word": "one"}]}'
             ),
-            "none of its words has a time",
+            "no word has a time",
         ),
         (
             lambda root: (gentle(root, "pieman") / "align.json").write_text(
