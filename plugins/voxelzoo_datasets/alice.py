@@ -1,8 +1,8 @@
 """Alice in Wonderland, chapter 1, as Brennan et al. (2016) published it (CC BY 4.0).
 
 Fifteen listeners, 362 volumes of 2.0 s, six regions of interest. Ten volumes were dropped at the
-start, so response row ``i`` is TextGrid time ``20 + 2 i`` s; the motion files still have all 372.
-There is one story and no audio: evaluation is by contiguous folds.
+start, so response row ``i`` starts at TextGrid time ``20 + 2 i`` s. The motion files contain all
+372 volumes. There is one story without audio, evaluated by contiguous folds.
 """
 
 from __future__ import annotations
@@ -35,28 +35,42 @@ START = 20.0
 N_TRS = 362
 N_DROPPED = 10
 DRIFT_ROWS = 61
-"""Volumes under the drift filter: the odd number nearest to 120 s."""
+"""Window of the drift filter in volumes: an odd number, about 120 s."""
 
 _PREPARATION = 1
-"""Raised whenever the same files and options would give other responses."""
+"""Increase whenever the same files and options give different responses."""
 
 _OPTIONS = {
-    "radius": "10mm (default) or 6mm, the radius of a region",
-    "drift": "savgol (default: second order, 120 s) or none",
-    "motion": "keep (default) or regress, which removes the six motion parameters",
-    "shift": "seconds by which words are made late, the misalignment control (default 0)",
+    "radius": "radius of the regions: 10mm (default) or 6mm",
+    "drift": "drift removal: savgol (default; order 2, 120 s) or none",
+    "motion": "keep (default), or regress to remove the six motion parameters",
+    "shift": "delay added to word times in seconds, as a misalignment control (default 0)",
 }
 
 
 class AliceDataset:
-    """Responses per listener, and ``group``: their mean over valid listeners.
+    """Responses of each listener and of ``group``, the mean over usable listeners.
 
-    Each region's drift is removed (a second-order Savitzky-Golay filter of 120 s, subtracted) and
-    the rest standardised; ``group`` averages the standardised responses. A listener whose published
-    time courses are constant is left out and refused by name.
+    A Savitzky-Golay filter (order 2, 120 s) is subtracted from each region to remove drift, and the
+    result is z-scored. ``group`` averages the z-scored responses. Listeners with constant published
+    time courses are excluded.
 
-    Raises :class:`DataError` for a folder without the layout or with a damaged file, and
-    :class:`UsageError` for an unknown option.
+    Parameters
+    ----------
+    path : Path
+        The folder with ``alice_data_shared`` and ``alice_stim_shared``.
+    **options : str
+        - ``radius``: radius of the regions, ``10mm`` (default) or ``6mm``.
+        - ``drift``: ``savgol`` (default) or ``none``.
+        - ``motion``: ``keep`` (default), or ``regress`` to remove the six motion parameters.
+        - ``shift``: delay added to word times, in seconds (default 0).
+
+    Raises
+    ------
+    UsageError
+        If an option is unknown or invalid.
+    DataError
+        If a file is missing or damaged; the message names it.
     """
 
     def __init__(self, path: Path, **options: str) -> None:
@@ -67,7 +81,7 @@ class AliceDataset:
         self.shift = seconds("shift", options.get("shift", "0"))
         root = alice_root(path)
         if root is None:
-            raise DataError(f"{path}: no alice_data_shared and alice_stim_shared in it")
+            raise DataError(f"{path}: no alice_data_shared and alice_stim_shared")
         self._data = root / "alice_data_shared"
         folder = self._data / self.radius
         self._files = {p.name.split("-")[0]: p for p in sorted(folder.glob("s*-timecourses.txt"))}
@@ -79,7 +93,7 @@ class AliceDataset:
         self._grid = grids[0]
         raw = {subject: _table(file, N_TRS, len(REGIONS)) for subject, file in self._files.items()}
         self._raw = {subject: rows for subject, rows in raw.items() if not _flat(rows).any()}
-        self._refused = {
+        self._constant = {
             subject: "its published time courses are constant in "
             + ", ".join(name for name, flat in zip(REGIONS, _flat(rows), strict=True) if flat)
             for subject, rows in raw.items()
@@ -104,8 +118,8 @@ class AliceDataset:
         return (GROUP,)
 
     def unusable_subjects(self) -> dict[str, str]:
-        """Listeners whose published time courses are constant, with the regions that are."""
-        return dict(self._refused)
+        """Listeners with constant published time courses, with the regions concerned."""
+        return dict(self._constant)
 
     def train_stories(self) -> tuple[str, ...]:
         """The one story."""
@@ -116,18 +130,18 @@ class AliceDataset:
         return ()
 
     def story(self, name: str) -> Story:
-        """The chapter's words; silences are items without text."""
-        _known(name)
+        """The words of the chapter; silences have empty text."""
+        _check_story(name)
         return Story(STORY, words=read_textgrid(self._grid).shifted(self.shift))
 
     def clock(self, story: str) -> ScanClock:
-        """362 volumes of 2.0 s; the first kept one begins at 20 s."""
-        _known(story)
+        """362 volumes of 2.0 s; the first kept volume starts at 20 s."""
+        _check_story(story)
         return ScanClock(tr=TR, start=START, n_trs=N_TRS, n_dropped=N_DROPPED)
 
     def responses(self, subject: str, story: str) -> NDArray[np.float32]:
-        """(362, 6), cleaned and standardised."""
-        _known(story)
+        """Cleaned, z-scored responses, (TR, region) = (362, 6)."""
+        _check_story(story)
         if subject == GROUP:
             mean = np.mean([self._cleaned(listener) for listener in self._raw], axis=0)
             return np.asarray(mean, dtype=np.float32)
@@ -135,7 +149,7 @@ class AliceDataset:
         return self._cleaned(subject).astype(np.float32)
 
     def motion(self, subject: str) -> NDArray[np.float64]:
-        """Realignment parameters of the kept volumes, (362, 6): three shifts, three rotations."""
+        """Realignment parameters of the kept volumes, (362, 6): translations, then rotations."""
         self._usable(subject)
         return _table(self._motion_file(subject), N_TRS + N_DROPPED, 6)[N_DROPPED:]
 
@@ -144,8 +158,8 @@ class AliceDataset:
         return REGIONS
 
     def fingerprint(self, subject: str, story: str) -> str:
-        """Digest of the files read and how they are cleaned."""
-        _known(story)
+        """Digest of the files and of the cleaning options."""
+        _check_story(story)
         if subject != GROUP:
             self._usable(subject)
         listeners = list(self._raw) if subject == GROUP else [subject]
@@ -156,9 +170,9 @@ class AliceDataset:
         return content_digest(how, *files)
 
     def _usable(self, subject: str) -> None:
-        if subject in self._refused:
+        if subject in self._constant:
             raise DataError(
-                f"alice: {subject} cannot be used: {self._refused[subject]} "
+                f"alice: {subject} cannot be used: {self._constant[subject]} "
                 f"({self._files[subject]})"
             )
         if subject not in self._raw:
@@ -167,32 +181,32 @@ class AliceDataset:
             )
 
     def _motion_file(self, subject: str) -> Path:
-        found = sorted(self._data.glob(f"{subject}-rp_*.txt"))
-        if len(found) != 1:
-            raise DataError(f"{self._data}: {len(found)} files {subject}-rp_*.txt, expected one")
-        return found[0]
+        files = sorted(self._data.glob(f"{subject}-rp_*.txt"))
+        if len(files) != 1:
+            raise DataError(f"{self._data}: {len(files)} files {subject}-rp_*.txt, expected one")
+        return files[0]
 
     def _clean(self, subject: str) -> NDArray[np.float64]:
         rows = self._without_drift(self._raw[subject])
         rows = rows - rows.mean(axis=0)
         if self.regress == "regress":
-            # The same filter on both sides, or the regression would bring drift back.
+            # Filter the motion parameters too, or the regression would add drift again.
             motion = self._without_drift(self.motion(subject))
             motion = motion - motion.mean(axis=0)
             rows = rows - motion @ np.linalg.lstsq(motion, rows, rcond=None)[0]
-        standard: NDArray[np.float64] = rows / rows.std(axis=0)
-        return standard
+        scores: NDArray[np.float64] = rows / rows.std(axis=0)
+        return scores
 
     def _without_drift(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.drift == "none":
             return rows
         from scipy.signal import savgol_filter  # slow to import
 
-        without: NDArray[np.float64] = rows - savgol_filter(rows, DRIFT_ROWS, 2, axis=0)
-        return without
+        detrended: NDArray[np.float64] = rows - savgol_filter(rows, DRIFT_ROWS, 2, axis=0)
+        return detrended
 
 
-def _known(story: str) -> None:
+def _check_story(story: str) -> None:
     if story != STORY:
         raise NotFoundError(f"alice: no story {story!r}; it has one, {STORY!r}")
 
@@ -203,10 +217,10 @@ def _flat(rows: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _table(path: Path, n_rows: int, n_columns: int) -> NDArray[np.float64]:
-    """A table of numbers of exactly this shape; :class:`DataError` names the file and the fault."""
+    """Read a table of numbers of exactly this shape; :class:`DataError` names the file."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # numpy warns of an empty file; the shape tells it
+            warnings.simplefilter("ignore")  # an empty file is reported by its shape
             table = np.loadtxt(path, ndmin=2, dtype=np.float64)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error

@@ -1,4 +1,4 @@
-"""The folder that goes with Antonello, Vaidya and Huth (2023): pickles of stories and responses.
+"""The data folder of Antonello, Vaidya and Huth (2023): pickled stories and responses.
 
 ::
 
@@ -6,14 +6,14 @@
     story_data/trfiles_huge.jbl                   {story: [TRFile]}
     story_data/story_audio/<story>.wav
     responses/full_responses/UTS03_responses.jbl  {story: (TR, voxel)}; repeats are averaged
-    responses/tensessions_<story>_S03.jbl         (repeat, TR, voxel), the one with repeats
+    responses/tensessions_<story>_S03.jbl         (repeat, TR, voxel), the story with repeats
     semantic_features/*.jbl                       {story: (TR, feature)}, before trimming
 
-Pickles can run programs. They are read only where the user says so (``allow_pickle=true``), and
-then by a reader that makes arrays and records and runs nothing (:mod:`voxelzoo_datasets.pickles`).
+Pickles can run arbitrary code. They are read only with ``allow_pickle=true``, by a restricted
+reader that creates arrays and records and runs no code (:mod:`voxelzoo_datasets.pickles`).
 
-A TRFile has five volumes less than the scan, the responses twenty less: the rows between are
-dropped, ten at the start and five at the end.
+A TRFile has five volumes fewer than the scan and the responses have twenty fewer. The first ten and
+last five times of a TRFile are therefore dropped.
 """
 
 from __future__ import annotations
@@ -47,30 +47,47 @@ from voxelzoo_datasets.options import check_options, choice
 from voxelzoo_datasets.pickles import Record, read_pickle
 
 FIRST, LAST = 10, 5
-"""Rows of a TRFile that the responses lack at its start and at its end."""
+"""Volumes of a TRFile before the first and after the last response row."""
 
 ALIKE = 0.99
-"""Correlation at which two copies of a voxel's responses count as the same."""
+"""Smallest correlation at which two copies of a voxel's responses count as the same."""
 
 NAME = "antonello-box"
 
 _SILENT = {"", "sp", "sil", "{sl}", "{sp}", "{ns}", "{br}", "{lg}", "{cg}", "{ls}"}
-"""Labels of the lab's transcripts that are no word."""
+"""Labels in the lab's transcripts that are not words."""
 
 _OPTIONS = {
-    "allow_pickle": "true: read the folder's pickles, arrays and known classes only",
-    "subjects": "comma-separated, such as UTS03 (default: all there are)",
-    "stories": "comma-separated training stories, which every subject heard (default: all)",
-    "openneuro": "a folder of ds003020, with whose arrays these are compared as they are read",
-    "features": "a folder in which the published features are put, for --plugin features/<name>",
+    "allow_pickle": "true: read the pickles, arrays and permitted classes only (default false)",
+    "subjects": "comma-separated, such as UTS03 (default: all)",
+    "stories": "comma-separated training stories heard by every subject (default: all)",
+    "openneuro": "folder of ds003020; responses are compared with it (default: no comparison)",
+    "features": "folder to write published features, used by --plugin features/<name>",
 }
 
 
 class AntonelloBox:
-    """Listeners and stories of the paper's own folder.
+    """Listeners and stories of the paper's data folder.
 
-    Raises :class:`UsageError` where pickles are not allowed, and :class:`DataError` naming the file
-    and the fault: a class that is no array, responses whose length fits no trim.
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    **options : str
+        - ``allow_pickle``: must be ``true`` to read the folder (default ``false``).
+        - ``subjects``: comma-separated, such as UTS03 (default: all).
+        - ``stories``: comma-separated training stories heard by every subject (default: all).
+        - ``openneuro``: folder of ds003020 to compare responses with (default: no comparison).
+        - ``features``: output folder for the published features (default: none).
+
+    Raises
+    ------
+    UsageError
+        If pickles are not allowed, an option is unknown, or a test story of the paper is chosen
+        for training.
+    DataError
+        If a file is damaged or contains a class that is not permitted, or the number of rows does
+        not fit the TRFile; the message names the file.
     """
 
     def __init__(self, path: Path, **options: str) -> None:
@@ -85,8 +102,9 @@ class AntonelloBox:
             != "true"
         ):
             raise UsageError(
-                f"{self._grids_file}: a pickle, which can run programs; if you trust its source, "
-                "add --dataset-option allow_pickle=true (only arrays and known classes are read)"
+                f"{self._grids_file}: a pickle, which can run arbitrary code; if you trust its "
+                "source, pass --dataset-option allow_pickle=true (only arrays and permitted "
+                "classes are read)"
             )
         self._by_story = cache(_by_story)
         self._openneuro = Path(options["openneuro"]) if "openneuro" in options else None
@@ -99,25 +117,25 @@ class AntonelloBox:
             raise DataError(f"{self._folder / 'full_responses'}: no UTS##_responses.jbl")
         self._responses = cache(self._read_responses)
         self._repeats = cache(self._read_repeats)
-        asked = listed(options.get("subjects", ""))
-        for subject in asked:
+        requested = listed(options.get("subjects", ""))
+        for subject in requested:
             check_name("subject", subject, self._files, NAME)
-        self._subjects = asked or tuple(self._files)
-        asked_stories = listed(options.get("stories", ""))
-        self._stories = self._choose_stories(asked_stories)
+        self._subjects = requested or tuple(self._files)
+        requested_stories = listed(options.get("stories", ""))
+        self._stories = self._choose_stories(requested_stories)
         self._own = {
-            subject: () if asked_stories else self._not_heard_by_all(subject)
+            subject: () if requested_stories else self._not_heard_by_all(subject)
             for subject in self._subjects
         }
         self._compared = cache(self._compare)
 
     def info(self) -> DatasetInfo:
-        """Licence and citation; says which stories lack words or a clock."""
-        left_out = sorted(self._heard - (set(self._grids) & set(self._logs)))
-        without = f" Without {', '.join(left_out)}: no words or no clock." if left_out else ""
+        """Licence and citation; the summary lists stories without words or a TRFile."""
+        unusable = sorted(self._heard - (set(self._grids) & set(self._logs)))
+        without = f" Without {', '.join(unusable)}: no words or no TRFile." if unusable else ""
         return DatasetInfo.of(
             plugin.ANTONELLO_BOX,
-            f"Spoken stories in the scanner, as Antonello et al. had them.{without}",
+            f"Spoken stories in the scanner, as used by Antonello et al.{without}",
         )
 
     def subjects(self) -> tuple[str, ...]:
@@ -125,23 +143,23 @@ class AntonelloBox:
         return self._subjects
 
     def train_stories(self) -> tuple[str, ...]:
-        """Stories for fitting: heard by every chosen listener, and none of the paper's tests."""
+        """Training stories: heard by every chosen listener, without the paper's test stories."""
         return tuple(story for story in self._stories if story not in PAPER_TESTS)
 
     def own_stories(self, subject: str) -> tuple[str, ...]:
-        """More stories for fitting, which this listener heard and not every other chosen one.
+        """Additional training stories of this listener, which some others did not hear.
 
-        None where training stories were listed: those are heard by all.
+        Empty if training stories are chosen by option.
         """
         check_name("subject", subject, self._subjects, NAME)
         return self._own[subject]
 
     def test_stories(self) -> tuple[str, ...]:
-        """The paper's three test stories, those that are there."""
+        """The paper's test stories that are present."""
         return tuple(story for story in PAPER_TESTS if story in self._stories)
 
     def story(self, name: str) -> Story:
-        """Words, sound where ``story_audio`` has it, and the published features where asked for."""
+        """Words, sound if in ``story_audio``, and published features if ``features`` is set."""
         check_name("story", name, self._every_story, NAME)
         sounds = [self._audio / f"{name}{suffix}" for suffix in (".wav", ".flac", ".mp3")]
         sound = next((file for file in sounds if file.is_symlink() or file.exists()), None)
@@ -153,21 +171,21 @@ class AntonelloBox:
         )
 
     def clock(self, story: str) -> ScanClock:
-        """When the kept volumes began, by the story's TRFile."""
+        """Times of the kept volumes, from the story's TRFile."""
         check_name("story", story, self._every_story, NAME)
-        begins = self._begins(story)[FIRST:-LAST]
-        tr, start = np.polyfit(np.arange(len(begins)), begins, 1)
-        late = np.abs(start + tr * np.arange(len(begins)) - begins).max()
-        if late > tr / 4:
+        starts = self._volume_starts(story)[FIRST:-LAST]
+        tr, start = np.polyfit(np.arange(len(starts)), starts, 1)
+        error = np.abs(start + tr * np.arange(len(starts)) - starts).max()
+        if error > tr / 4:
             raise DataError(
-                f"{self._logs_file}: {story!r}: a volume is {late:.2f} s off an even clock"
+                f"{self._logs_file}: {story!r}: a volume is {error:.2f} s off an even clock"
             )
         return ScanClock(
-            tr=round(float(tr), 9), start=round(float(start), 9), n_trs=len(begins), n_dropped=FIRST
+            tr=round(float(tr), 9), start=round(float(start), 9), n_trs=len(starts), n_dropped=FIRST
         )
 
     def responses(self, subject: str, story: str) -> NDArray[np.float32]:
-        """(TR, voxel), or (repeat, TR, voxel) where single repeats are in the folder."""
+        """Responses, (TR, voxel), or (repeat, TR, voxel) if single repeats are available."""
         values = np.array(self._checked(subject, story), dtype=np.float32)
         if np.isinf(values).any():
             *_, row, voxel = np.argwhere(np.isinf(values))[0]
@@ -178,20 +196,22 @@ class AntonelloBox:
 
     @contextmanager
     def open_responses(self, subject: str, story: str) -> Iterator[Any]:
-        """The array where it lies in its file, to be sliced by voxel."""
+        """The memory-mapped responses, (TR, voxel) or (repeat, TR, voxel); slice them by voxel."""
         yield self._checked(subject, story)
 
     def voxel_labels(self, subject: str) -> None:
-        """None: the folder names no regions."""
+        """None; no region labels are published."""
 
     def fingerprint(self, subject: str, story: str) -> str:
-        """Digest of the array that is read."""
+        """Digest of the response array."""
         return content_digest(NAME, np.ascontiguousarray(self._checked(subject, story)))
 
     def disagreements(self) -> list[str]:
-        """A line for each number that is not the published one."""
+        """One line for each number that differs from the published one."""
         read = Read(
-            n_trs={story: len(self._begins(story)) - FIRST - LAST for story in self._stories},
+            n_trs={
+                story: len(self._volume_starts(story)) - FIRST - LAST for story in self._stories
+            },
             n_voxels={subject: self._n_voxels(subject) for subject in self._subjects},
             n_stories={subject: len(self._responses(subject)) for subject in self._subjects},
         )
@@ -220,21 +240,21 @@ class AntonelloBox:
         own = set(self._responses(subject)) - self._heard - set(PAPER_TESTS)
         return tuple(sorted(own & set(self._grids) & set(self._logs)))
 
-    def _choose_stories(self, asked: tuple[str, ...]) -> tuple[str, ...]:
-        there = sorted(self._heard & set(self._grids) & set(self._logs))
-        train = [story for story in there if story not in PAPER_TESTS]
+    def _choose_stories(self, requested: tuple[str, ...]) -> tuple[str, ...]:
+        available = sorted(self._heard & set(self._grids) & set(self._logs))
+        train = [story for story in available if story not in PAPER_TESTS]
         if not train:
             raise DataError(
                 f"{self._folder}: no training story that {', '.join(self._subjects)} all heard and "
-                "that has words and a clock"
+                "that has words and a TRFile"
             )
-        for story in asked:
+        for story in requested:
             if story in PAPER_TESTS:
                 raise UsageError(
-                    f"{NAME}: {story!r} is a test story of the paper and never trains: a leak"
+                    f"{NAME}: {story!r} is a test story of the paper; training on it is a leak"
                 )
             check_name("story", story, train, NAME)
-        return (*(asked or train), *(story for story in PAPER_TESTS if story in there))
+        return (*(requested or train), *(story for story in PAPER_TESTS if story in available))
 
     def _read_responses(self, subject: str) -> Mapping[str, Any]:
         content = self._by_story(self._files[subject])
@@ -243,7 +263,7 @@ class AntonelloBox:
         return content
 
     def _read_repeats(self, subject: str, story: str) -> NDArray[Any] | None:
-        """Single repeats, (repeat, TR, voxel), of the story that has them."""
+        """Single repeats, (repeat, TR, voxel), or ``None`` if the story has none."""
         files = sorted(self._folder.glob(f"*_{story}_{subject.replace('UT', '')}.jbl"))
         if not files:
             return None
@@ -261,15 +281,15 @@ class AntonelloBox:
         check_name("subject", subject, self._subjects, NAME)
         check_name("story", story, (*self._stories, *self._own[subject]), NAME)
         mean = self._responses(subject)[story]
-        rows, where = len(self._begins(story)) - FIRST - LAST, self._files[subject]
+        rows, where = len(self._volume_starts(story)) - FIRST - LAST, self._files[subject]
         if mean.shape[0] != rows:
             raise DataError(
-                f"{where}: {story!r}: {mean.shape[0]} rows; its TRFile has {rows + FIRST + LAST} "
-                f"volumes, less {FIRST} and {LAST} are {rows}"
+                f"{where}: {story!r}: {mean.shape[0]} rows, expected {rows}: its TRFile has "
+                f"{rows + FIRST + LAST} volumes, less {FIRST} and {LAST}"
             )
         if mean.shape[1] != self._n_voxels(subject):
             raise DataError(
-                f"{where}: {story!r}: {mean.shape[1]} voxels, other stories have "
+                f"{where}: {story!r}: {mean.shape[1]} voxels, but other stories have "
                 f"{self._n_voxels(subject)}"
             )
         repeats = self._repeats(subject, story)
@@ -277,12 +297,12 @@ class AntonelloBox:
         return mean if repeats is None else repeats
 
     def _n_voxels(self, subject: str) -> int:
-        """How many voxels most of the subject's stories have."""
+        """Number of voxels in most of the subject's stories."""
         counts = [array.shape[1] for array in self._responses(subject).values()]
         return max(set(counts), key=counts.count)
 
-    def _begins(self, story: str) -> NDArray[np.float64]:
-        """When each volume of the TRFile began, (volume,), in seconds from the sound's start."""
+    def _volume_starts(self, story: str) -> NDArray[np.float64]:
+        """Start of each volume of the TRFile, (volume,), in seconds from the start of the sound."""
         where = f"{self._logs_file}: {story!r}"
         runs = self._logs[story]
         log = runs[0] if isinstance(runs, list | tuple) and runs else runs
@@ -290,21 +310,21 @@ class AntonelloBox:
             times = np.asarray(log.trtimes, dtype=np.float64)
             sound = float(log.soundstarttime)
         except (AttributeError, TypeError, ValueError):
-            raise DataError(f"{where} is no TRFile with trtimes and soundstarttime") from None
+            raise DataError(f"{where} is not a TRFile with trtimes and soundstarttime") from None
         if times.ndim != 1 or len(times) <= FIRST + LAST + 1 or not np.isfinite(times).all():
-            raise DataError(f"{where}: {times.shape} times of volumes")
+            raise DataError(f"{where}: trtimes has shape {times.shape}; too few or not finite")
         if (np.diff(times) <= 0).any() or not (np.isfinite(sound) and sound >= 0):
-            raise DataError(f"{where}: its volumes are not in order, or its sound never starts")
-        begins: NDArray[np.float64] = times - sound
-        return begins
+            raise DataError(f"{where}: trtimes do not increase, or soundstarttime is not valid")
+        starts: NDArray[np.float64] = times - sound
+        return starts
 
     def _compare(self, subject: str, story: str) -> None:
-        """Holds the responses against those of ds003020, where its folder was given."""
+        """Compare the responses with those of ds003020, if that folder is given."""
         if self._openneuro is None:
             return
         folder = self._openneuro / "derivative" / "preprocessed_data"
         if not folder.is_dir():
-            raise NotFoundError(f"{folder}: no such folder, so nothing to compare with")
+            raise NotFoundError(f"{folder}: no such folder, so there is nothing to compare with")
         file = folder / subject / f"{story}.hf5"
         if not (file.is_symlink() or file.exists()):
             return
@@ -322,10 +342,10 @@ class AntonelloBox:
             )
 
     def _write_features(self, story: str) -> dict[str, Path]:
-        """Published features as the host reads them, each written once."""
+        """Write the published features as ``.npz`` files, unless they exist; return their paths."""
         if self._features is None:
             return {}
-        begins = self._begins(story)
+        starts = self._volume_starts(story)
         written = {}
         for file in sorted(self._semantic.glob("*.jbl")):
             name = re.sub(r"^downsampled_featureseqs_", "", file.stem)
@@ -335,11 +355,11 @@ class AntonelloBox:
                 if states is None:
                     continue
                 _numbers(states, 2, f"{file}: {story!r}")
-                if len(states) != len(begins):
+                if len(states) != len(starts):
                     raise DataError(
-                        f"{file}: {story!r}: {len(states)} rows, its TRFile has {len(begins)}"
+                        f"{file}: {story!r}: {len(states)} rows, but its TRFile has {len(starts)}"
                     )
-                times = begins + np.diff(begins).mean() / 2
+                times = starts + np.diff(starts).mean() / 2
                 to.parent.mkdir(parents=True, exist_ok=True)
                 unfinished = to.with_suffix(".part.npz")
                 np.savez(unfinished, times=times, states=np.asarray(states, dtype=np.float32))
@@ -349,7 +369,7 @@ class AntonelloBox:
 
 
 def _by_story(path: Path) -> Mapping[str, Any]:
-    """A pickle that maps each story to something."""
+    """Read a pickle that maps each story to its data."""
     content = read_pickle(path)
     if not (isinstance(content, dict) and content and all(isinstance(k, str) for k in content)):
         raise DataError(f"{path}: must map each story to its data, not {type(content).__name__}")
@@ -369,13 +389,13 @@ def _numbers(array: Any, dimensions: int, where: str) -> None:
 
 
 def _words(grid: Any, where: str) -> Words:
-    """Words of an unpickled TextGrid: the tier called ``word``, else the second."""
+    """Words of an unpickled TextGrid: the tier named ``word``, otherwise the second tier."""
     tiers = getattr(grid, "tiers", None)
     if not (isinstance(grid, Record) and isinstance(tiers, list | tuple) and tiers):
-        raise DataError(f"{where} is no TextGrid with tiers")
+        raise DataError(f"{where} is not a TextGrid with tiers")
     names = [str(getattr(tier, "nameid", "")).strip().lower() for tier in tiers]
-    called = [i for i, name in enumerate(names) if name in ("word", "words")]
-    tier = tiers[called[0] if called else min(1, len(tiers) - 1)]
+    matches = [i for i, name in enumerate(names) if name in ("word", "words")]
+    tier = tiers[matches[0] if matches else min(1, len(tiers) - 1)]
     items = getattr(tier, "simple_transcript", None)
     try:
         rows = [(float(begin), float(end), str(label).strip()) for begin, end, label in items or ()]

@@ -1,4 +1,4 @@
-"""What the datasets ask to be cited."""
+"""BibTeX entries of the datasets."""
 
 BRENNAN2016 = """@article{brennan2016,
   author = {Brennan, Jonathan R. and Stabler, Edward P. and Van Wagenen, Sarah E. and Luh,

@@ -1,6 +1,6 @@
-"""What the publishers of each dataset say is in it, to be held against what is read.
+"""Published sizes of each dataset, to compare with the data on disk.
 
-Numbers are from the papers and the datasets' own documentation; what those do not say is left out.
+Numbers are from the papers and the datasets' documentation; undocumented ones are omitted.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Declared:
-    """A dataset as published: stories, TRs of each, voxels of each subject."""
+    """Published sizes of a dataset."""
 
     tr: float
     """Repetition time, in seconds."""
     n_subjects: int
     n_trs: Mapping[str, int] = field(default_factory=dict)
-    """Rows of each story's responses, where they are documented."""
+    """TRs of each story, where documented."""
     n_voxels: Mapping[str, int] = field(default_factory=dict)
-    """Voxels of each subject, where they are documented."""
+    """Voxels of each subject, where documented."""
     n_stories: Mapping[str, int] = field(default_factory=dict)
-    """Stories of each subject, where they are documented."""
+    """Stories of each subject, where documented."""
 
 
 @dataclass(frozen=True)
 class Read:
-    """The same of what was read: :meth:`disagreements` compares the two."""
+    """Sizes of the data on disk, for :func:`disagreements`."""
 
     n_trs: Mapping[str, int] = field(default_factory=dict)
     n_voxels: Mapping[str, int] = field(default_factory=dict)
@@ -34,16 +34,16 @@ class Read:
 
 
 def disagreements(declared: Declared, read: Read) -> list[str]:
-    """A line for each number read that is not the one declared."""
+    """One line for each size that differs from the published one."""
     return [
-        f"{name}: {found} {what}, published with {said[name]}"
-        for what, said, there in (
+        f"{name}: {size} {unit}, published with {published[name]}"
+        for unit, published, sizes in (
             ("TRs", declared.n_trs, read.n_trs),
             ("voxels", declared.n_voxels, read.n_voxels),
             ("stories", declared.n_stories, read.n_stories),
         )
-        for name, found in there.items()
-        if name in said and said[name] != found
+        for name, size in sizes.items()
+        if name in published and published[name] != size
     ]
 
 

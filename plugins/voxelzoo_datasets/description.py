@@ -1,4 +1,4 @@
-"""``dataset.yaml``: what a plain folder says of itself, read strictly."""
+"""Read and validate ``dataset.yaml``, the description of a plain folder."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from voxelzoo.api import DataError
 
 
 def _plain_name(name: str) -> str:
-    """Names become folders and store keys: one path component, nothing hidden."""
+    """Check that a name is one visible path component: it becomes a folder and part of a key."""
     if not name or name != name.strip() or name.startswith(".") or set(name) & set("/\\:\0\n"):
-        raise ValueError(f"{name!r} cannot name a folder")
+        raise ValueError(f"{name!r} is not a valid folder name")
     return name
 
 
 def _distinct(names: list[str]) -> list[str]:
-    if twice := [name for name, times in Counter(names).items() if times > 1]:
-        raise ValueError(f"{twice[0]!r} is listed twice")
+    if duplicates := [name for name, times in Counter(names).items() if times > 1]:
+        raise ValueError(f"{duplicates[0]!r} is listed twice")
     return names
 
 
@@ -40,7 +40,7 @@ _Names = Annotated[
 
 
 class Split(BaseModel):
-    """Stories for fitting, and stories held out whole."""
+    """Training stories and held-out test stories."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -63,7 +63,7 @@ class Description(BaseModel):
     tr: Annotated[FiniteFloat, Field(gt=0)]
     """Repetition time, in seconds."""
     start: FiniteFloat
-    """Story-clock time, in seconds, at which the first response row's volume begins."""
+    """Story time at which the volume of the first response row begins, in seconds."""
     stories: Split
     subjects: Annotated[_Names, Field(min_length=1)]
     summary: str = ""
@@ -72,19 +72,19 @@ class Description(BaseModel):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a key given twice is an error, not the last one's silent win."""
+    """A YAML loader for which a duplicate key is an error; PyYAML keeps the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if twice := [key for key, times in Counter(keys).items() if times > 1]:
+        if duplicates := [key for key, times in Counter(keys).items() if times > 1]:
             raise yaml.constructor.ConstructorError(
-                None, None, f"{twice[0]!r} is given twice", node.start_mark
+                None, None, f"{duplicates[0]!r} is given twice", node.start_mark
             )
         return super().construct_mapping(node, deep)
 
 
 def read_description(path: Path) -> Description:
-    """The description in ``path``; :class:`DataError` names the file, the field and the fault."""
+    """Read the description; :class:`DataError` says what is wrong with which field."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_Loader)
     except OSError as error:
@@ -98,7 +98,7 @@ def read_description(path: Path) -> Description:
         first = str(error).partition("\n")[0]
         raise DataError(f"{path}: not valid YAML ({first})") from error
     if not isinstance(content, dict):
-        raise DataError(f"{path}: must hold fields such as 'name: ...' and 'tr: ...'")
+        raise DataError(f"{path}: must contain fields such as 'name: ...' and 'tr: ...'")
     try:
         return Description.model_validate(content)
     except ValidationError as error:
@@ -106,21 +106,21 @@ def read_description(path: Path) -> Description:
 
 
 def _faults(error: ValidationError) -> list[str]:
-    """One phrase a fault, each naming its field as it stands in the file."""
+    """One phrase per error, starting with the name of the field."""
     faults = []
     for fault in error.errors(include_url=False):
         where = ".".join(str(step) for step in fault["loc"])
-        kind, given = fault["type"], fault["input"]
+        kind, value = fault["type"], fault["input"]
         if kind == "extra_forbidden":
-            known = Split if where.startswith("stories.") else Description
-            what = f"no such field; the fields are {', '.join(known.model_fields)}"
+            model = Split if where.startswith("stories.") else Description
+            message = f"no such field; the fields are {', '.join(model.model_fields)}"
         elif kind == "missing":
-            what = "missing"
+            message = "missing"
         elif kind == "string_type":
-            what = f"{given!r} is read as {type(given).__name__}; put text in quotes"
+            message = f"{value!r} is read as {type(value).__name__}; put text in quotes"
         elif kind == "value_error":
-            what = str(fault["ctx"]["error"])
+            message = str(fault["ctx"]["error"])
         else:
-            what = f"{fault['msg'].lower()}, not {given!r}"
-        faults.append(f"{where}: {what}")
+            message = f"{fault['msg'].lower()}, not {value!r}"
+        faults.append(f"{where}: {message}")
     return faults

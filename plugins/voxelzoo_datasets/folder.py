@@ -1,15 +1,15 @@
-"""A plain folder that anybody can write by hand.
+"""A plain folder, simple enough to write by hand.
 
 ::
 
     dataset.yaml                        name, tr, start, stories, subjects; licence, citation
     stories/<story>/words.csv           word,onset,offset in seconds; or one Praat .TextGrid
-    stories/<story>/*.wav               where there is sound; or .flac, .ogg, .mp3
+    stories/<story>/*.wav               optional sound; or .flac, .ogg, .mp3
     stories/<story>/features/<name>.npz states computed elsewhere: times, states
     responses/<subject>/<story>.npy     (TR, voxel), or (repeat, TR, voxel)
-    responses/<subject>/voxels.csv      a column `label`, a row a voxel; optional
+    responses/<subject>/voxels.csv      optional; a column `label`, one row per voxel
 
-Sound begins at time 0 of the story's clock.
+The sound starts at story time 0.
 """
 
 from __future__ import annotations
@@ -57,14 +57,27 @@ _UNREADABLE = (
     tokenize.TokenError,
     zipfile.BadZipFile,
 )
-"""What numpy raises for arrays that are damaged: it parses their headers as Python."""
+"""What numpy raises for damaged arrays, whose headers it parses as Python."""
 
 
 class FolderDataset:
     """Stories and responses in the layout above.
 
-    Building it reads ``dataset.yaml``; stories and responses are read, and checked, when asked for.
-    Raises :class:`DataError` naming the file and the fault.
+    ``dataset.yaml`` is read at once; stories and responses are read and checked when used.
+
+    Parameters
+    ----------
+    path : Path
+        The folder with ``dataset.yaml``.
+    **options : str
+        None are accepted.
+
+    Raises
+    ------
+    UsageError
+        If any option is given.
+    DataError
+        If a file is missing or damaged; the message names it.
     """
 
     def __init__(self, path: Path, **options: str) -> None:
@@ -75,12 +88,12 @@ class FolderDataset:
         self._shape = cache(self._read_shape)
 
     def info(self) -> DatasetInfo:
-        """Name, licence and citation, as ``dataset.yaml`` has them."""
-        said = self._description
-        return DatasetInfo(said.name, said.summary, said.licence, said.citation)
+        """Name, licence and citation, from ``dataset.yaml``."""
+        fields = self._description
+        return DatasetInfo(fields.name, fields.summary, fields.licence, fields.citation)
 
     def subjects(self) -> tuple[str, ...]:
-        """Subjects, in the file's order."""
+        """Subjects, in the order of ``dataset.yaml``."""
         return tuple(self._description.subjects)
 
     def train_stories(self) -> tuple[str, ...]:
@@ -88,16 +101,16 @@ class FolderDataset:
         return tuple(self._description.stories.train)
 
     def test_stories(self) -> tuple[str, ...]:
-        """Stories held out whole."""
+        """Held-out stories."""
         return tuple(self._description.stories.test)
 
     def story(self, name: str) -> Story:
-        """Words, sound and features found in the story's folder."""
+        """Words, sound and features from the story's folder."""
         self._check_story(name)
         return self._story(name)
 
     def clock(self, story: str) -> ScanClock:
-        """The scan clock; all subjects who heard the story must have as many rows."""
+        """The scan clock; all subjects must have the same number of TRs."""
         self._check_story(story)
         rows = {
             subject: self._shape(file)[-2]
@@ -105,21 +118,21 @@ class FolderDataset:
             if (file := self._file(subject, story)).is_file()
         }
         if not rows:
-            raise DataError(f"{self._root / 'responses'}: nobody has {story}.npy")
+            raise DataError(f"{self._root / 'responses'}: no subject has {story}.npy")
         if len(set(rows.values())) > 1:
-            found = ", ".join(f"{subject} {n}" for subject, n in rows.items())
-            raise DataError(f"story {story!r}: subjects differ in the number of TRs ({found})")
-        said = self._description
-        return ScanClock(tr=said.tr, start=said.start, n_trs=next(iter(rows.values())))
+            counts = ", ".join(f"{subject} {n}" for subject, n in rows.items())
+            raise DataError(f"story {story!r}: subjects differ in the number of TRs ({counts})")
+        fields = self._description
+        return ScanClock(tr=fields.tr, start=fields.start, n_trs=next(iter(rows.values())))
 
     def responses(self, subject: str, story: str) -> NDArray[np.float32]:
-        """(TR, voxel), or (repeat, TR, voxel); NaN, where a voxel has no data, stays NaN."""
+        """Responses, (TR, voxel) or (repeat, TR, voxel); NaN values are kept."""
         self._check_subject(subject)
         self._check_story(story)
         self._same_voxels(subject)
         file = self._file(subject, story)
         stored = _open_array(file)
-        with np.errstate(over="ignore"):  # what overflows is infinite, and is named
+        with np.errstate(over="ignore"):  # overflow gives inf, which is reported below
             responses = stored.astype(np.float32)
         if np.isinf(responses).any():
             *_, row, voxel = np.argwhere(np.isinf(responses))[0]
@@ -128,14 +141,14 @@ class FolderDataset:
 
     @contextmanager
     def open_responses(self, subject: str, story: str) -> Iterator[NDArray[np.floating]]:
-        """The response file mapped into memory, to be sliced by voxel."""
+        """The memory-mapped responses, (TR, voxel) or (repeat, TR, voxel); slice them by voxel."""
         self._check_subject(subject)
         self._check_story(story)
         self._same_voxels(subject)
         yield _open_array(self._file(subject, story))
 
     def voxel_labels(self, subject: str) -> list[str] | None:
-        """The column ``label`` of ``responses/<subject>/voxels.csv``, where there is one."""
+        """Labels from ``responses/<subject>/voxels.csv``, or ``None`` without that file."""
         self._check_subject(subject)
         file = self._root / "responses" / subject / "voxels.csv"
         if not file.exists():
@@ -154,10 +167,10 @@ class FolderDataset:
         return content_digest("folder", file)
 
     def _check_story(self, name: str) -> None:
-        known = (*self.train_stories(), *self.test_stories())
-        if name not in known:
+        stories = (*self.train_stories(), *self.test_stories())
+        if name not in stories:
             raise NotFoundError(
-                f"no story {name!r} in {self.info().name!r}; it has {', '.join(known)}"
+                f"no story {name!r} in {self.info().name!r}; it has {', '.join(stories)}"
             )
 
     def _check_subject(self, name: str) -> None:
@@ -173,7 +186,7 @@ class FolderDataset:
         return _open_array(file).shape
 
     def _same_voxels(self, subject: str) -> int:
-        """How many voxels the subject has, the same in every story."""
+        """The subject's number of voxels, the same in every story."""
         files = [self._file(subject, s) for s in (*self.train_stories(), *self.test_stories())]
         counts = {file: self._shape(file)[-1] for file in files if file.exists()}
         if not counts:
@@ -188,14 +201,14 @@ class FolderDataset:
         folder = self._root / "stories" / name
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder, but dataset.yaml lists the story")
-        # A link without a target is content that was not fetched, and is named when it is read.
-        there = (p for p in folder.iterdir() if p.is_file() or p.is_symlink())
-        files = sorted(p for p in there if p.name[0] != ".")
+        # A broken link is content not downloaded yet; reading it gives a clear error.
+        entries = (p for p in folder.iterdir() if p.is_file() or p.is_symlink())
+        files = sorted(p for p in entries if p.name[0] != ".")
         audio = _only([p for p in files if p.suffix.lower() in AUDIO_SUFFIXES], folder, "sound")
         features = {p.stem: p for p in sorted((folder / "features").glob("*.npz"))}
         words = _read_words(files, folder)
         if words is None and audio is None and not features:
-            raise DataError(f"{folder}: no words.csv, TextGrid, sound or features in it")
+            raise DataError(f"{folder}: no words.csv, TextGrid, sound or features")
         return Story(
             name,
             words=words,
@@ -213,15 +226,15 @@ def _read_words(files: list[Path], folder: Path) -> Words | None:
     return read_words_csv(chosen) if chosen in tables else read_textgrid(chosen)
 
 
-def _only(found: list[Path], folder: Path, what: str) -> Path | None:
-    if len(found) > 1:
-        names = " and ".join(path.name for path in found)
-        raise DataError(f"{folder}: {what} in both {names}; keep one")
-    return found[0] if found else None
+def _only(files: list[Path], folder: Path, content: str) -> Path | None:
+    if len(files) > 1:
+        names = " and ".join(path.name for path in files)
+        raise DataError(f"{folder}: {content} in both {names}; keep one")
+    return files[0] if files else None
 
 
 def _open_array(file: Path) -> NDArray[np.floating]:
-    """Responses as stored, mapped and not read: (TR, voxel) or (repeat, TR, voxel) of numbers."""
+    """Memory-map stored responses, (TR, voxel) or (repeat, TR, voxel), and check their type."""
     try:
         stored = np.load(require_downloaded(file), mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
@@ -231,7 +244,7 @@ def _open_array(file: Path) -> NDArray[np.floating]:
         raise DataError(f"{file}: not a .npy array of numbers ({first})") from error
     if not isinstance(stored, np.ndarray) or stored.dtype.kind not in "fiu":
         kind = getattr(stored, "dtype", type(stored).__name__)
-        raise DataError(f"{file}: holds {kind}, not an array of real numbers")
+        raise DataError(f"{file}: contains {kind}, not an array of real numbers")
     if stored.ndim not in (2, 3) or 0 in stored.shape:
         raise DataError(
             f"{file}: shape {stored.shape}, expected (TR, voxel) or (repeat, TR, voxel)"
@@ -240,7 +253,7 @@ def _open_array(file: Path) -> NDArray[np.floating]:
 
 
 def read_labels(file: Path) -> list[str]:
-    """The column ``label`` of a CSV file, a row a voxel."""
+    """Read the column ``label`` of a CSV file with one row per voxel."""
     try:
         rows = list(csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -1,10 +1,10 @@
-"""What ``zoo data import`` writes: responses as Zarr, in chunks and shards of whole voxels.
+"""The output of ``zoo data import``: responses as Zarr, chunked and sharded by voxel.
 
 ::
 
     imported.yaml                         name, subjects, train and test stories, each story's clock
     stories/<story>/                      words.csv, sound.*, features/<name>.npz
-    responses/<subject>/<story>.zarr      attributes: sha256 of the voxel blocks (shards) in order
+    responses/<subject>/<story>.zarr      attribute sha256: of the voxel blocks (shards) in order
     responses/<subject>/voxels.csv        a column `label`
 """
 
@@ -69,10 +69,23 @@ class _Description(BaseModel):
 
 
 class ImportedDataset:
-    """An import, read as the dataset that it came from.
+    """An imported dataset, with the same content as its source.
 
-    Responses are checked against the checksum taken when they were written. Raises
-    :class:`DataError` naming the file and the fault, and for an import that is not finished.
+    Responses are verified against the checksum stored when they were written.
+
+    Parameters
+    ----------
+    path : Path
+        The folder that ``zoo data import`` wrote.
+    **options : str
+        None are accepted.
+
+    Raises
+    ------
+    UsageError
+        If any option is given.
+    DataError
+        If the import is unfinished, or a file is missing or damaged; the message names it.
     """
 
     def __init__(self, path: Path, **options: str) -> None:
@@ -82,12 +95,12 @@ class ImportedDataset:
         self._story = cache(self._read_story)
 
     def info(self) -> DatasetInfo:
-        """Name, licence and citation of the dataset that was imported."""
-        said = self._description
-        return DatasetInfo(said.name, said.summary, said.licence, said.citation)
+        """Name, licence and citation of the source dataset."""
+        fields = self._description
+        return DatasetInfo(fields.name, fields.summary, fields.licence, fields.citation)
 
     def subjects(self) -> tuple[str, ...]:
-        """Subjects that were imported."""
+        """The imported subjects."""
         return tuple(self._description.subjects)
 
     def train_stories(self) -> tuple[str, ...]:
@@ -95,12 +108,12 @@ class ImportedDataset:
         return tuple(self._description.train)
 
     def own_stories(self, subject: str) -> tuple[str, ...]:
-        """More stories for fitting, which this subject heard and not every other did."""
+        """Additional training stories of this subject, which some other subjects did not hear."""
         self._check_subject(subject)
         return tuple(self._description.own.get(subject, ()))
 
     def test_stories(self) -> tuple[str, ...]:
-        """Stories held out whole."""
+        """Held-out stories."""
         return tuple(self._description.test)
 
     def story(self, name: str) -> Story:
@@ -109,12 +122,12 @@ class ImportedDataset:
         return self._story(name)
 
     def clock(self, story: str) -> ScanClock:
-        """The clock, as the dataset had it."""
-        said = self._entry(story)
-        return ScanClock(said.tr, said.start, said.n_trs, said.n_dropped)
+        """The scan clock of the source dataset."""
+        entry = self._entry(story)
+        return ScanClock(entry.tr, entry.start, entry.n_trs, entry.n_dropped)
 
     def responses(self, subject: str, story: str) -> NDArray[np.float32]:
-        """(TR, voxel), or (repeat, TR, voxel)."""
+        """Responses, (TR, voxel) or (repeat, TR, voxel)."""
         file = self._file(subject, story)
         digest = hashlib.sha256()
         with self.open_responses(subject, story) as stored:
@@ -134,7 +147,7 @@ class ImportedDataset:
 
     @contextmanager
     def open_responses(self, subject: str, story: str) -> Iterator[Any]:
-        """The Zarr array, to be sliced by voxel."""
+        """The Zarr array, (TR, voxel) or (repeat, TR, voxel); slice it by voxel."""
         import zarr
 
         file = self._file(subject, story)
@@ -145,12 +158,12 @@ class ImportedDataset:
                 raise DataError(f"{file}: shape {stored.shape}, but the clock has {expected} TRs")
         except DataError:
             raise
-        except Exception as error:  # zarr raises as its damaged metadata makes it
+        except Exception as error:  # damaged metadata can raise anything in zarr
             raise _damaged(file, error) from error
         yield stored
 
     def voxel_labels(self, subject: str) -> list[str] | None:
-        """The column ``label`` of ``voxels.csv``, where there is one."""
+        """Labels from ``voxels.csv``, or ``None`` without that file."""
         self._check_subject(subject)
         file = self._root / "responses" / subject / "voxels.csv"
         if not file.exists():
@@ -162,7 +175,7 @@ class ImportedDataset:
         return labels
 
     def fingerprint(self, subject: str, story: str) -> str:
-        """Digest of the responses, taken when they were written."""
+        """Digest of the responses, from the checksum stored with them."""
         with self.open_responses(subject, story) as stored:
             return content_digest("imported", str(stored.attrs.get("sha256")), str(stored.shape))
 
@@ -171,7 +184,9 @@ class ImportedDataset:
         self._entry(story)
         common = (*self.train_stories(), *self.test_stories())
         if story not in (*common, *self.own_stories(subject)):
-            raise NotFoundError(f"subject {subject!r} of {self.info().name!r} lacks {story!r}")
+            raise NotFoundError(
+                f"subject {subject!r} of {self.info().name!r} has no story {story!r}"
+            )
         return self._root / "responses" / subject / f"{story}.zarr"
 
     def _entry(self, name: str) -> _Story:
@@ -189,11 +204,11 @@ class ImportedDataset:
             )
 
     def _read_story(self, name: str) -> Story:
-        folder, said = self._root / "stories" / name, self._description.stories[name]
+        folder, entry = self._root / "stories" / name, self._description.stories[name]
         words = folder / "words.csv"
         sound = None
-        if said.sound is not None:
-            sound = Audio(path=folder / said.sound, start=said.sound_start or 0.0)
+        if entry.sound is not None:
+            sound = Audio(path=folder / entry.sound, start=entry.sound_start or 0.0)
         return Story(
             name,
             words=read_words_csv(words) if words.exists() else None,
@@ -207,25 +222,26 @@ def _read_description(root: Path) -> _Description:
     if not path.is_file():
         raise DataError(f"{root}: the import is not finished; run the same zoo data import again")
     try:
-        said = _Description.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        description = _Description.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(step) for step in first["loc"])
         raise DataError(f"{path}: {where or 'content'}: {first['msg'].lower()}") from None
     except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
         raise DataError(f"{path}: cannot be read ({_line(error)})") from error
-    if said.format != FORMAT:
-        raise DataError(f"{path}: format {said.format}; this version reads {FORMAT}")
-    own = tuple(name for names in said.own.values() for name in names)
-    for name in (*said.train, *said.test, *own, *said.subjects):
+    if description.format != FORMAT:
+        raise DataError(f"{path}: format {description.format}; this version reads format {FORMAT}")
+    own = tuple(name for names in description.own.values() for name in names)
+    stories = (*description.train, *description.test, *own)
+    for name in (*stories, *description.subjects):
         if not name or name.startswith(".") or set(name) & set("/\\\0"):
-            raise DataError(f"{path}: {name!r} cannot name a folder")
-    if unclocked := [name for name in (*said.train, *said.test, *own) if name not in said.stories]:
-        raise DataError(f"{path}: stories: nothing is said of {unclocked[0]!r}")
-    for name, story in said.stories.items():
+            raise DataError(f"{path}: {name!r} is not a valid folder name")
+    if missing := [name for name in stories if name not in description.stories]:
+        raise DataError(f"{path}: stories: no entry for {missing[0]!r}")
+    for name, story in description.stories.items():
         if story.sound is not None and Path(story.sound).name != story.sound:
-            raise DataError(f"{path}: stories.{name}.sound: {story.sound!r} is no file's name")
-    return said
+            raise DataError(f"{path}: stories.{name}.sound: {story.sound!r} is not a file name")
+    return description
 
 
 def _damaged(file: Path, fault: object) -> DataError:

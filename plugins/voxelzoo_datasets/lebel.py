@@ -6,14 +6,14 @@
     derivative/TextGrids/<story>.TextGrid            tiers phone and word
     derivative/respdict.json                         {story: volumes acquired}
     stimuli/<story>.wav
-    trfiles/<story>.report                           logs of triggers, where there are some
+    trfiles/<story>.report                           optional logs of triggers
 
-Responses are already standardised per voxel and have lost ten volumes at each end. The sound began
-10 s, five volumes, into the scan, so the first kept volume begins 10 s into the story; a log of
-triggers, which OpenNeuro does not have but labs do, says it exactly.
+The published responses are z-scored per voxel, without the first and last ten volumes. The sound
+began 10 s (five volumes) into the scan, so the first kept volume starts 10 s into the story. A log
+of triggers, which is not on OpenNeuro but available in some labs, gives the exact times.
 
-The stories that Antonello et al. (2023) tested on never train here, wherever a session list of the
-released code may have them.
+The test stories of Antonello et al. (2023) are never used for training, even if a session list of
+the released code contains them.
 """
 
 from __future__ import annotations
@@ -48,28 +48,46 @@ from voxelzoo_datasets.triggers import read_report
 
 TR = 2.0
 TRIMMED = 10
-"""Volumes that the published responses lack at each end of the scan."""
+"""Volumes removed from the published responses at each end of the scan."""
 
 SOUND_STARTS = 10.0
-"""Seconds from the first volume to the sound."""
+"""Onset of the sound, in seconds after the start of the first volume."""
 
 PAPER_SUBJECTS = ("UTS01", "UTS02", "UTS03")
 PAPER_TESTS = ("wheretheressmoke", "fromboyhoodtofatherhood", "onapproachtopluto")
-"""The paper's test stories; OpenNeuro lacks the last."""
+"""The paper's test stories; the last is not on OpenNeuro."""
 
 _OPTIONS = {
-    "subjects": "comma-separated, such as UTS03 (default: the paper's three, or all there are)",
-    "stories": "comma-separated training stories, which every subject heard (default: all)",
-    "sess_to_story": "the released code's list of sessions, whose stories train",
-    "sessions": "comma-separated sessions of that list (default: all)",
+    "subjects": "comma-separated, such as UTS03 (default: the paper's three, or else all)",
+    "stories": "comma-separated training stories heard by every subject (default: all)",
+    "sess_to_story": "sess_to_story.json of the released code: training stories by session",
+    "sessions": "comma-separated sessions of sess_to_story (default: all)",
 }
 
 
 class LebelDataset:
     """Listeners of ds003020 and the stories that all chosen listeners heard.
 
-    Raises :class:`DataError` naming the file and the fault: content that is not fetched, responses
-    whose length is not ``respdict.json``'s less twenty, subjects without a story in common.
+    Parameters
+    ----------
+    path : Path
+        Root of ds003020.
+    **options : str
+        - ``subjects``: comma-separated (default: UTS01, UTS02 and UTS03, or all if none is
+          present).
+        - ``stories``: comma-separated training stories heard by every subject (default: all).
+        - ``sess_to_story``: the released code's JSON file that lists training stories by session.
+        - ``sessions``: comma-separated sessions of that file (default: all).
+
+    Raises
+    ------
+    UsageError
+        If an option is unknown, or a test story of the paper is chosen for training.
+    NotFoundError
+        If a chosen subject, story or session does not exist.
+    DataError
+        If a file is missing, not downloaded or damaged, responses do not have twenty rows less than
+        the volumes in ``respdict.json``, or the subjects have no story in common.
     """
 
     def __init__(self, path: Path, **options: str) -> None:
@@ -89,20 +107,20 @@ class LebelDataset:
         self._subjects = self._choose_subjects(options.get("subjects"), list(heard))
         common = set.intersection(*(heard[subject] for subject in self._subjects))
         self._test = tuple(story for story in PAPER_TESTS if story in common)
-        asked = self._asked(options)
-        self._train = self._choose_stories(asked, common)
+        requested = self._requested_stories(options)
+        self._train = self._choose_stories(requested, common)
         self._own = {
             subject: tuple(sorted(heard[subject] - common - set(PAPER_TESTS)))
             for subject in self._subjects
-            if asked is None
+            if requested is None
         }
         self._volumes = _read_volumes(self._derivative / "respdict.json")
         self._shape = cache(self._read_shape)
 
     def info(self) -> DatasetInfo:
-        """Name, licence and citation; says which of the paper's test stories are not there."""
-        lacking = [story for story in PAPER_TESTS if story not in self._test]
-        without = f" Without the test stories {', '.join(lacking)}." if lacking else ""
+        """Name, licence and citation; the summary lists missing test stories."""
+        missing = [story for story in PAPER_TESTS if story not in self._test]
+        without = f" Without the test stories {', '.join(missing)}." if missing else ""
         return DatasetInfo.of(
             LEBEL2023, f"Spoken stories in the scanner, OpenNeuro ds003020.{without}"
         )
@@ -112,23 +130,23 @@ class LebelDataset:
         return self._subjects
 
     def train_stories(self) -> tuple[str, ...]:
-        """Stories for fitting: heard by every chosen listener, and none of the paper's tests."""
+        """Training stories: heard by every chosen listener, without the paper's test stories."""
         return self._train
 
     def own_stories(self, subject: str) -> tuple[str, ...]:
-        """More stories for fitting, which this listener heard and not every other chosen one.
+        """Additional training stories of this listener, which some others did not hear.
 
-        None where training stories were listed: those are heard by all.
+        Empty if training stories are chosen by option.
         """
         self._check_subject(subject)
         return self._own.get(subject, ())
 
     def test_stories(self) -> tuple[str, ...]:
-        """The paper's test stories, those that are there."""
+        """The paper's test stories that are present."""
         return self._test
 
     def story(self, name: str) -> Story:
-        """Words, and sound where ``stimuli`` has it."""
+        """Words, and sound if it is in ``stimuli``."""
         self._check_story(name)
         sound = self._audio / f"{name}.wav"
         return Story(
@@ -138,7 +156,7 @@ class LebelDataset:
         )
 
     def clock(self, story: str) -> ScanClock:
-        """When the kept volumes began: by the story's log, else 2.0 s each from 10 s on."""
+        """Times of the kept volumes: from the story's log, or every 2.0 s from 10 s on."""
         self._check_story(story)
         n_trs = self._expected_rows(story)
         log = self._logs / f"{story}.report"
@@ -147,28 +165,28 @@ class LebelDataset:
             return ScanClock(tr=TR, start=start, n_trs=n_trs, n_dropped=TRIMMED)
         logged, volumes = read_report(log).times, self._volumes[story]
         if len(logged) < volumes:
-            # Those within the scan were put back: what lacks is at an end, and nobody knows which.
+            # Gaps within the scan were filled, so triggers are missing at an end.
             raise DataError(
-                f"{log}: triggers for {len(logged)} of {volumes} volumes; the first or the last "
-                "are not there, so rows cannot be placed; remove the log to use the nominal clock"
+                f"{log}: triggers for {len(logged)} of {volumes} volumes; some are missing at the "
+                "start or end, so rows cannot be placed; remove the log to use the nominal clock"
             )
         times = logged[TRIMMED : TRIMMED + n_trs]
         tr, start = np.polyfit(np.arange(n_trs), times, 1)
-        late = np.abs(start + tr * np.arange(n_trs) - times)
-        if late.max() > TR / 4:
+        error = np.abs(start + tr * np.arange(n_trs) - times)
+        if error.max() > TR / 4:
             raise DataError(
-                f"{log}: volume {TRIMMED + int(late.argmax()) + 1} is {late.max():.2f} s off an "
-                "even clock; its triggers are not one a volume"
+                f"{log}: volume {TRIMMED + int(error.argmax()) + 1} is {error.max():.2f} s off an "
+                "even clock; there is not one trigger per volume"
             )
         return ScanClock(tr=float(tr), start=float(start), n_trs=n_trs, n_dropped=TRIMMED)
 
     def responses(self, subject: str, story: str) -> NDArray[np.float32]:
-        """(TR, voxel), or (repeat, TR, voxel) where single repeats are published."""
+        """Responses, (TR, voxel), or (repeat, TR, voxel) if single repeats are published."""
         return read_published(self._checked_file(subject, story))
 
     @contextmanager
     def open_responses(self, subject: str, story: str) -> Iterator[Any]:
-        """The HDF5 dataset, to be sliced by voxel."""
+        """The HDF5 dataset, (TR, voxel) or (repeat, TR, voxel); slice it by voxel."""
         file = self._checked_file(subject, story)
         with _open(file) as stored:
             yield _published(file, stored)
@@ -176,7 +194,7 @@ class LebelDataset:
     def _checked_file(self, subject: str, story: str) -> Path:
         self._check_subject(subject)
         self._check_story(story)
-        n_voxels = self._same_voxels(subject)
+        n_voxels = self._n_voxels(subject)
         file = self._file(subject, story)
         shape = self._shape(file)
         rows = self._expected_rows(story)
@@ -186,14 +204,14 @@ class LebelDataset:
                 f"less {TRIMMED} at each end {rows}"
             )
         if shape[-1] != n_voxels:
-            raise DataError(f"{file}: {shape[-1]} voxels, other stories have {n_voxels}")
+            raise DataError(f"{file}: {shape[-1]} voxels, but other stories have {n_voxels}")
         return file
 
     def voxel_labels(self, subject: str) -> None:
-        """None: the published responses name no regions."""
+        """None; no region labels are published."""
 
     def fingerprint(self, subject: str, story: str) -> str:
-        """Digest of the response file; git-annex's own, where that names the file."""
+        """Digest of the response file; git-annex's key if the file is a git-annex link."""
         self._check_subject(subject)
         self._check_story(story)
         file = require_downloaded(self._file(subject, story))
@@ -202,7 +220,7 @@ class LebelDataset:
         return content_digest("lebel2023", file)
 
     def disagreements(self) -> list[str]:
-        """A line for each number that is not the published one; content not fetched is passed."""
+        """One line for each number that differs from the published one, of downloaded files."""
         files = {s: self._file(s, story) for s in self._subjects for story in self._train}
         read = Read(
             n_trs={
@@ -210,27 +228,29 @@ class LebelDataset:
                 for story in (*self._train, *self._test)
                 if story in self._volumes
             },
-            n_voxels={s: self._same_voxels(s) for s, file in files.items() if file.exists()},
+            n_voxels={s: self._n_voxels(s) for s, file in files.items() if file.exists()},
             n_stories={s: len(list(file.parent.glob("*.hf5"))) for s, file in files.items()},
         )
         return disagreements(LEBEL, read)
 
-    def _choose_subjects(self, asked: str | None, there: list[str]) -> tuple[str, ...]:
-        if asked is None:
-            return tuple(s for s in PAPER_SUBJECTS if s in there) or tuple(there)
-        chosen = _listed(asked)
-        if unknown := [subject for subject in chosen if subject not in there]:
-            raise NotFoundError(f"lebel2023: no subject {unknown[0]!r}; it has {', '.join(there)}")
+    def _choose_subjects(self, requested: str | None, available: list[str]) -> tuple[str, ...]:
+        if requested is None:
+            return tuple(s for s in PAPER_SUBJECTS if s in available) or tuple(available)
+        chosen = _listed(requested)
+        if unknown := [subject for subject in chosen if subject not in available]:
+            raise NotFoundError(
+                f"lebel2023: no subject {unknown[0]!r}; it has {', '.join(available)}"
+            )
         return chosen
 
-    def _asked(self, options: Mapping[str, str]) -> str | None:
-        """Training stories as listed, or those of the released code's sessions."""
+    def _requested_stories(self, options: Mapping[str, str]) -> str | None:
+        """Training stories from the options, comma-separated, or ``None`` for all."""
         if "sess_to_story" not in options:
             if "sessions" in options:
                 raise UsageError("dataset option sessions: needs sess_to_story=PATH")
             return options.get("stories")
         if "stories" in options:
-            raise UsageError("dataset options stories and sess_to_story: give one of them")
+            raise UsageError("dataset options stories and sess_to_story: use one of them")
         path = Path(options["sess_to_story"])
         sessions = _read_sessions(path)
         chosen = _listed(options.get("sessions", ",".join(sessions)))
@@ -240,26 +260,26 @@ class LebelDataset:
             if leaks := [story for story in sessions[session] if story in PAPER_TESTS]:
                 raise UsageError(
                     f"{path}: session {session} trains on {leaks[0]!r}, a test story of the paper: "
-                    "a leak; leave the session out, or name its other stories: stories=..."
+                    "a leak; omit the session, or list its other stories with stories=..."
                 )
         return ",".join(story for session in chosen for story in sessions[session])
 
-    def _choose_stories(self, asked: str | None, common: set[str]) -> tuple[str, ...]:
-        there = sorted(common - set(PAPER_TESTS))
-        if not there:
+    def _choose_stories(self, requested: str | None, common: set[str]) -> tuple[str, ...]:
+        available = sorted(common - set(PAPER_TESTS))
+        if not available:
             raise DataError(
                 f"{self._derivative / 'preprocessed_data'}: no training story that "
                 f"{', '.join(self._subjects)} all heard"
             )
-        if asked is None:
-            return tuple(there)
-        chosen = _listed(asked)
+        if requested is None:
+            return tuple(available)
+        chosen = _listed(requested)
         for story in chosen:
             if story in PAPER_TESTS:
                 raise UsageError(
-                    f"lebel2023: {story!r} is a test story of the paper and never trains: a leak"
+                    f"lebel2023: {story!r} is a test story of the paper; training on it is a leak"
                 )
-            if story not in there:
+            if story not in available:
                 raise NotFoundError(
                     f"lebel2023: no story {story!r} that {', '.join(self._subjects)} all heard"
                 )
@@ -269,8 +289,8 @@ class LebelDataset:
         own = (story for stories in self._own.values() for story in stories)
         if name not in (*self._train, *self._test, *own):
             raise NotFoundError(
-                f"lebel2023: no story {name!r}; it has {len(self._train)} for training and "
-                f"{', '.join(self._test) or 'none'} for testing"
+                f"lebel2023: no story {name!r}; it has {len(self._train)} training stories and "
+                f"{', '.join(self._test) or 'none'} as test stories"
             )
 
     def _check_subject(self, name: str) -> None:
@@ -284,11 +304,11 @@ class LebelDataset:
 
     def _expected_rows(self, story: str) -> int:
         if story not in self._volumes:
-            raise DataError(f"{self._derivative / 'respdict.json'}: has no {story!r}")
+            raise DataError(f"{self._derivative / 'respdict.json'}: no entry for {story!r}")
         return self._volumes[story] - 2 * TRIMMED
 
-    def _same_voxels(self, subject: str) -> int:
-        """How many voxels most of the subject's fetched stories have."""
+    def _n_voxels(self, subject: str) -> int:
+        """Number of voxels in most of the subject's downloaded stories."""
         stories = (*self._train, *self.own_stories(subject), *self._test)
         files = [self._file(subject, story) for story in stories]
         counts = [self._shape(file)[-1] for file in files if file.exists()]
@@ -306,13 +326,13 @@ def _listed(text: str) -> tuple[str, ...]:
 
 
 def _read_volumes(path: Path) -> dict[str, int]:
-    """Volumes acquired for each story."""
+    """Read the number of volumes acquired for each story."""
     try:
         content = json.loads(require_downloaded(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(
-            f"{path}: cannot be read ({error.strerror}); without it no response's length can be "
-            "checked"
+            f"{path}: cannot be read ({error.strerror}); it is needed to check the "
+            "length of responses"
         ) from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not JSON ({error})") from error
@@ -325,7 +345,7 @@ def _read_volumes(path: Path) -> dict[str, int]:
 
 
 def _read_sessions(path: Path) -> dict[str, list[str]]:
-    """``{session: [[training stories], test story]}``: the training stories of each session."""
+    """Read the training stories of each session from the released code's JSON file."""
     try:
         content = json.loads(require_downloaded(path).read_text(encoding="utf-8"))
         sessions = {session: lists[0] for session, lists in content.items()}
@@ -342,7 +362,7 @@ def _read_sessions(path: Path) -> dict[str, list[str]]:
 
 
 def _open(file: Path) -> Any:
-    """The HDF5 file, to be used as a context."""
+    """Open an HDF5 file, to be used as a context manager."""
     import h5py
 
     require_downloaded(file)
@@ -355,7 +375,7 @@ def _open(file: Path) -> Any:
 
 
 def _published(file: Path, stored: Any) -> Any:
-    """The array to use: single repeats where published, else ``data``."""
+    """The array to use: single repeats if published, otherwise ``data``."""
     import h5py
 
     data, repeats = stored.get("data"), stored.get("individual_repeats")
@@ -363,7 +383,7 @@ def _published(file: Path, stored: Any) -> Any:
         if array is None and name == "individual_repeats":
             return data
         if not isinstance(array, h5py.Dataset):
-            raise DataError(f"{file}: has no dataset {name!r}")
+            raise DataError(f"{file}: no dataset {name!r}")
         if array.ndim != dimensions or array.dtype.kind not in "fiu" or 0 in array.shape:
             raise DataError(
                 f"{file}: {name} is {array.dtype} {array.shape}, expected "
@@ -377,7 +397,7 @@ def _published(file: Path, stored: Any) -> Any:
 
 
 def read_published(file: Path) -> NDArray[np.float32]:
-    """The published array as float32, converted while it is read."""
+    """Read the published responses as float32, (TR, voxel) or (repeat, TR, voxel)."""
     with _open(file) as stored:
         array = _published(file, stored)
         responses = np.empty(array.shape, dtype=np.float32)

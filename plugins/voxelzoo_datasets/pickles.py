@@ -1,12 +1,11 @@
-"""Joblib's files (``.jbl``) read without trusting them.
+"""Read untrusted joblib files (``.jbl``) safely.
 
-A pickle is a program: what it names, it can call. This reader gives it nothing to call but the
-constructors of arrays and containers written here; of the lab's own classes it makes
-:class:`Record`, which hold attributes and do nothing. Whatever else a file names is refused before
-anything of it is looked up.
+A pickle is a program: it can call anything that it names. This reader lets it call only the
+constructors of arrays and containers defined here. Objects of the lab's own classes become
+:class:`Record` objects, which have attributes but no methods. Any other name is refused without
+being looked up.
 
-Arrays that joblib wrote uncompressed are mapped and not read, so that a file larger than memory
-opens at once.
+Uncompressed joblib arrays are memory-mapped, so that a file larger than memory opens at once.
 """
 
 from __future__ import annotations
@@ -33,29 +32,45 @@ _PIECE = 1 << 24
 
 
 class Record:
-    """Attributes of an object whose class is known by name and is not run."""
+    """Attributes of an object; the code of its class is never run."""
 
 
 class TextGrid(Record):
-    """Stands in for ``ridge_utils.textgrid.TextGrid``: ``tiers``."""
+    """Replaces ``ridge_utils.textgrid.TextGrid``: ``tiers``."""
 
 
 class Tier(Record):
-    """Stands in for ``ridge_utils.textgrid.Tier``: ``nameid``, ``simple_transcript``."""
+    """Replaces ``ridge_utils.textgrid.Tier``: ``nameid``, ``simple_transcript``."""
 
 
 class TRFile(Record):
-    """Stands in for ``ridge_utils.stimulus_utils.TRFile``: ``trtimes``, ``soundstarttime``."""
+    """Replaces ``ridge_utils.stimulus_utils.TRFile``: ``trtimes``, ``soundstarttime``."""
 
 
 class DataSequence(Record):
-    """Stands in for ``ridge_utils.DataSequence.DataSequence``: words and their times."""
+    """Replaces ``ridge_utils.DataSequence.DataSequence``: words and their times."""
 
 
 def read_pickle(path: Path) -> Any:
-    """What a pickle or a joblib file holds, of the few classes that are admitted.
+    """Read a pickle or a joblib file.
 
-    Raises :class:`DataError` naming the file and the fault, or the class it may not have.
+    Parameters
+    ----------
+    path : Path
+        The file, compressed or not.
+
+    Returns
+    -------
+    object
+        Numbers, text, containers, arrays and :class:`Record` objects. Arrays of an uncompressed
+        file are memory-mapped.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, or contains a class that is not permitted; nothing of it is run.
+    MissingError
+        If the file is compressed with lz4, which is not installed.
     """
     require_downloaded(path)
     try:
@@ -63,7 +78,7 @@ def read_pickle(path: Path) -> Any:
             mapped = path if cast(Any, file) is plain else None
             content = _Reader(file, path, mapped).load()
             while mapped is None and file.read(_PIECE):
-                pass  # to the checksum, which is at the end
+                pass  # read to the end, so that the checksum there is verified
             return content
     except (DataError, MissingError):
         raise
@@ -89,29 +104,29 @@ def read_pickle(path: Path) -> Any:
         raise DataError(f"{path}: not a joblib file, or damaged ({first})") from error
 
 
-# -------------------------------------------------------------------------------------- admitted
+# ------------------------------------------------------------------------------------- permitted
 
 
 def _object(kind: Any, base: Any = object, state: Any = None) -> Record:
-    """How old pickles make an object: by its class alone."""
+    """Create an object from its class alone, as old pickles do."""
     if not (isinstance(kind, type) and issubclass(kind, Record)) or state is not None:
-        raise pickle.UnpicklingError("an object of no known class")
+        raise pickle.UnpicklingError("an object of a class that is not permitted")
     return kind()
 
 
 class _ArrayName:
-    """Stands where a file names ``ndarray``: a name to be compared with, not to be called."""
+    """Replaces ``ndarray``, which files name but may not call."""
 
 
 def _empty_array(kind: Any, shape: Any, dtype: Any) -> NDArray[Any]:
-    """An array that its state then fills."""
+    """Create an empty array; its state is set afterwards."""
     if kind is not _ArrayName:
         raise pickle.UnpicklingError("a subclass of ndarray")
     return np.ndarray.__new__(np.ndarray, (0,), np.dtype("u1"))
 
 
 def _dtype(name: Any, align: Any = False, copy: Any = False) -> np.dtype[Any]:
-    """Dtypes of numbers, text and objects. Each its own copy: a file may set its byte order."""
+    """Dtypes of numbers, text and objects. Each is a copy: a file can set its byte order."""
     if not (isinstance(name, str) and re.fullmatch(r"[<>|=]?(?:\?|[biufcSUO])\d*", name)):
         raise pickle.UnpicklingError(f"the dtype {name!r:.40}")
     return np.dtype(name, copy=True)
@@ -130,20 +145,20 @@ def _from_buffer(raw: Any, dtype: Any, shape: Any, order: Any) -> NDArray[Any]:
 
 
 def _encoded(text: str, encoding: str = "latin1") -> bytes:
-    """How pickles of Python 2 write bytes."""
+    """Decode bytes as written by pickles of Python 2."""
     return text.encode("latin1")
 
 
 def _no_bytes() -> bytes:
-    """How pickles of Python 2 write no bytes at all."""
+    """Empty bytes as written by pickles of Python 2."""
     return b""
 
 
 class _StoredArray:
-    """Joblib's note that an array's bytes follow: ``shape``, ``order``, ``dtype``."""
+    """Joblib's header before the bytes of an array: ``shape``, ``order``, ``dtype``."""
 
 
-_ADMITTED: dict[tuple[str, str], Any] = {
+_PERMITTED: dict[tuple[str, str], Any] = {
     ("_codecs", "encode"): _encoded,
     ("builtins", "bytes"): _no_bytes,
     ("builtins", "object"): object,
@@ -153,18 +168,18 @@ _ADMITTED: dict[tuple[str, str], Any] = {
     ("numpy", "dtype"): _dtype,
     ("numpy", "ndarray"): _ArrayName,
     **{
-        (f"numpy.{core}.{module}", name): stands_in
+        (f"numpy.{core}.{module}", name): replacement
         for core in ("core", "_core")
-        for module, name, stands_in in (
+        for module, name, replacement in (
             ("multiarray", "_reconstruct", _empty_array),
             ("multiarray", "scalar", _scalar),
             ("numeric", "_frombuffer", _from_buffer),
         )
     },
     **{
-        (package + module, stands_in.__name__): stands_in
+        (package + module, replacement.__name__): replacement
         for package in ("", "ridge_utils.", "encoding.ridge_utils.")
-        for module, stands_in in (
+        for module, replacement in (
             ("textgrid", TextGrid),
             ("textgrid", Tier),
             ("stimulus_utils", TRFile),
@@ -174,16 +189,16 @@ _ADMITTED: dict[tuple[str, str], Any] = {
 }
 
 _RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
-"""Modules as Python 2 called them."""
+"""Modules renamed since Python 2."""
 
 
 # ---------------------------------------------------------------------------------------- reader
 
 
 class _Reader(pickle._Unpickler):
-    """Python's own unpickler, without its way to modules, and with joblib's arrays.
+    """Python's unpickler without access to modules, and with support for joblib's arrays.
 
-    It is the one in Python: the one in C reads ahead, past where an array's bytes begin.
+    It extends the pure Python unpickler, because the C one reads ahead into an array's bytes.
     """
 
     def __init__(self, file: IO[bytes], path: Path, mapped: Path | None) -> None:
@@ -193,19 +208,19 @@ class _Reader(pickle._Unpickler):
         self._mapped = mapped
 
     def find_class(self, module: str, name: str) -> Any:
-        known = _ADMITTED.get((_RENAMED.get(module, module), name))
-        if known is None:
+        replacement = _PERMITTED.get((_RENAMED.get(module, module), name))
+        if replacement is None:
             raise DataError(
-                f"{self._path}: holds {module}.{name}, which is no array and no class of the "
-                "published files; refused, and nothing of it was run"
+                f"{self._path}: contains {module}.{name}, which is neither an array nor a "
+                "class of the published files; refused, and no code was run"
             )
-        return known
+        return replacement
 
     def get_extension(self, code: int) -> None:
-        raise DataError(f"{self._path}: holds a class by number ({code}); refused")
+        raise DataError(f"{self._path}: refers to a class by number ({code}); refused")
 
     def load_build(self) -> None:
-        """Sets an object's state; where the object is joblib's note, its array takes its place."""
+        """Set an object's state; replace joblib's array header by its array."""
         if isinstance(self.stack[-2], _StoredArray):  # type: ignore[attr-defined]
             state = self.stack.pop()  # type: ignore[attr-defined]
             self.stack[-1] = self._read_array(state)  # type: ignore[attr-defined]
@@ -232,13 +247,13 @@ class _Reader(pickle._Unpickler):
         return np.memmap(self._mapped, dtype, mode="r", offset=at, shape=shape, order=order)
 
     def _take(self, size: int) -> bytearray:
-        taken = bytearray()
-        while len(taken) < size:
-            piece = self._bytes.read(min(_PIECE, size - len(taken)))
+        data = bytearray()
+        while len(data) < size:
+            piece = self._bytes.read(min(_PIECE, size - len(data)))
             if not piece:
-                raise EOFError(f"ends {size - len(taken)} bytes early")
-            taken += piece
-        return taken
+                raise EOFError(f"ends {size - len(data)} bytes early")
+            data += piece
+        return data
 
 
 _Reader.dispatch = {
@@ -264,7 +279,7 @@ class _ZlibFile(io.RawIOBase):
         while not self._stream.eof:
             raw = self._stream.unconsumed_tail or self._file.read(_PIECE)
             if not raw:
-                raise EOFError("the compressed stream is cut short")
+                raise EOFError("the compressed stream is truncated")
             if piece := self._stream.decompress(raw, len(into)):
                 into[: len(piece)] = piece
                 return len(piece)
@@ -272,7 +287,7 @@ class _ZlibFile(io.RawIOBase):
 
 
 def _decompressed(file: IO[bytes], path: Path) -> IO[bytes]:
-    """The file itself, or what it is compressed from, by its first bytes."""
+    """The file, or its decompressed content; the first bytes tell the format."""
     head = file.read(6)
     file.seek(0)
     if head.startswith(b"ZF"):

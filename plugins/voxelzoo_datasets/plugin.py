@@ -1,4 +1,4 @@
-"""Registers the datasets, and recognises their layouts on disk."""
+"""Register the datasets and recognise their layouts on disk."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _LANGUAGES = ("CN", "EN", "FR")
 
 
 def is_folder(path: Path) -> bool:
-    """A plain folder: it holds a ``dataset.yaml``."""
+    """Whether this is a plain folder, with a ``dataset.yaml``."""
     return (path / "dataset.yaml").is_file()
 
 
 def alice_root(path: Path) -> Path | None:
-    """The folder that holds Alice's published data and stimuli, from it or from within it."""
+    """The root of the published Alice data, given it or a folder in it; otherwise ``None``."""
     for root in (path, path.parent):
         if (root / "alice_data_shared").is_dir() and (root / "alice_stim_shared").is_dir():
             return root if root == path or path.name.startswith("alice_") else None
@@ -25,56 +25,56 @@ def alice_root(path: Path) -> Path | None:
 
 
 def is_alice(path: Path) -> bool:
-    """Alice as published: ``alice_data_shared`` beside ``alice_stim_shared``."""
+    """Whether this is Alice as published: ``alice_data_shared`` and ``alice_stim_shared``."""
     return alice_root(path) is not None
 
 
 def is_lebel(path: Path) -> bool:
-    """OpenNeuro ds003020: responses under ``derivative/preprocessed_data``."""
+    """Whether this is OpenNeuro ds003020: responses in ``derivative/preprocessed_data``."""
     return (path / "derivative" / "preprocessed_data").is_dir()
 
 
 def is_antonello_box(path: Path) -> bool:
-    """The paper's own folder: transcripts and responses in joblib's files."""
+    """Whether this is the paper's folder: transcripts and responses in joblib files."""
     grids = path / "story_data" / "grids_huge.jbl"
     return grids.is_symlink() or grids.exists()
 
 
 def is_narratives(path: Path) -> bool:
-    """OpenNeuro ds002345: words aligned by gentle, and derivatives."""
+    """Whether this is OpenNeuro ds002345: words aligned by gentle, and derivatives."""
     return (path / "stimuli" / "gentle").is_dir() and (path / "derivatives").is_dir()
 
 
 def is_petit_prince(path: Path) -> bool:
-    """OpenNeuro ds003643: an annotation a language, and derivatives."""
+    """Whether this is OpenNeuro ds003643: annotations by language, and derivatives."""
     words = (path / "annotation" / code / f"lpp{code}_word_information.csv" for code in _LANGUAGES)
     return (path / "derivatives").is_dir() and any(w.is_symlink() or w.exists() for w in words)
 
 
 def is_podcast(path: Path) -> bool:
-    """OpenNeuro ds005574, by the transcript of its podcast."""
+    """Whether this is OpenNeuro ds005574: the transcript of its podcast."""
     words = path / "stimuli" / "podcast_transcript.csv"
     return words.is_symlink() or words.exists()
 
 
 def is_bids(path: Path) -> bool:
-    """A folder of BIDS derivatives: its description says so."""
+    """Whether this is a folder of BIDS derivatives, according to its description."""
     try:
-        said = (path / "dataset_description.json").read_text(encoding="utf-8", errors="replace")
+        text = (path / "dataset_description.json").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
-    return '"derivative"' in said and any(path.glob("sub-*"))
+    return '"derivative"' in text and any(path.glob("sub-*"))
 
 
 def is_imported(path: Path) -> bool:
-    """What ``zoo data import`` writes, finished or not."""
+    """Whether this is an output of ``zoo data import``, finished or not."""
     return (path / "imported.yaml").is_file() or (path / "importing.yaml").is_file()
 
 
 FOLDER = DatasetSpec(
     "folder",
     "voxelzoo_datasets.folder:FolderDataset",
-    "A plain folder that anybody can write by hand.",
+    "A plain folder, simple enough to write by hand.",
     recognise=is_folder,
 )
 
@@ -172,14 +172,14 @@ BIDS = DatasetSpec(
 IMPORTED = DatasetSpec(
     "imported",
     "voxelzoo_datasets.imported:ImportedDataset",
-    "What `zoo data import` writes: responses that stream by voxel block.",
+    "The output of `zoo data import`: responses that are read by voxel block.",
     recognise=is_imported,
 )
 
 SIMULATED = DatasetSpec(
     "simulated",
     "voxelzoo_datasets.simulated:SimulatedDataset",
-    "Generated speech and voxels whose drivers and noise ceilings are known.",
+    "Simulated speech and voxels with known drivers and noise ceilings.",
     needs_path=False,
     default=True,
     licence="Apache-2.0",

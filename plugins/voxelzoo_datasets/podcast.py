@@ -6,10 +6,10 @@
     stimuli/podcast.wav
     derivatives/ecogprep/sub-01/ieeg/sub-01_task-podcast_desc-highgamma_ieeg.fif
 
-What is read: the published high-gamma power, averaged in bins (a bin takes the place of a TR, an
-electrode that of a voxel), and the words of the transcript; both from the recording's time 0. What
-is not: raw voltages (``sub-*/ieeg/*.edf`` and the derivative without ``desc-highgamma``), whose
-filtering is the lab's. Reading is mne's: ``pip install 'voxelzoo[ecog]'``.
+Responses are the published high-gamma power, averaged in time bins: a bin takes the place of a TR
+and an electrode that of a voxel. Words come from the transcript, timed from the start of the
+recording. Raw voltages (``sub-*/ieeg/*.edf`` and the derivative without ``desc-highgamma``) are not
+used. Recordings are read with mne: ``pip install 'voxelzoo[ecog]'``.
 """
 
 from __future__ import annotations
@@ -42,19 +42,34 @@ NAME = "podcast-ecog"
 STORY = "podcast"
 
 _PREPARATION = 1
-"""Raised whenever the same files and options would give other responses."""
+"""Increase whenever the same files and options give different responses."""
 
 _OPTIONS = {
-    "subjects": "comma-separated, such as sub-03 (default: all there are)",
-    "bin": "seconds that are averaged into one row (default 0.1)",
-    "untimed": "words without a time: spread (default) between neighbours, or drop",
+    "subjects": "comma-separated, such as sub-03 (default: all)",
+    "bin": "width of a time bin in seconds (default 0.1)",
+    "untimed": "words without times: spread (default) between their neighbours, or drop",
 }
 
 
 class PodcastDataset:
     """Patients who heard the podcast; the one story is evaluated by contiguous folds.
 
-    Raises :class:`DataError` naming the file and the fault.
+    Parameters
+    ----------
+    path : Path
+        Root of ds005574.
+    **options : str
+        - ``subjects``: comma-separated, such as sub-03 (default: all).
+        - ``bin``: width of a time bin, in seconds (default 0.1).
+        - ``untimed``: words without times: ``spread`` (default) between their neighbours, or
+          ``drop``.
+
+    Raises
+    ------
+    UsageError
+        If an option is unknown or invalid.
+    DataError
+        If a file is missing or damaged; the message names it.
     """
 
     def __init__(self, path: Path, **options: str) -> None:
@@ -71,13 +86,13 @@ class PodcastDataset:
         }
         if not self._files:
             raise DataError(
-                f"{folder}: no sub-*/ieeg/*_task-{STORY}_desc-highgamma_ieeg.fif; of this dataset "
-                "the high-gamma derivative is read, and no raw voltage"
+                f"{folder}: no sub-*/ieeg/*_task-{STORY}_desc-highgamma_ieeg.fif; only the "
+                "high-gamma derivative is supported, not raw voltages"
             )
-        asked = listed(options.get("subjects", ""))
-        for subject in asked:
+        requested = listed(options.get("subjects", ""))
+        for subject in requested:
             check_name("subject", subject, self._files, NAME)
-        self._subjects = asked or tuple(self._files)
+        self._subjects = requested or tuple(self._files)
         self._recording = cache(_open)
 
     def info(self) -> DatasetInfo:
@@ -112,23 +127,23 @@ class PodcastDataset:
         )
 
     def clock(self, story: str) -> ScanClock:
-        """Bins from the recording's first sample on, the same for every patient."""
+        """Time bins from the first sample of the recording, the same for every patient."""
         check_name("story", story, (STORY,), NAME)
         clocks = {subject: self._clock(self._files[subject]) for subject in self._subjects}
         first = clocks[self._subjects[0]]
         for subject, clock in clocks.items():
             if clock != first:
                 raise DataError(
-                    f"{self._files[subject]}: {clock.n_trs} bins from {clock.start:g} s, "
+                    f"{self._files[subject]}: {clock.n_trs} bins from {clock.start:g} s, but "
                     f"{self._subjects[0]} has {first.n_trs} from {first.start:g} s; choose with "
                     "--dataset-option subjects=..."
                 )
         return first
 
     def responses(self, subject: str, story: str) -> NDArray[np.float32]:
-        """(bin, electrode): mean high-gamma power, standardised by electrode.
+        """Mean high-gamma power, (bin, electrode), z-scored per electrode.
 
-        Electrodes that the publishers marked as bad are left out.
+        Electrodes marked as bad by the publishers are excluded.
         """
         check_name("subject", subject, self._subjects, NAME)
         clock = self.clock(story)
@@ -144,21 +159,21 @@ class PodcastDataset:
             raise DataError(f"{file}: cannot be read ({_line(error)})") from error
         bins = np.add.reduceat(power, edges[:-1], axis=1) / np.diff(edges)
         rows = bins.T
-        spread = rows.std(axis=0)
+        scale = rows.std(axis=0)
         centred = rows - rows.mean(axis=0)
-        return np.asarray(centred / np.where(spread > 0, spread, 1), dtype=np.float32)
+        return np.asarray(centred / np.where(scale > 0, scale, 1), dtype=np.float32)
 
     def voxel_labels(self, subject: str) -> None:
-        """None: the recordings name electrodes, not regions."""
+        """None; no region labels are published."""
 
     def fingerprint(self, subject: str, story: str) -> str:
-        """Digest of the recording and of how it is binned."""
+        """Digest of the recording and the bin width."""
         check_name("subject", subject, self._subjects, NAME)
         check_name("story", story, (STORY,), NAME)
         return content_digest(f"{NAME} {_PREPARATION} {self._bin!r}", self._files[subject])
 
     def disagreements(self) -> list[str]:
-        """A line for each recording that is not sampled as published."""
+        """One line for each recording whose sampling rate differs from the published one."""
         rates = {s: float(self._recording(self._files[s]).info["sfreq"]) for s in self._subjects}
         return [
             f"{subject}: {rate:g} Hz, published with {1 / PODCAST.tr:g} Hz"
@@ -173,7 +188,9 @@ class PodcastDataset:
             raise DataError(f"{file}: {rate:g} Hz, so a bin of {self._bin:g} s has no sample")
         n_bins = int(recording.n_times / rate / self._bin + 1e-9)
         if n_bins < 2:
-            raise DataError(f"{file}: {recording.n_times / rate:g} s are {n_bins} bins")
+            raise DataError(
+                f"{file}: {recording.n_times / rate:g} s are {n_bins} bins; at least 2 are needed"
+            )
         return ScanClock(tr=self._bin, start=recording.first_samp / rate, n_trs=n_bins)
 
     def _edges(self, file: Path, n_bins: int) -> NDArray[np.intp]:
@@ -188,7 +205,7 @@ def _timed(row: Row) -> Untimed:
 
 
 def _open(file: Path) -> Any:
-    """The recording, its samples not read yet."""
+    """Open a recording; samples are read later."""
     try:
         import mne
     except ImportError:
@@ -196,12 +213,14 @@ def _open(file: Path) -> Any:
     require_downloaded(file)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the file's name, which is BIDS's and not mne's
+            warnings.simplefilter(
+                "ignore"
+            )  # the file is named as BIDS requires, not as mne expects
             return mne.io.read_raw_fif(file, verbose="ERROR")
     except FileNotFoundError:
         raise DataError(f"{file}: missing") from None
     except Exception as error:
-        # The reader raises whatever its parser meets in a damaged file.
+        # A damaged file can raise almost any exception in mne's parser.
         raise DataError(f"{file}: not a FIF recording ({_line(error)})") from error
 
 

@@ -1,15 +1,16 @@
-"""A generated dataset whose truth is known: what drives each voxel, and its noise ceiling.
+"""A simulated dataset with known drivers and noise ceilings for every voxel.
 
-Nothing is downloaded; every number follows from the seed. Each story is speech-like sound with its
-words. A voxel is driven by one of
+Nothing is downloaded; every number follows from the options and the seed. Each story is speech-like
+sound with its words. Each voxel has one of four drivers:
 
-- ``sound``: a random mix of log energies in frequency bands, from a plain numpy STFT;
-- ``word-rate``: the onsets of words;
-- ``context``: word embeddings summed with exponential forgetting, so that a word's effect depends
-  on what came before it;
-- ``noise``: nothing;
+- ``sound``: a random mix of log energies in frequency bands, from an STFT;
+- ``word-rate``: word onsets;
+- ``context``: word embeddings summed with exponential decay, so that the state depends on all
+  preceding words;
+- ``noise``: none.
 
-through a gamma-shaped haemodynamic response, plus white noise of known variance.
+The driver is convolved with a gamma-shaped haemodynamic response, and white noise of known variance
+is added.
 """
 
 from __future__ import annotations
@@ -42,38 +43,38 @@ from voxelzoo_datasets.speech import RATE, TOPICS, VOCABULARY, Speech
 Floats = NDArray[np.float64]
 
 DRIVERS = ("sound", "word-rate", "context", "noise")
-"""What a voxel may follow; equally many voxels each."""
+"""Possible drivers; each drives the same number of voxels."""
 
 STEP = 0.1
-"""Resolution at which drivers are made and convolved, in seconds."""
+"""Time step at which drivers are generated and convolved, in seconds."""
 
 PEAK = 5.0
-"""When the haemodynamic response peaks, in seconds."""
+"""Time to peak of the haemodynamic response, in seconds."""
 
 BANDS = 12
 EMBEDDING = 8
 MEMORY = 2.0
-"""Time constant of the context's forgetting, in seconds."""
+"""Decay time constant of the context, in seconds."""
 
 GENERATION = 1
-"""Raised whenever the same options give other sound or responses; a test holds their digests."""
+"""Increase whenever the same options give different data; a test compares digests."""
 
 _OPTIONS = {
-    "stories": "training stories (3)",
-    "test_stories": "held-out stories (1)",
-    "seconds": "length of a story (75)",
-    "tr": "repetition time in seconds (1.5)",
-    "voxels": "voxels per subject, a multiple of 4 (160)",
-    "subjects": "subjects (2)",
-    "repeats": "times a test story is heard (4), or one number a test story: 10,5,5",
-    "trim": "volumes dropped at each end of a story (0)",
-    "seed": "any whole number (0)",
+    "stories": "number of training stories (default 3)",
+    "test_stories": "number of held-out stories (default 1)",
+    "seconds": "length of each story in seconds (default 75)",
+    "tr": "repetition time in seconds (default 1.5)",
+    "voxels": "voxels per subject, a multiple of 4 (default 160)",
+    "subjects": "number of subjects (default 2)",
+    "repeats": "presentations of each test story (default 4), or one number per test story: 10,5,5",
+    "trim": "volumes dropped at each end of a story (default 0)",
+    "seed": "seed of all random numbers, 0 or more (default 0)",
 }
 
 
 @dataclass(frozen=True)
 class _Size:
-    """Everything that determines the dataset."""
+    """All options; together they determine the dataset."""
 
     stories: int
     test_stories: int
@@ -82,13 +83,13 @@ class _Size:
     voxels: int
     subjects: int
     repeats: tuple[int, ...]
-    """Of each test story."""
+    """Presentations of each test story."""
     seed: int
     trim: int
 
 
 class _Responses:
-    """Responses whose shape is known before they are generated."""
+    """Responses with a known shape, generated when first indexed."""
 
     dtype = np.dtype(np.float32)
 
@@ -101,14 +102,32 @@ class _Responses:
 
 
 class SimulatedDataset:
-    """Speech and voxels of known drivers and ceilings, kept in memory.
+    """Simulated speech and voxels with known drivers and ceilings, kept in memory.
 
-    Raises :class:`UsageError` for an option it does not have or a value that makes no sense.
+    Parameters
+    ----------
+    path : None
+        Not used; the data are generated.
+    **options : str
+        - ``stories``: number of training stories (default 3).
+        - ``test_stories``: number of held-out stories (default 1).
+        - ``seconds``: length of each story in seconds (default 75, at least 10).
+        - ``tr``: repetition time in seconds (default 1.5, at least 0.5).
+        - ``voxels``: voxels per subject, a multiple of 4 (default 160).
+        - ``subjects``: number of subjects (default 2).
+        - ``repeats``: presentations of each test story (default 4), or one number per test story.
+        - ``trim``: volumes dropped at each end of a story (default 0).
+        - ``seed``: seed of all random numbers (default 0).
+
+    Raises
+    ------
+    UsageError
+        If a path is given, or an option is unknown or invalid.
     """
 
     def __init__(self, path: Path | None = None, **options: str) -> None:
         if path is not None:
-            raise UsageError(f"dataset 'simulated' is generated; it reads no folder ({path})")
+            raise UsageError(f"dataset 'simulated' is generated and takes no folder ({path})")
         typed.check_options("simulated", options, _OPTIONS)
 
         def whole(name: str, default: int, least: int) -> int:
@@ -131,7 +150,8 @@ class SimulatedDataset:
         )
         if (n_trs := int(self.size.seconds / self.size.tr) - 2 * self.size.trim) < 3:
             raise UsageError(
-                f"dataset option trim={self.size.trim}: leaves {max(n_trs, 0)} of a story's volumes"
+                f"dataset option trim={self.size.trim}: leaves {max(n_trs, 0)} volumes per story; "
+                "at least 3 are needed"
             )
         if self.size.voxels % len(DRIVERS):
             raise UsageError(
@@ -139,9 +159,9 @@ class SimulatedDataset:
             )
         self._train = tuple(f"story{i + 1:02d}" for i in range(self.size.stories))
         self._test = tuple(f"test{i + 1:02d}" for i in range(self.size.test_stories))
-        self._speech = cache(self._speak)
-        self._driven = cache(self._drive)
-        self._true = cache(self._make_signals)
+        self._speech = cache(self._make_speech)
+        self._driven = cache(self._convolve_drivers)
+        self._signals = cache(self._make_signals)
 
     def info(self) -> DatasetInfo:
         """Name and licence."""
@@ -154,11 +174,11 @@ class SimulatedDataset:
         return tuple(f"sub-{i + 1:02d}" for i in range(self.size.subjects))
 
     def train_stories(self) -> tuple[str, ...]:
-        """Stories heard once."""
+        """Training stories, presented once."""
         return self._train
 
     def test_stories(self) -> tuple[str, ...]:
-        """Stories heard ``repeats`` times."""
+        """Held-out stories, presented ``repeats`` times."""
         return self._test
 
     def story(self, name: str) -> Story:
@@ -171,7 +191,7 @@ class SimulatedDataset:
         return Story(name, words=speech.words, audio=Audio(samples=sound, rate=RATE))
 
     def clock(self, story: str) -> ScanClock:
-        """The first volume begins with the story; the last one ends within it; less the trim."""
+        """The first volume starts with the story; ``trim`` volumes are dropped at each end."""
         self._check_story(story)
         tr, trim = self.size.tr, self.size.trim
         return ScanClock(
@@ -179,41 +199,41 @@ class SimulatedDataset:
         )
 
     def responses(self, subject: str, story: str) -> NDArray[np.float32]:
-        """Signal plus noise: (TR, voxel), or (repeat, TR, voxel) for a test story."""
+        """Signal plus noise, (TR, voxel), or (repeat, TR, voxel) for a repeated test story."""
         self._check_story(story)
         signal, noise_sd = self._signal(subject, story)
         rng = self._rng("scanner", subject, story)
         repeats = self._repeats(story)
-        heard = signal + noise_sd * rng.normal(size=(repeats, *signal.shape))
-        return (heard if repeats > 1 else heard[0]).astype(np.float32)
+        noisy = signal + noise_sd * rng.normal(size=(repeats, *signal.shape))
+        return (noisy if repeats > 1 else noisy[0]).astype(np.float32)
 
     @contextmanager
     def open_responses(self, subject: str, story: str) -> Iterator[_Responses]:
-        """The same; nothing is generated before values are asked for."""
+        """The same responses, generated only when values are read."""
         self._check_subject(subject)
         self._check_story(story)
         repeats, shape = self._repeats(story), (self.clock(story).n_trs, self.size.voxels)
-        shape_of_all = (repeats, *shape) if repeats > 1 else shape
-        yield _Responses(shape_of_all, lambda: self.responses(subject, story))
+        full_shape = (repeats, *shape) if repeats > 1 else shape
+        yield _Responses(full_shape, lambda: self.responses(subject, story))
 
     def signal(self, subject: str, story: str) -> Floats:
-        """What the voxels would do without noise, (TR, voxel): zero on noise voxels."""
+        """Responses without noise, (TR, voxel); zero for voxels driven by ``noise``."""
         self._check_story(story)
         return self._signal(subject, story)[0]
 
     def drivers(self) -> tuple[str, ...]:
-        """What drives each voxel."""
+        """Driver of each voxel."""
         return tuple(np.repeat(DRIVERS, self.size.voxels // len(DRIVERS)).tolist())
 
     def voxel_labels(self, subject: str) -> tuple[str, ...]:
-        """The drivers."""
+        """Driver of each voxel, as its label."""
         self._check_subject(subject)
         return self.drivers()
 
     def ceiling(self, subject: str) -> Floats:
-        """Expected r of the true signal with the repeat-averaged test responses, (voxel,).
+        """Expected r of the true signal with the repeat-averaged responses, (voxel,).
 
-        Over the test stories end to end; of the training stories where there is no test story.
+        It is computed over all test stories, or over the training stories if there are none.
         """
         stories = self._test or self._train
         parts = [self._signal(subject, story) for story in stories]
@@ -225,30 +245,30 @@ class SimulatedDataset:
         return expected
 
     def fingerprint(self, subject: str, story: str) -> str:
-        """Digest of the options and seed, from which every response follows."""
+        """Digest of the options and seed, which determine the responses."""
         self._check_story(story)
         self._check_subject(subject)
         return self._recipe("responses", subject, story, self.size)
 
     # ------------------------------------------------------------------------------ generation
 
-    def _recipe(self, *what: object) -> str:
-        """Digest of everything that determines a generated array; nothing is generated."""
-        return content_digest("simulated", *map(repr, (GENERATION, self.size.seed, *what)))
+    def _recipe(self, *parts: object) -> str:
+        """Digest of everything that determines an array, computed without generating it."""
+        return content_digest("simulated", *map(repr, (GENERATION, self.size.seed, *parts)))
 
     def _rng(self, *purpose: str) -> np.random.Generator:
-        """A generator for one purpose, so that no draw depends on what was made before it."""
+        """A separate random generator per purpose, so that order does not matter."""
         words = [int.from_bytes(content_digest(p).encode()[:8], "little") for p in purpose]
         return np.random.default_rng([self.size.seed, *words])
 
     def _repeats(self, story: str) -> int:
-        """How often a story is heard."""
+        """Presentations of a story."""
         return self.size.repeats[self._test.index(story)] if story in self._test else 1
 
     def _check_story(self, name: str) -> None:
-        known = (*self._train, *self._test)
-        if name not in known:
-            raise NotFoundError(f"simulated: no story {name!r}; it has {', '.join(known)}")
+        stories = (*self._train, *self._test)
+        if name not in stories:
+            raise NotFoundError(f"simulated: no story {name!r}; it has {', '.join(stories)}")
 
     def _check_subject(self, name: str) -> None:
         if name not in self.subjects():
@@ -256,11 +276,11 @@ class SimulatedDataset:
                 f"simulated: no subject {name!r}; it has {', '.join(self.subjects())}"
             )
 
-    def _speak(self, story: str) -> Speech:
+    def _make_speech(self, story: str) -> Speech:
         return Speech(self._rng("speech", story), self.size.seconds)
 
-    def _drive(self, story: str) -> dict[str, Floats]:
-        """Each driver through the haemodynamic response, at TR middles: (TR, dimension)."""
+    def _convolve_drivers(self, story: str) -> dict[str, Floats]:
+        """Each driver convolved with the response function, at mid-TR times: (TR, dimension)."""
         speech = self._speech(story)
         n = round(self.size.seconds / STEP)
         at = self.clock(story).times
@@ -272,30 +292,32 @@ class SimulatedDataset:
         }
         driven = {}
         for name, source in sources.items():
-            # The scene before the story is taken to be its mean, so nothing jumps at time 0.
-            blurred = _convolve(source - source.mean(axis=0), haemodynamic_response())
-            columns = [np.interp(at, grid, column) for column in blurred.T]
+            # Before the story each driver has its mean value, so that nothing jumps at time 0.
+            convolved = _convolve(source - source.mean(axis=0), haemodynamic_response())
+            columns = [np.interp(at, grid, column) for column in convolved.T]
             driven[name] = np.stack(columns, axis=1)
         return driven
 
     def _context(self, speech: Speech, n: int) -> Floats:
-        """Embeddings of the words so far, forgotten exponentially, (step, dimension)."""
+        """Embeddings of the preceding words, summed with exponential decay, (step, dimension)."""
         rng = self._rng("embedding")
         vectors = 0.5 * rng.normal(size=(len(VOCABULARY), EMBEDDING))
-        for topic in TOPICS.values():  # words of a topic mean alike
+        for topic in TOPICS.values():  # words of one topic have similar embeddings
             vectors[[VOCABULARY.index(word) for word in topic]] += 1.5 * rng.normal(size=EMBEDDING)
         rows = vectors[[VOCABULARY.index(word) for word in speech.words.text]]
-        forget = np.exp(-np.arange(0, 5 * MEMORY, STEP) / MEMORY)
-        return _convolve(_impulses(speech.words.onsets, rows, n), forget)
+        decay = np.exp(-np.arange(0, 5 * MEMORY, STEP) / MEMORY)
+        return _convolve(_impulses(speech.words.onsets, rows, n), decay)
 
     def _make_signals(self, subject: str) -> tuple[dict[str, Floats], Floats]:
-        """Signals by story, of unit variance over the training stories, and the noise's sd."""
+        """Signal of each story, with unit variance over the training stories, and noise sd."""
         rng = self._rng("voxels", subject)
-        each = self.size.voxels // len(DRIVERS)
-        share = rng.uniform(0.35, 0.75, self.size.voxels)  # signal's share of one response
+        n_each = self.size.voxels // len(DRIVERS)
+        share = rng.uniform(
+            0.35, 0.75, self.size.voxels
+        )  # share of signal in the variance of one response
         noise_sd = np.sqrt((1 - share) / share)
         mixes = {
-            name: rng.normal(size=(matrix.shape[1], each))
+            name: rng.normal(size=(matrix.shape[1], n_each))
             for name, matrix in self._driven(self._train[0]).items()
         }
         mixes["word-rate"] = np.abs(mixes["word-rate"])
@@ -310,12 +332,12 @@ class SimulatedDataset:
 
     def _signal(self, subject: str, story: str) -> tuple[Floats, Floats]:
         self._check_subject(subject)
-        signals, noise_sd = self._true(subject)
+        signals, noise_sd = self._signals(subject)
         return signals[story], noise_sd
 
 
 def _repeats(text: str, n_stories: int) -> tuple[int, ...]:
-    """Repeats of each test story: one number for all, or one each."""
+    """Parse the repeats of each test story: one number for all, or one per story."""
     counts = [typed.whole("repeats", part.strip(), 1) for part in text.split(",")]
     if len(counts) == 1:
         return tuple(counts) * n_stories
@@ -327,16 +349,16 @@ def _repeats(text: str, n_stories: int) -> tuple[int, ...]:
 
 
 def haemodynamic_response() -> Floats:
-    """A gamma density that peaks at 5 s, sampled every 0.1 s for 20 s; sums to one."""
+    """Gamma density with its peak at 5 s, sampled every 0.1 s for 20 s, with unit sum."""
     t = np.arange(0, 20, STEP)
     scale = 0.7
     response = t ** (PEAK / scale) * np.exp(-t / scale)
-    normal: Floats = response / response.sum()
-    return normal
+    normalised: Floats = response / response.sum()
+    return normalised
 
 
 def band_energies(samples: NDArray[np.float32], n: int) -> Floats:
-    """Log energy in 12 bands from 80 Hz to 7 kHz, averaged over each 0.1 s: (n, band)."""
+    """Log energy in 12 bands from 80 Hz to 7 kHz, averaged over 0.1 s steps: (n, band)."""
     hop, width = 160, 400
     short = n * round(STEP * RATE) + width - hop - len(samples)
     padded = np.pad(samples.astype(np.float64), (0, max(0, short)))
@@ -355,13 +377,13 @@ def band_energies(samples: NDArray[np.float32], n: int) -> Floats:
 
 
 def _impulses(times: Floats, values: Floats, n: int) -> Floats:
-    """Values (event, dimension) summed into the step of each time: (n, dimension)."""
+    """Sum values (event, dimension) into time steps: (n, dimension)."""
     train = np.zeros((n, values.shape[1]))
     np.add.at(train, np.minimum((times / STEP).astype(int), n - 1), values)
     return train
 
 
 def _convolve(source: Floats, kernel: Floats) -> Floats:
-    """Each column with a causal kernel, cut to the source's length."""
+    """Convolve each column with a causal kernel; keep the length of the source."""
     columns = [np.convolve(column, kernel)[: len(source)] for column in source.T]
     return np.stack(columns, axis=1)

@@ -1,9 +1,9 @@
-"""Generated speech: pseudo-English words with their times, and the sound of someone saying them.
+"""Simulated speech: pseudo-English words with their times, and the corresponding sound.
 
-The text has Zipf-like frequencies and topics that last for a few sentences. The sound has voiced
-vowels with formants and moving pitch, consonant noise, pauses, and a background (wind, hum,
-traffic) whose loudness changes over seconds, slowly enough for responses to follow. It is neither a
-language nor a voice, but words, rhythm and spectrum vary on the time scales of a radio play.
+The text has Zipf-like word frequencies and topics that last for a few sentences. The sound has
+vowels with formants and varying pitch, consonant noise, pauses, and background noise whose loudness
+changes over seconds, slowly enough for haemodynamic responses. It is neither a real language nor a
+real voice, but words, rhythm and spectrum vary on the time scales of a radio play.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ VOCABULARY = tuple(
 )
 
 _SCENE = (160, 400, 900, 2000, 4500)
-"""Centres of the scene's bands, in Hz."""
+"""Centre frequencies of the background noise, in Hz."""
 
 _SCENE_DB = 0.0
-"""Level of the scene beside the voice."""
+"""Level of the background relative to the voice, in dB."""
 
 _SWELL = 3.0
-"""How long the scene's bands swell and fade, in seconds (half width of the smoothing)."""
+"""Time scale of the background's loudness changes, in seconds (half width of smoothing)."""
 
 _FORMANTS = {
     "a": (730, 1190, 2450),
@@ -63,40 +63,40 @@ _FORMANTS = {
     "u": (320, 900, 2240),
     "y": (340, 1980, 2750),
 }
-"""First three resonances of each vowel, in Hz: textbook averages, rounded."""
+"""First three formants of each vowel, in Hz: rounded textbook averages."""
 
 
 class Speech:
-    """Words with their times, and their sound, generated when it is first heard.
+    """Words with their times, and their sound, generated on first use.
 
     Parameters
     ----------
     rng : numpy.random.Generator
         Determines text, timing and sound.
     seconds : float
-        Length of the story.
+        Length of the story, in seconds.
 
     Attributes
     ----------
     words : Words
-        The words.
+        The words with onsets and offsets in seconds.
     n_samples : int
-        Length of the sound.
+        Number of samples of the sound.
     """
 
     def __init__(self, rng: np.random.Generator, seconds: float) -> None:
-        self.words = _tell(rng, seconds)
+        self.words = _make_words(rng, seconds)
         self.n_samples = round(seconds * RATE)
         self._rng, self._seconds = rng, seconds
 
     @cached_property
     def samples(self) -> NDArray[np.float32]:
         """The sound, (sample,), at :data:`RATE`."""
-        return _voice(self._rng, self.words, self._seconds)
+        return _make_sound(self._rng, self.words, self._seconds)
 
 
 def syllables(word: str) -> list[str]:
-    """A word cut after each run of vowels; what follows the last one joins it."""
+    """Split a word after each run of vowels; final consonants join the last syllable."""
     parts, current = [], ""
     for letter, following in zip(word, word[1:] + "-", strict=True):
         current += letter
@@ -108,8 +108,8 @@ def syllables(word: str) -> list[str]:
     return parts or [current]
 
 
-def _tell(rng: np.random.Generator, seconds: float) -> Words:
-    """Sentences of four to eleven words; pace and pauses change from one to the next."""
+def _make_words(rng: np.random.Generator, seconds: float) -> Words:
+    """Sentences of four to eleven words; speech rate and pauses vary between sentences."""
     topics = tuple(TOPICS)
     topic = topics[rng.integers(len(topics))]
     spoken: list[tuple[str, float, float]] = []
@@ -140,8 +140,8 @@ def _zipf(rng: np.random.Generator, words: tuple[str, ...]) -> str:
     return words[int(np.searchsorted(np.cumsum(weights / weights.sum()), rng.random()))]
 
 
-def _voice(rng: np.random.Generator, words: Words, seconds: float) -> NDArray[np.float32]:
-    """Sound of the words over the scene: pulses through vowel resonances, and hiss."""
+def _make_sound(rng: np.random.Generator, words: Words, seconds: float) -> NDArray[np.float32]:
+    """Sound of the words over the background: glottal pulses through formants, and noise."""
     n = round(seconds * RATE)
     times = np.arange(0, seconds + 0.1, 0.1)
     wander = np.convolve(rng.normal(0, 1, len(times) + 20), np.hanning(21), "valid")
@@ -164,7 +164,7 @@ def _voice(rng: np.random.Generator, words: Words, seconds: float) -> NDArray[np
 
 
 def _scene(rng: np.random.Generator, seconds: float) -> Floats:
-    """Noise in separate bands, each with its own slow loudness."""
+    """Background: noise in separate bands, each with its own slowly varying loudness."""
     n = round(seconds * RATE)
     scene = 0.04 * rng.normal(0, 1, n)
     step = 0.5
@@ -180,7 +180,7 @@ def _scene(rng: np.random.Generator, seconds: float) -> Floats:
 
 
 def _syllable(part: str, pulses: Floats, hiss: Floats) -> Floats:
-    """A consonant's noise, then the vowel's pulses through its resonances, under one envelope."""
+    """One syllable: consonant noise, then vowel pulses through formants, with an envelope."""
     n = len(pulses)
     burst = min(n // 3, 1100) if part[0] not in _FORMANTS else 0
     vowel = next((letter for letter in part if letter in _FORMANTS), "e")
@@ -197,7 +197,7 @@ def _syllable(part: str, pulses: Floats, hiss: Floats) -> Floats:
 
 @cache
 def _resonance(frequency: float, bandwidth: float) -> tuple[Floats, Floats]:
-    """A two-pole filter of about unit gain at ``frequency`` (Hz)."""
+    """Coefficients of a two-pole filter with about unit gain at ``frequency`` (Hz)."""
     radius = np.exp(-np.pi * bandwidth / RATE)
     angle = 2 * np.pi * frequency / RATE
     poles = np.array([1.0, -2 * radius * np.cos(angle), radius**2])
@@ -206,7 +206,7 @@ def _resonance(frequency: float, bandwidth: float) -> tuple[Floats, Floats]:
 
 
 def _resonate(frequency: float, bandwidth: float, sound: Floats) -> Floats:
-    """Sound (sample,) through the filter."""
+    """Filter a sound, (sample,)."""
     from scipy.signal import lfilter  # slow to import
 
     filtered: Floats = lfilter(*_resonance(frequency, bandwidth), sound)

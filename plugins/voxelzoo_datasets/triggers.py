@@ -1,7 +1,7 @@
-"""Stimulus logs of the Huth lab (``.report``): when the scanner triggered and the sound played.
+"""Stimulus logs of the Huth lab (``.report``): times of scanner triggers and of the sound.
 
-A line is ``<seconds> <label>``. The scanner sends a trigger for each volume, and now and then one
-is not logged.
+Each line is ``<seconds> <label>``. The scanner sends one trigger per volume; occasionally one is
+missing from the log.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from voxelzoo.api import DataError, require_downloaded
 
 _GAP = 1.5
-"""A gap this many times the usual one lacks a trigger (as in the lab's released code)."""
+"""Gaps longer than this many medians miss a trigger (as in the lab's released code)."""
 
 
 @dataclass(frozen=True)
 class Triggers:
-    """Times of volumes, (volume,), in seconds from the sound's start, missing ones filled in."""
+    """Times of volumes, (volume,), in seconds from the start of the sound, without gaps."""
 
     times: NDArray[np.float64]
     n_repaired: int
@@ -33,10 +33,22 @@ class Triggers:
 
 
 def read_report(path: Path) -> Triggers:
-    """Triggers of a log; :class:`DataError` names the file, the line and the fault.
+    """Read the triggers of a log and fill gaps.
 
-    Where a gap is more than one and a half times the median, the triggers that were not logged are
-    put back at even distances.
+    Parameters
+    ----------
+    path : Path
+        The log.
+
+    Returns
+    -------
+    Triggers
+        Gaps of more than 1.5 medians are filled with evenly spaced triggers.
+
+    Raises
+    ------
+    DataError
+        If the file is not a log of a scan; the message names the line.
     """
     try:
         lines = require_downloaded(path).read_text(encoding="utf-8-sig").splitlines()
@@ -64,13 +76,13 @@ def read_report(path: Path) -> Triggers:
         elif label == "sound-start" or label.startswith("start"):
             sound.append(seconds)
     if len(logged) < 2:
-        raise DataError(f"{path}: {len(logged)} triggers; it is not a log of a scan")
+        raise DataError(f"{path}: {len(logged)} triggers; not a log of a scan")
     if len(sound) != 1:
         raise DataError(f"{path}: the sound starts {len(sound)} times, expected once")
     gaps = np.diff(logged)
-    usual = float(np.median(gaps))
+    median = float(np.median(gaps))
     times = [logged[0]]
     for begin, gap in zip(logged, gaps, strict=False):
-        n = round(gap / usual) if gap > _GAP * usual else 1
+        n = round(gap / median) if gap > _GAP * median else 1
         times += [begin + gap * i / n for i in range(1, n + 1)]
     return Triggers(np.array(times) - sound[0], len(times) - len(logged))

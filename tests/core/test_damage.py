@@ -208,7 +208,7 @@ def test_what_is_unusual_but_right_is_read(here: Path, name: str, old: str, new:
         ("dataset.yaml", "tr: 2.0", "tr: fast", "tr: input should be a valid number"),
         ("dataset.yaml", "tr: 2.0", "ty: 2.0", "ty: no such field"),
         ("dataset.yaml", "  - three", "  - one", "'one' is in both train and test"),
-        ("dataset.yaml", "name: study", "name: ../x", "'../x' cannot name a folder"),
+        ("dataset.yaml", "name: study", "name: ../x", "'../x' is not a valid folder name"),
         ("dataset.yaml", "- ann", "- !!python/object/apply:os.system [x]", "not valid YAML"),
     ],
 )

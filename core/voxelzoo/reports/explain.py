@@ -1,8 +1,7 @@
-"""The methods paragraph of a result, and what it cites, from the result's own record.
+"""Write the methods paragraph of a result and its citations.
 
-Every fact comes from the store. Citations come from the specs of the plugins that are installed and
-from the catalogue; the host itself cites only its own science (protocols, noise ceilings) and
-software. What is missing is listed.
+Every fact comes from the store. Citations come from the installed plugins and the model catalogue.
+The host itself cites only protocols, noise ceilings and software. Missing information is listed.
 """
 
 from __future__ import annotations
@@ -27,8 +26,7 @@ from voxelzoo.store.results import Result
 from voxelzoo.store.store import Store
 
 PROTOCOLS = {"antonello2023": "antonello2023scaling"}
-"""Protocol -> whom to cite."""
-
+"""Protocol -> key of its citation."""
 
 CEILINGS = {
     "schoppe": (
@@ -50,19 +48,19 @@ CEILINGS = {
         "nastase2019",
     ),
 }
-"""Noise ceiling -> how it is made, and whom to cite."""
+"""Noise ceiling -> description of the method, and key of its citation."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a result's authors would write of it."""
+    """Methods paragraph and citations of one result."""
 
     key: str
     sentences: tuple[str, ...]
     entries: Mapping[str, str]
-    """BibTeX entries of everything cited by key, in order of use."""
+    """BibTeX entries by key, in order of first citation."""
     missing: tuple[str, ...]
-    """What is not known, each as a phrase."""
+    """Missing information, one phrase per item."""
 
     @property
     def paragraph(self) -> str:
@@ -71,7 +69,7 @@ class Explanation:
 
     @property
     def bibtex(self) -> str:
-        """Entries of everything cited."""
+        """All BibTeX entries."""
         return "\n\n".join(self.entries.values())
 
     def record(self) -> dict[str, Any]:
@@ -87,9 +85,9 @@ class Explanation:
 
 @cache
 def bibliography() -> dict[str, str]:
-    """BibTeX entries of the host's own science and software, by key.
+    """BibTeX entries of the host's methods and software, by key.
 
-    Plugins' own entries are on their specs.
+    Entries of plugins are in their specs.
     """
     text = (resources.files("voxelzoo") / "citations.bib").read_text(encoding="utf-8")
     entries = [entry.strip() for entry in re.split(r"\n\s*\n(?=@)", text) if entry.strip()]
@@ -98,25 +96,30 @@ def bibliography() -> dict[str, str]:
 
 @cache
 def software() -> dict[str, str]:
-    """Distribution -> key of what its authors ask to be cited.
+    """Distribution -> key of its citation.
 
-    The field ``software`` of an entry of :func:`bibliography` names the distribution.
+    Read from the field ``software`` of the entries in :func:`bibliography`.
     """
     fields = {key: bibtex_fields(entry) for key, entry in bibliography().items()}
     return {each["software"]: key for key, each in fields.items() if "software" in each}
 
 
 def explain(result: Result, store: Store, host: Host, catalogue: Catalogue) -> Explanation:
-    """The methods of one result.
+    """Explain the methods of one result.
 
     Parameters
     ----------
     result
         The result.
     store
-        The store that holds it and the states it was fitted on.
+        The store with the result and the states that were fitted.
     host, catalogue
         The installed plugins and models, for citations and licences.
+
+    Returns
+    -------
+    Explanation
+        The sentences, the citations and the missing information.
     """
     writer = _Writer(result, store, host, catalogue)
     sentences = tuple(writer.sentences())
@@ -125,7 +128,7 @@ def explain(result: Result, store: Store, host: Host, catalogue: Catalogue) -> E
 
 @dataclass
 class _Writer:
-    """Writes the sentences, collecting what they cite and what is not known."""
+    """Writes the sentences and collects citations and missing information."""
 
     result: Result
     store: Store
@@ -145,20 +148,22 @@ class _Writer:
         }
 
     def _states_provenance(self, space: str, keys: Mapping[str, str]) -> dict[str, Any]:
-        """Provenance of one story's TR-rate states; they share all but story and clock."""
+        """Provenance of the states of one story; other stories differ in story and clock only."""
         for key in keys.values():
             path = self.store.root / "aligned" / key
             if (path / "artefact.json").is_file():
                 return Artefact(path).provenance
-        self.missing.append(f"how the states of {space} were made: they are no longer in the store")
+        self.missing.append(
+            f"how the states of {space} were computed: they are no longer in the store"
+        )
         return {}
 
     def sentences(self) -> Iterator[str]:
-        """The paragraph, sentence by sentence."""
+        """The sentences, in order."""
         yield self._data()
         yield from self._held_out()
-        for space, made in self.states.items():
-            yield from self._model(space, made)
+        for space, provenance in self.states.items():
+            yield from self._model(space, provenance)
         yield from self._alignment()
         yield from self._regression()
         yield from self._scores()
@@ -172,11 +177,11 @@ class _Writer:
             self.entries.setdefault(bibtex_key(entry), entry)
 
     def _cite_own(self, key: str) -> None:
-        """One of the host's own entries."""
+        """Cite an entry of :func:`bibliography`."""
         self._cite(bibliography()[key])
 
     def _cite_spec(self, registered: Sequence[Registered[Any]], name: str) -> None:
-        """What the spec of this canonical id cites, if its plugin is installed."""
+        """Cite the entries of the plugin with this canonical id, if it is installed."""
         for each in registered:
             if each.id == name:
                 self._cite(*each.spec.bibtex)
@@ -184,10 +189,10 @@ class _Writer:
     def _cite_model(
         self, model: Mapping[str, Any], entry: ModelEntry | None, extractor: str
     ) -> None:
-        """What the model's row and its extractor cite."""
+        """Cite the entries of the model's catalogue row and of its extractor."""
         self._cite_spec(self.host.extractors, extractor)
         key = entry.citation if entry is not None else None
-        known = {
+        model_entries = {
             bibtex_key(each): each
             for registered in self.host.extractors
             if registered.id == extractor
@@ -195,8 +200,8 @@ class _Writer:
         }
         if entry is not None:
             self._cite(*entry.bibtex)
-        if key in known:
-            self._cite(known[key])
+        if key in model_entries:
+            self._cite(model_entries[key])
         elif key is not None:
             self.missing.append(f"BibTeX of {key}")
         elif model["repo"] and not (entry is not None and entry.bibtex):
@@ -216,14 +221,14 @@ class _Writer:
             self.missing.append(f"licence of dataset {name}")
         if not citation:
             self.missing.append(f"citation of dataset {name}")
-        said = [f"licence {licence}" if licence else "", (citation or "").rstrip(".")]
-        brackets = "; ".join(part for part in said if part)
+        details = [f"licence {licence}" if licence else "", (citation or "").rstrip(".")]
+        brackets = "; ".join(detail for detail in details if detail)
         undefined = record.n_undefined_voxels
-        left = f", {undefined} of which have no defined score" if undefined else ""
+        without_score = f", {undefined} of which have no defined score" if undefined else ""
         return (
             f"Responses of subject {record.subject} of the dataset {name}"
             f"{f' ({brackets})' if brackets else ''} were predicted in "
-            f"{_count(record.n_voxels, 'voxel')}{left}."
+            f"{_count(record.n_voxels, 'voxel')}{without_score}."
         )
 
     def _held_out(self) -> Iterator[str]:
@@ -231,16 +236,16 @@ class _Writer:
         train, test = record.train_stories, record.test_stories
         hours = f"{_count(record.n_train, 'TR')}, {record.train_hours:.2f} h"
         if test:
-            drawn = record.subset_seed
-            how = "" if drawn is None else f", drawn at random with seed {drawn}"
+            seed = record.subset_seed
+            drawn = "" if seed is None else f", drawn at random with seed {seed}"
             yield (
-                f"Models were fitted on {_count(len(train), 'story', 'stories')} ({hours}{how}: "
+                f"Models were fitted on {_count(len(train), 'story', 'stories')} ({hours}{drawn}: "
                 f"{_listed(train)}) and tested on {_listed(test)} "
-                f"({_count(record.n_test, 'TR')}), held out whole."
+                f"({_count(record.n_test, 'TR')}), which were held out."
             )
-            if drawn is None and (mean := record.mean_train_stories) is not None:
+            if seed is None and (mean := record.mean_train_stories) is not None:
                 yield (
-                    "Subjects heard different training stories and were fitted on all of theirs, "
+                    "Subjects heard different training stories; each was fitted on all of its own, "
                     f"{_number(mean)} on average."
                 )
             if protocol["skip_test_trs"]:
@@ -254,53 +259,53 @@ class _Writer:
                 f"of {record.n_test})."
             )
 
-    def _model(self, space: str, made: Mapping[str, Any]) -> Iterator[str]:
-        if not made:
+    def _model(self, space: str, provenance: Mapping[str, Any]) -> Iterator[str]:
+        if not provenance:
             yield f"Features were {space}."
             return
-        model, layer = made["model"], made["layer"]
+        model, layer = provenance["model"], provenance["layer"]
         entry = next((e for e in self.catalogue.entries if e.id == model["id"]), None)
-        self._cite_model(model, entry, made["extractor"]["id"])
+        self._cite_model(model, entry, provenance["extractor"]["id"])
         depth = model["architecture"] and entry is not None and entry.n_layers
         name = model["id"].partition("/")[2]
         size = self.record.n_parameters
-        facts = [model["repo"] if not made["untrained"] else "", self._weights(made)]
+        facts = [model["repo"] if not provenance["untrained"] else "", self._weights(provenance)]
         if size:
             facts.append(f"{size:,} parameters")
-        facts.append(f"{made['dtype']} arithmetic")
-        which = f"layer {layer} of {depth}" if depth else f"layer {layer}"
-        what = f"the hidden states of {which} of {name}" if model["architecture"] else name
-        yield f"Features were {what} ({', '.join(part for part in facts if part)})."
-        extractor = made["extractor"]
-        # The network's own configuration is the model's, not a choice made in reading it.
+        facts.append(f"{provenance['dtype']} arithmetic")
+        place = f"layer {layer} of {depth}" if depth else f"layer {layer}"
+        features = f"the hidden states of {place} of {name}" if model["architecture"] else name
+        yield f"Features were {features} ({', '.join(part for part in facts if part)})."
+        extractor = provenance["extractor"]
+        # The source is the network's own configuration, not a setting of the extraction.
         chosen = {k: v for k, v in extractor["fingerprint"].items() if k != "source"}
-        settings = {**_flat(chosen), **made["options"]}
-        how = f" with {_settings(settings)}" if settings else ""
+        settings = {**_flat(chosen), **provenance["options"]}
+        with_settings = f" with {_settings(settings)}" if settings else ""
         yield (
-            f"They were read by the extractor {extractor['id']} ({extractor['distribution']} "
-            f"{extractor['version']}){how}."
+            f"They were computed by the extractor {extractor['id']} ({extractor['distribution']} "
+            f"{extractor['version']}){with_settings}."
         )
 
-    def _weights(self, made: Mapping[str, Any]) -> str:
-        model = made["model"]
-        if made["untrained"]:
-            return f"untrained: random weights of seed {made['seed']}"
+    def _weights(self, provenance: Mapping[str, Any]) -> str:
+        model = provenance["model"]
+        if provenance["untrained"]:
+            return f"untrained: random weights with seed {provenance['seed']}"
         if not model["repo"]:
             return ""
         if model["revision"]:
             return f"revision {model['revision']}"
         if str(model["repo"]).startswith("/"):
-            return "a local folder, so no revision is known"
+            return "a local folder without a known revision"
         return "revision not pinned"
 
     def _alignment(self) -> Iterator[str]:
         record, protocol = self.record, self.provenance["protocol"]
-        made = next((made for made in self.states.values() if made), None)
-        if made is None:
-            yield f"States were brought onto scan times by {record.aligner}."
+        provenance = next((each for each in self.states.values() if each), None)
+        if provenance is None:
+            yield f"States were resampled to scan times by {record.aligner}."
             tr = None
         else:
-            aligner, tr = made["aligner"], made["clock"]["tr"]
+            aligner, tr = provenance["aligner"], provenance["clock"]["tr"]
             self._cite_spec(self.host.aligners, aligner["id"])
             settings = _flat(aligner["fingerprint"])
             yield (
@@ -308,16 +313,14 @@ class _Writer:
                 f"{f' ({_settings(settings)})' if settings else ''}."
             )
         across = (
-            "after stories were joined"
-            if protocol["delays_cross_stories"]
-            else ("within each story")
+            "after stories were joined" if protocol["delays_cross_stories"] else "within each story"
         )
         seconds = [f"{_number(delay * tr)}" for delay in record.delays] if tr else []
         inside = f" ({_listed(seconds)} s)" if seconds else ""
         standard = (
             "and so were responses"
             if protocol["standardise_responses"]
-            else ("and responses were taken as they came")
+            else "and responses were not"
         )
         yield (
             f"Each story's features were z-scored over time, {standard}; finite impulse responses "
@@ -343,39 +346,37 @@ class _Writer:
     def _scores(self) -> Iterator[str]:
         record, floor = self.record, self.provenance["protocol"]["ceiling_floor"]
         over = (
-            "over the test stories end to end"
+            "over the concatenated test stories"
             if record.test_stories
-            else ("as the mean over folds")
+            else "as the mean over folds"
         )
         mean = record.scores.mean_r
-        found = "" if mean is None else f"; its mean over voxels was {mean:.4f}"
-        yield (f"Performance is Pearson's r of predicted and measured responses, {over}{found}.")
+        summary = "" if mean is None else f"; its mean over voxels was {mean:.4f}"
+        yield (f"Performance is Pearson's r of predicted and measured responses, {over}{summary}.")
         if (bound := record.scores.mean_ceiling) is None:
             yield "No noise ceiling was estimated."
             return
-        how, citation = CEILINGS[record.ceiling_method or DEFAULT]
+        method, citation = CEILINGS[record.ceiling_method or DEFAULT]
         self._cite_own(citation)
         if (least := METHODS[record.ceiling_method or DEFAULT].floor) is not None:
-            how += ", without a floor" if floor is None else f", with a floor of {least}"
-        yield f"The noise ceiling of a voxel was {how}; its mean was {bound:.4f}."
+            method += ", without a floor" if floor is None else f", with a floor of {least}"
+        yield f"The noise ceiling of a voxel was {method}; its mean was {bound:.4f}."
 
     def _exceptions(self) -> Iterator[str]:
         record = self.record
         if record.shift:
-            yield (
-                f"As a control, the stimulus was taken to come {record.shift} s later than it did."
-            )
+            yield (f"As a control, the stimulus was shifted {record.shift} s later.")
         if record.leaks:
-            yield f"Leaks that were found and let through: {'; '.join(record.leaks)}."
+            yield f"Leaks that were detected and allowed: {'; '.join(record.leaks)}."
 
     def _software(self) -> str:
         versions = self.record.software
         for name in versions:
             if name in software():
                 self._cite_own(software()[name])
-        for made in self.states.values():
-            if made and (name := made["extractor"]["distribution"]) not in versions:
-                versions = {**versions, name: made["extractor"]["version"]}
+        for provenance in self.states.values():
+            if provenance and (name := provenance["extractor"]["distribution"]) not in versions:
+                versions = {**versions, name: provenance["extractor"]["version"]}
         listed = [f"{name} {version}" for name, version in versions.items()]
         return f"Software: {_listed(listed)}; the seed was {self.record.seed}."
 
@@ -395,14 +396,14 @@ def _number(value: float) -> str:
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as ``outer inner``."""
-    found: dict[str, Any] = {}
+    """Flatten nested settings; names become ``outer inner``."""
+    flat: dict[str, Any] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{name} ")
+            flat |= _flat(value, f"{prefix}{name} ")
         elif value is not None:
-            found[f"{prefix}{name}"] = value
-    return found
+            flat[f"{prefix}{name}"] = value
+    return flat
 
 
 def _settings(settings: Mapping[str, Any]) -> str:
@@ -422,7 +423,7 @@ def _value(value: Any) -> str:
 
 
 def _grid(alphas: Any) -> str:
-    """A grid of alphas: from, to and how many, where they are evenly spaced in logarithm."""
+    """Describe a grid of alphas by its range and size if it is evenly spaced in logarithm."""
     if not isinstance(alphas, list) or len(alphas) < 3:
         return f"alpha {_value(alphas)}"
     steps = np.diff(np.log10(np.asarray(alphas, dtype=float)))

@@ -58,7 +58,7 @@ def test_says_data_features_fit_and_software(zoo: Zoo) -> None:
         f"ridge (voxelzoo {version('voxelzoo')}) over 17 values of alpha from 1 to 1e+08",
         f"mean over voxels was {record['mean_r']:.4f}",
         "with a floor of 0.25",
-        "stimulus was taken to come 3.0 s later",
+        "stimulus was shifted 3.0 s later",
         f"numpy {record['software']['numpy']}",
     ):
         assert said in told, said
@@ -74,11 +74,11 @@ def test_untrained_model_and_the_papers_protocol(zoo: Zoo, tmp_path: Path) -> No
         "--protocol", "antonello2023", "--dataset-option", "seconds=120",
     )  # fmt: skip
     found = zoo("explain", key, "--registry", overlay, "--json").json["explanation"]
-    assert "layer 1 of 2 of opt-mini (untrained: random weights of seed 3" in found["methods"]
+    assert "layer 1 of 2 of opt-mini (untrained: random weights with seed 3" in found["methods"]
     assert "context sawtooth:512:256:words:code" in found["methods"]
     assert "first 40 TRs of each test story were excluded" in found["methods"]
     assert "after stories were joined" in found["methods"]
-    assert "let through: delays-across-stories" in found["methods"]
+    assert "detected and allowed: delays-across-stories" in found["methods"]
     assert {"zhang2022opt", "antonello2023scaling", "paszke2019pytorch"} <= {*found["citations"]}
     assert "@article{zhang2022opt," in found["bibtex"]
 

@@ -180,7 +180,7 @@ def test_a_program_among_the_files_is_refused_and_not_run(box: Path) -> None:
             return os.system, (f"touch '{witness}'",)
 
     joblib.dump({"alpha": Evil()}, file(box, "UTS03"))
-    with pytest.raises(DataError, match=r"UTS03_responses.jbl: holds (posix|nt).system"):
+    with pytest.raises(DataError, match=r"UTS03_responses.jbl: contains (posix|nt).system"):
         opened(box)
     assert not witness.exists()
 
@@ -219,13 +219,16 @@ def change(root: Path, how: Callable[[dict[str, Any]], object]) -> None:
     [
         (
             lambda r: r.update(alpha=r["alpha"][:-5]),
-            "'alpha': 135 rows; its TRFile has 155 volumes, less 10 and 5 are 140",
+            "'alpha': 135 rows, expected 140: its TRFile has 155 volumes, less 10 and 5",
         ),
         (
             lambda r: r.update(alpha=np.zeros((155, 2))),
-            "'alpha': 155 rows; its TRFile has 155 volumes, less 10 and 5 are 140",
+            "'alpha': 155 rows, expected 140: its TRFile has 155 volumes, less 10 and 5",
         ),
-        (lambda r: r.update(alpha=np.zeros((140, 3))), "'alpha': 3 voxels, other stories have 2"),
+        (
+            lambda r: r.update(alpha=np.zeros((140, 3))),
+            "'alpha': 3 voxels, but other stories have 2",
+        ),
         (lambda r: r.update(alpha=np.zeros(140)), "'alpha': float64 (140,), expected numbers"),
         (lambda r: r.update(alpha="text"), "'alpha': str , expected numbers"),
         (lambda r: r.update(alpha=np.full((140, 2), np.inf)), "'alpha': TR 0, voxel 0 is infinite"),
@@ -324,7 +327,7 @@ def test_a_story_without_words_is_reported(box: Path) -> None:
     change(box, lambda r: r.update(gamma=np.zeros((40, 2))))
     dataset = opened(box, subjects="UTS03")
     assert "gamma" not in dataset.train_stories()
-    assert "Without gamma: no words or no clock." in dataset.info().summary
+    assert "Without gamma: no words or no TRFile." in dataset.info().summary
 
 
 def test_what_is_read_is_held_against_what_was_published(box: Path) -> None:

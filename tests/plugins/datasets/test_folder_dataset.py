@@ -114,7 +114,7 @@ def test_features_are_part_of_the_story(mini: Path) -> None:
         ({"subjects": []}, "subjects: "),
         ({"subjects": [1, 2]}, "put text in quotes"),
         ({"subjects": ["ann", "ann"]}, "listed twice"),
-        ({"subjects": ["../ann"]}, "cannot name a folder"),
+        ({"subjects": ["../ann"]}, "is not a valid folder name"),
         ({"stories": {"train": ["one", "three"], "test": ["three"]}}, "'three' is in both"),
         ({"stories": {"train": [], "test": ["three"]}}, "stories.train: "),
         ({"stories": {"test": ["three"]}}, "stories.train: missing"),
@@ -135,8 +135,8 @@ def test_a_wrong_field_is_named(mini: Path, changes: dict[str, object], said: st
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "must hold fields"),
-        (b"- a\n- b\n", "must hold fields"),
+        (b"", "must contain fields"),
+        (b"- a\n- b\n", "must contain fields"),
         (b"name: [unclosed\ntr: 2\n", "not valid YAML"),
         (b"name: a\nname: b\n", "'name' is given twice"),
         (b"name: \xff\xfe\n", "not UTF-8"),
@@ -165,7 +165,7 @@ def put(path: str, content: bytes) -> Callable[[Path], None]:
     ("damage", "where", "said"),
     [
         (lambda root: (root / "responses/bob/two.npy").unlink(), "bob/two.npy", "missing"),
-        (lambda root: shutil.rmtree(root / "responses"), "responses", "nobody has one.npy"),
+        (lambda root: shutil.rmtree(root / "responses"), "responses", "no subject has one.npy"),
         (save("responses/bob/two.npy", np.zeros(12)), "bob/two.npy", "shape (12,)"),
         (save("responses/bob/two.npy", np.zeros((0, 5))), "bob/two.npy", "shape (0, 5)"),
         (save("responses/bob/two.npy", np.zeros((12, 6))), "bob/two.npy", "6 voxels, but one.npy"),

@@ -168,7 +168,7 @@ def test_the_leak_in_the_released_list_of_sessions_is_caught_by_name(lebel: Path
     assert LebelDataset(lebel, **asked, sessions="2").train_stories() == ("beta",)
     with pytest.raises(NotFoundError, match="no session '7'; it has 1, 2, 3"):
         LebelDataset(lebel, **asked, sessions="7")
-    with pytest.raises(UsageError, match="stories and sess_to_story: give one"):
+    with pytest.raises(UsageError, match="stories and sess_to_story: use one"):
         LebelDataset(lebel, **asked, stories="alpha")
     for damaged in ("{", "[]", '{"1": 2}', '{"1": [[3], "x"]}', '{"1": []}'):
         path.write_text(damaged)
@@ -318,7 +318,7 @@ def test_own_stories_are_described_checked_and_imported(
         [["alpha"], ["alpha", "beta"], ["alpha", "beta"]]
     ] * 2
     assert [r["mean_r"] for r in results[0]] == [r["mean_r"] for r in results[1]]
-    with pytest.raises(NotFoundError, match="'UTS01' of 'lebel2023' lacks 'beta'"):
+    with pytest.raises(NotFoundError, match="'UTS01' of 'lebel2023' has no story 'beta'"):
         ImportedDataset(imported).responses("UTS01", "beta")
 
 
@@ -383,7 +383,11 @@ def rewrite(story: str, **arrays: np.ndarray) -> Callable[[Path], None]:
     ("damage", "where", "said"),
     [
         (rewrite("alpha", data=np.zeros((39, 6))), "alpha.hf5", "39 rows; respdict.json has 60"),
-        (rewrite("alpha", data=np.zeros((40, 7))), "alpha.hf5", "7 voxels, other stories have 6"),
+        (
+            rewrite("alpha", data=np.zeros((40, 7))),
+            "alpha.hf5",
+            "7 voxels, but other stories have 6",
+        ),
         (rewrite("alpha", data=np.zeros(40)), "alpha.hf5", "expected (TR, voxel)"),
         (rewrite("alpha", other=np.zeros((40, 6))), "alpha.hf5", "no dataset 'data'"),
         (rewrite("alpha", data=np.full((40, 6), np.inf)), "alpha.hf5", "is infinite"),
@@ -396,7 +400,7 @@ def rewrite(story: str, **arrays: np.ndarray) -> Callable[[Path], None]:
         (
             lambda root: (root / "derivative/respdict.json").write_text('{"beta": 50}'),
             "respdict.json",
-            "has no 'alpha'",
+            "no entry for 'alpha'",
         ),
         (
             lambda root: (root / "derivative/respdict.json").write_text('{"beta": "50"}'),

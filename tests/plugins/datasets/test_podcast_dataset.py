@@ -98,7 +98,7 @@ def test_it_runs_end_to_end(podcast: Path, zoo: Zoo) -> None:
         (
             lambda root: [recording(root, s).unlink() for s in ("sub-01", "sub-02")],
             {},
-            "the high-gamma derivative is read, and no raw voltage",
+            "only the high-gamma derivative is supported, not raw voltages",
         ),
         (lambda root: recording(root, "sub-01").write_bytes(b"x" * 99), {}, "not a FIF recording"),
         (
@@ -112,7 +112,7 @@ def test_it_runs_end_to_end(podcast: Path, zoo: Zoo) -> None:
         (
             lambda root: write_recording(recording(root, "sub-02"), np.ones((640, 2)), []),
             {"bin": "1"},
-            "10 bins from 0 s, sub-01 has 300 from 0 s",
+            "10 bins from 0 s, but sub-01 has 300 from 0 s",
         ),
         (
             lambda root: write_recording(recording(root, "sub-01"), np.ones((640, 1)), ["G0"]),
