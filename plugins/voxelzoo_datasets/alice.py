@@ -166,8 +166,8 @@ class AliceDataset:
         files = [self._files[listener] for listener in listeners]
         if self.regress == "regress":
             files += [self._motion_file(listener) for listener in listeners]
-        how = f"alice {_PREPARATION} {subject == GROUP} {self.drift} {self.regress}"
-        return content_digest(how, *files)
+        settings = f"alice {_PREPARATION} {subject == GROUP} {self.drift} {self.regress}"
+        return content_digest(settings, *files)
 
     def _usable(self, subject: str) -> None:
         if subject in self._constant:

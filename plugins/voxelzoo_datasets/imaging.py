@@ -277,10 +277,10 @@ class ImagingDataset(ABC):
 
     def _choose(self) -> None:
         """Set the stories (default: those all subjects heard) and the subjects who have them."""
-        asked = listed(self.options.get("subjects", ""))
-        for subject in asked:
+        requested = listed(self.options.get("subjects", ""))
+        for subject in requested:
             check_name("subject", subject, self.runs, self.name)
-        candidates = asked or tuple(self.runs)
+        candidates = requested or tuple(self.runs)
         available = sorted({s for subject in candidates for s in self.runs[subject]}, key=_natural)
         test, train = (listed(self.options.get(key, "")) for key in ("test", "stories"))
         for story in (*test, *train):
@@ -307,7 +307,7 @@ class ImagingDataset(ABC):
         self._excluded = {
             subject: why for subject in candidates if (why := self._unusable(subject, chosen))
         }
-        if self._excluded and (asked or len(self._excluded) == len(candidates)):
+        if self._excluded and (requested or len(self._excluded) == len(candidates)):
             subject, why = next(iter(self._excluded.items()))
             raise DataError(f"{self.name}: {subject} {why}")
         self._subjects = tuple(s for s in candidates if s not in self._excluded)
