@@ -251,9 +251,7 @@ def test_run_trains_on_own_stories_where_asked(lebel: Path, zoo: Zoo) -> None:
     assert len({Setting.of(record) for record in records}) == 1  # one point of a curve
     told = zoo("explain", results["UTS03"]["key"]).out
     assert "2 stories (70 TRs, 0.04 h: alpha and beta)" in told
-    assert (
-        "Subjects heard different training stories and were fitted on all of theirs, 1.67" in told
-    )
+    assert "different training stories; each was fitted on all of its own, 1.67 on average" in told
     fewer = ("--own-stories", "--train-stories")
     assert "subject UTS01 has 1 training story" in zoo(*run, *fewer, 2).err
     # What a subject is fitted on does not depend on who else is.
