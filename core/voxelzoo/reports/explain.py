@@ -24,6 +24,7 @@ from voxelzoo.science.ceilings import DEFAULT, METHODS
 from voxelzoo.store.artefacts import Artefact
 from voxelzoo.store.results import Result
 from voxelzoo.store.store import Store
+from voxelzoo.text import counted, listed
 
 PROTOCOLS = {"antonello2023": "antonello2023scaling"}
 """Protocol -> key of its citation."""
@@ -228,20 +229,20 @@ class _Writer:
         return (
             f"Responses of subject {record.subject} of the dataset {name}"
             f"{f' ({brackets})' if brackets else ''} were predicted in "
-            f"{_count(record.n_voxels, 'voxel')}{without_score}."
+            f"{counted(record.n_voxels, 'voxel')}{without_score}."
         )
 
     def _held_out(self) -> Iterator[str]:
         record, protocol = self.record, self.provenance["protocol"]
         train, test = record.train_stories, record.test_stories
-        hours = f"{_count(record.n_train, 'TR')}, {record.train_hours:.2f} h"
+        hours = f"{counted(record.n_train, 'TR')}, {record.train_hours:.2f} h"
         if test:
             seed = record.subset_seed
             drawn = "" if seed is None else f", drawn at random with seed {seed}"
             yield (
-                f"Models were fitted on {_count(len(train), 'story', 'stories')} ({hours}{drawn}: "
-                f"{_listed(train)}) and tested on {_listed(test)} "
-                f"({_count(record.n_test, 'TR')}), which were held out."
+                f"Models were fitted on {counted(len(train), 'story', 'stories')} ({hours}{drawn}: "
+                f"{listed(train)}) and tested on {listed(test)} "
+                f"({counted(record.n_test, 'TR')}), which were held out."
             )
             if seed is None and (mean := record.mean_train_stories) is not None:
                 yield (
@@ -254,8 +255,8 @@ class _Writer:
                 )
         else:
             yield (
-                f"Models were tested by {record.evaluation} of the story {_listed(train)}, each "
-                f"fold predicted by a fit on the rest (at least {_count(record.n_train, 'TR')} "
+                f"Models were tested by {record.evaluation} of the story {listed(train)}, each "
+                f"fold predicted by a fit on the rest (at least {counted(record.n_train, 'TR')} "
                 f"of {record.n_test})."
             )
 
@@ -316,7 +317,7 @@ class _Writer:
             "after stories were joined" if protocol["delays_cross_stories"] else "within each story"
         )
         seconds = [f"{_number(delay * tr)}" for delay in record.delays] if tr else []
-        inside = f" ({_listed(seconds)} s)" if seconds else ""
+        inside = f" ({listed(seconds)} s)" if seconds else ""
         standard = (
             "and so were responses"
             if protocol["standardise_responses"]
@@ -324,7 +325,7 @@ class _Writer:
         )
         yield (
             f"Each story's features were z-scored over time, {standard}; finite impulse responses "
-            f"were modelled by delays of {_listed(record.delays)} TRs{inside}, {across}."
+            f"were modelled by delays of {listed(record.delays)} TRs{inside}, {across}."
         )
 
     def _regression(self) -> Iterator[str]:
@@ -377,18 +378,8 @@ class _Writer:
         for provenance in self.states.values():
             if provenance and (name := provenance["extractor"]["distribution"]) not in versions:
                 versions = {**versions, name: provenance["extractor"]["version"]}
-        listed = [f"{name} {version}" for name, version in versions.items()]
-        return f"Software: {_listed(listed)}; the seed was {self.record.seed}."
-
-
-def _count(n: int, one: str, many: str | None = None) -> str:
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
-
-
-def _listed(items: Sequence[Any]) -> str:
-    """``a, b and c``."""
-    texts = [str(item) for item in items]
-    return " and ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else "".join(texts)
+        packages = [f"{name} {version}" for name, version in versions.items()]
+        return f"Software: {listed(packages)}; the seed was {self.record.seed}."
 
 
 def _number(value: float) -> str:
@@ -407,9 +398,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _settings(settings: Mapping[str, Any]) -> str:
-    return _listed(
-        [f"{name.replace('_', ' ')} {_value(value)}" for name, value in settings.items()]
-    )
+    return listed([f"{name.replace('_', ' ')} {_value(value)}" for name, value in settings.items()])
 
 
 def _value(value: Any) -> str:
@@ -430,4 +419,4 @@ def _grid(alphas: Any) -> str:
     ends = f"from {_number(alphas[0])} to {_number(alphas[-1])}"
     if np.allclose(steps, steps[0], rtol=1e-6):
         return f"{len(alphas)} values of alpha {ends}, evenly spaced in logarithm"
-    return f"alphas {_listed([_number(alpha) for alpha in alphas])}"
+    return f"alphas {listed([_number(alpha) for alpha in alphas])}"
