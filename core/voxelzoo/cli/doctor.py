@@ -21,7 +21,8 @@ from voxelzoo.cli.output import print_json, print_table
 from voxelzoo.cli.session import JsonOption, RegistryOption
 from voxelzoo.host.catalogue import default_registry_path, validate_registry
 from voxelzoo.host.host import Host
-from voxelzoo.host.loading import ENTRY_POINTS, load_host
+from voxelzoo.host.loading import load_host
+from voxelzoo.host.plugin_points import ENTRY_POINTS
 from voxelzoo.host.zoo import open_zoo
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from voxelzoo.api import NotFoundError, PluginError
-from voxelzoo.host.distributions import FIRST_PARTY, is_first_party, name_of, normalised_name
+from voxelzoo.host.distributions import normalised_name
+from voxelzoo.host.plugin_points import FIRST_PARTY, PluginPoint
 from voxelzoo.host.records import Problem, suggestion
 
 
@@ -62,18 +62,18 @@ class BlockList:
             disabled,
         )
 
-    def reason(self, point: EntryPoint) -> str | None:
+    def reason(self, point: PluginPoint) -> str | None:
         """Why a plugin is blocked; ``None`` if it is not."""
-        names = {normalised_name(point.name), normalised_name(name_of(point))}
+        names = {normalised_name(point.name), normalised_name(point.distribution)}
         for name in sorted(names & self.disabled.keys()):
             return f"disabled by {self.disabled[name]}"
-        if self.first_party_only and not is_first_party(point):
+        if self.first_party_only and not point.is_first_party:
             return f"third-party plugins are off ({self.first_party_only})"
         if self.allowed is not None and not names & self.allowed:
             return "not in ZOO_PLUGINS"
         return None
 
-    def check_names(self, points: Sequence[EntryPoint]) -> None:
+    def check_names(self, points: Sequence[PluginPoint]) -> None:
         """Notes disabled names that no installed plugin has.
 
         Raises
@@ -81,7 +81,9 @@ class BlockList:
         NotFoundError
             Such a name was given on the command line.
         """
-        names = {normalised_name(name) for point in points for name in (point.name, name_of(point))}
+        names = {
+            normalised_name(name) for point in points for name in (point.name, point.distribution)
+        }
         for name in self.typed:
             if normalised_name(name) not in names:
                 raise NotFoundError(f"no plugin {name!r} to disable; {suggestion(name, names)}")

@@ -8,20 +8,15 @@ resets a field to its default, and every value remembers where it came from.
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from importlib import resources
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
-from voxelzoo.api import ModelEntry, NotFoundError, PluginError
+from voxelzoo.api import ModelEntry, NotFoundError
 from voxelzoo.host.blocking import config_path
-from voxelzoo.host.catalogue_cache import CatalogueCache
 from voxelzoo.host.host import Host
+from voxelzoo.host.json_cache import JsonCache, file_state
 from voxelzoo.host.records import Problem, Registered
-from voxelzoo.host.registry_files import RegistryFile, read_registry_file
-from voxelzoo.host.registry_rows import FIELDS, FOLDER, default_of, row_problems
 
 
 @dataclass(frozen=True)
@@ -70,15 +65,16 @@ class Catalogue:
     def sources(self, entry: ModelEntry) -> Mapping[str, str]:
         """Where each field of a row came from: ``file:line``, a distribution, or ``default``."""
         sources = self._sources.get(entry.id, {})
-        return {name: sources.get(name, "default") for name in FIELDS}
+        return {item.name: sources.get(item.name, "default") for item in fields(ModelEntry)}
 
 
 def default_registry_path() -> Path:
     """The checkout's ``registry.yaml`` where there is one, else the copy inside the package."""
-    root = Path(__file__).resolve().parents[3]
+    package = Path(__file__).resolve().parents[1]
+    root = package.parents[1]
     if (root / "registry.yaml").is_file() and (root / "pyproject.toml").is_file():
         return root / "registry.yaml"
-    return Path(str(resources.files("voxelzoo") / "_data" / "registry.yaml"))
+    return package / "_data" / "registry.yaml"
 
 
 def overlay_paths() -> list[Path]:
@@ -105,15 +101,13 @@ def load_catalogue(host: Host, overlays: Sequence[Path] = ()) -> Catalogue:
         A file is invalid; the message has file and line.
     """
     paths = [default_registry_path(), *overlay_paths(), *overlays]
-    cache = CatalogueCache(paths, host.models)
+    cache = JsonCache("catalogue", _key(paths, host.models))
     merged = cache.read()
     if merged is None:
-        merger = _Merger()
-        merger.add_file(read_registry_file(paths[0]))
-        merger.add_plugins(host.models)
-        for path in paths[1:]:
-            merger.add_file(read_registry_file(path))
-        merged = merger.merged()
+        # For start-up time: most calls find the catalogue in the cache.
+        from voxelzoo.host.catalogue_merging import merge
+
+        merged = merge(paths, host.models)
         cache.write(merged)
     entries = [ModelEntry(**values) for values in merged["rows"].values()]
     return Catalogue(
@@ -135,132 +129,17 @@ def validate_registry(path: Path) -> list[str]:
     PluginError
         The file cannot be read.
     """
-    file = read_registry_file(path)
-    merger = _Merger()
-    if path.resolve() != default_registry_path().resolve():
-        merger.add_file(read_registry_file(default_registry_path()))
-    merger.merge_file(file)
-    return [f"{path}:{line}: {problem}" for line, problem in sorted(set(merger.problems))]
+    # For start-up time, as in :func:`load_catalogue`.
+    from voxelzoo.host.catalogue_merging import problems_of
+    from voxelzoo.host.registry_files import read_registry_file
+
+    file, packaged = read_registry_file(path), default_registry_path()
+    base = None if path.resolve() == packaged.resolve() else read_registry_file(packaged)
+    return [f"{path}:{line}: {problem}" for line, problem in problems_of(file, base)]
 
 
-@dataclass
-class _Row:
-    """A row being merged: its values, and where each was stated."""
-
-    where: tuple[Path | None, int]
-    values: dict[str, Any] = field(default_factory=dict)
-    sources: dict[str, str] = field(default_factory=dict)
-
-
-class _Merger:
-    """Merges registry files and plugins' rows, one over another."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, _Row] = {}
-        self.problems: list[tuple[int, str]] = []
-        self.dropped: list[Problem] = []
-
-    def add_file(self, file: RegistryFile) -> None:
-        """Merges a file; raises :class:`PluginError` if it is invalid."""
-        self.merge_file(file)
-        if self.problems:
-            line, problem = min(self.problems)
-            others = len(self.problems) - 1
-            more = f" ({others} more: zoo registry validate {file.path})" if others else ""
-            raise PluginError(f"{file.path}:{line}: {problem}{more}")
-
-    def add_plugins(self, models: Iterable[Registered[ModelEntry]]) -> None:
-        """Merges rows that plugins ship; an invalid one is skipped and reported."""
-        for registered in models:
-            given = {
-                name: value
-                for name, item in FIELDS.items()
-                if (value := getattr(registered.spec, name)) != default_of(item)
-            }
-            if wrong := row_problems(given):
-                text = "; ".join(f"{name}: {problem}" for name, problem in wrong.items())
-                message = f"plugin {registered.plugin!r}: row {registered.spec.name!r}: {text}"
-                self.dropped.append(Problem(registered.distribution, message))
-                continue
-            source = f"{registered.distribution} {registered.version}"
-            row = self.rows.setdefault(registered.id, _Row((None, 0)))
-            row.values |= given
-            row.sources |= dict.fromkeys(given, source)
-
-    def merge_file(self, file: RegistryFile) -> None:
-        """Merges those rows of a file that are valid, and notes what is wrong with the others."""
-        self.problems = list(file.problems)
-        for key, fields in file.rows.items():
-            row = self._target(key, fields, file.lines[key])
-            if row is None:
-                continue
-            row.where = (file.path, file.lines[key])
-            for name, (value, line) in fields.items():
-                row.sources[name] = f"{file.path}:{line}"
-                if value is None:
-                    row.values.pop(name, None)
-                elif name != "override":
-                    row.values[name] = _resolve(name, value, file.path)
-        self._check()
-
-    def _target(self, key: str, fields: Mapping[str, tuple[Any, int]], line: int) -> _Row | None:
-        """The row that a key of a file means, new or existing; ``None`` if it is a problem."""
-        given, slash, name = key.rpartition("/")
-        plugin = given if slash else fields.get("plugin", (None, 0))[0]
-        if slash and fields.get("plugin", (given, 0))[0] != given:
-            self.problems.append((line, f"models.{key}: key and plugin disagree"))
-            return None
-        existing = [row_id for row_id in self.rows if row_id.rpartition("/")[2] == name]
-        if plugin is None:
-            if len(existing) == 1:
-                return self.rows[existing[0]]
-            problem = (
-                f"is ambiguous; write one of {', '.join(existing)} as its key"
-                if existing
-                else "is new, so it needs plugin and modality"
-            )
-            self.problems.append((line, f"models.{key}: {problem}"))
-            return None
-        row_id = f"{plugin}/{name}"
-        if row_id not in self.rows and existing and not slash:
-            if not fields.get("override", (False, 0))[0] or len(existing) > 1:
-                owners = ", ".join(existing)
-                self.problems.append(
-                    (
-                        line,
-                        f"models.{key}: already exists as {owners}; to give it to plugin "
-                        f"{plugin!r} add override: true, to have both write {row_id!r} as its key",
-                    )
-                )
-                return None
-            self.rows[row_id] = self.rows.pop(existing[0])
-        row = self.rows.setdefault(row_id, _Row((None, line)))
-        row.values |= {"name": name, "plugin": plugin}
-        return row
-
-    def _check(self) -> None:
-        """Notes rows without a modality, and names that clash within one file."""
-        names: dict[tuple[Path | None, str], str] = {}
-        for row_id, row in self.rows.items():
-            path, line = row.where
-            if "modality" not in row.values:
-                self.problems.append((line, f"models.{row.values['name']}: modality is missing"))
-            for name in (row.values["name"], *row.values.get("aliases", ())):
-                other = names.setdefault((path, name), row_id)
-                if path is not None and other != row_id:
-                    self.problems.append((line, f"{row_id}: {name!r} is also a name of {other}"))
-
-    def merged(self) -> dict[str, Any]:
-        """Rows, their sources and the rows that were skipped, as JSON values."""
-        return {
-            "rows": {row_id: row.values for row_id, row in self.rows.items()},
-            "sources": {row_id: row.sources for row_id, row in self.rows.items()},
-            "dropped": [asdict(problem) for problem in self.dropped],
-        }
-
-
-def _resolve(name: str, value: Any, path: Path) -> Any:
-    """A folder is written relative to the file that names it."""
-    if name in ("repo", "tokenizer") and isinstance(value, str) and FOLDER.match(value):
-        return os.path.normpath(path.resolve().parent / Path(value).expanduser())
-    return value
+def _key(paths: Iterable[Path], rows: Iterable[Registered[ModelEntry]]) -> str:
+    """What a catalogue is made from: registry files, the code that reads them, plugins' rows."""
+    core = Path(__file__).parents[1]
+    code = (*core.glob("host/*.py"), *core.glob("contract/*.py"), core / "strict_yaml.py")
+    return repr([*((str(path), file_state(path)) for path in (*paths, *code)), *rows])

@@ -13,28 +13,18 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any
 
 import pluggy
 
 from voxelzoo.contract import hookspecs
 from voxelzoo.host.blocking import BlockList, flag
-from voxelzoo.host.distributions import (
-    identity,
-    is_first_party,
-    label_of,
-    name_of,
-    unmet_requirements,
-    version_of,
-)
+from voxelzoo.host.distributions import unmet_requirements
 from voxelzoo.host.host import Host
+from voxelzoo.host.plugin_points import PluginPoint, plugin_points
 from voxelzoo.host.records import PluginRecord, Problem, Registered, Status, suggestion
 from voxelzoo.host.validation import RETURNS, RefusedError, check_specs
 from voxelzoo.text import one_line
-
-ENTRY_POINTS = "voxelzoo.plugins"
-"""The entry-point group in which a distribution names its plugins."""
 
 
 def load_host(
@@ -65,9 +55,7 @@ def load_host(
     PluginError
         The user's ``config.yaml`` is invalid.
     """
-    points = sorted(
-        entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, name_of(point))
-    )
+    points = plugin_points()
     blocked = BlockList.read(disabled, first_party_only)
     blocked.check_names(points)
     loader = _PluginLoader(strict=flag("ZOO_STRICT_PLUGINS") if strict is None else strict)
@@ -76,7 +64,7 @@ def load_host(
         if reason := blocked.reason(point):
             loader.record(point, "blocked", reason)
         elif names[point.name] > 1:
-            rivals = [label_of(p) for p in points if p.name == point.name and p is not point]
+            rivals = [p.label for p in points if p.name == point.name and p is not point]
             loader.record(
                 point,
                 "failed",
@@ -99,7 +87,7 @@ class _PluginLoader:
         self.manager = pluggy.PluginManager("voxelzoo")
         self.manager.add_hookspecs(hookspecs)
 
-    def load(self, point: EntryPoint) -> None:
+    def load(self, point: PluginPoint) -> None:
         """Imports a plugin, calls its hooks, and keeps what they return."""
         began = time.perf_counter()
         hooks: list[str] = []
@@ -120,7 +108,7 @@ class _PluginLoader:
             self.record(
                 point,
                 error.status if isinstance(error, RefusedError) else "failed",
-                _reason(error, point.dist),
+                _reason(error, point.distribution),
                 traceback=_traceback(error),
                 hooks=hooks,
                 seconds=time.perf_counter() - began,
@@ -128,13 +116,13 @@ class _PluginLoader:
             return
         for hook, specs in specs_of.items():
             self.registered[hook] += [
-                Registered(spec, point.name, name_of(point), version_of(point)) for spec in specs
+                Registered(spec, point.name, point.distribution, point.version) for spec in specs
             ]
         self.record(point, "loaded", hooks=hooks, seconds=time.perf_counter() - began)
 
     def record(
         self,
-        point: EntryPoint,
+        point: PluginPoint,
         status: Status,
         error: str | None = None,
         *,
@@ -146,14 +134,14 @@ class _PluginLoader:
         self.records.append(
             PluginRecord(
                 name=point.name,
-                distribution=name_of(point),
-                version=version_of(point),
+                distribution=point.distribution,
+                version=point.version,
                 status=status,
                 hooks=tuple(sorted(hooks)),
                 seconds=seconds,
                 error=error,
                 traceback=traceback,
-                first_party=is_first_party(point),
+                first_party=point.is_first_party,
                 module=point.module,
             )
         )
@@ -197,7 +185,7 @@ class _PluginLoader:
                 raise RefusedError(f"{name} has no @hookimpl mark")
         return hooks
 
-    def _call_hooks(self, point: EntryPoint, plugin: object) -> dict[str, list[Any]]:
+    def _call_hooks(self, point: PluginPoint, plugin: object) -> dict[str, list[Any]]:
         """What each hook of the plugin returns."""
         specs_of = {}
         for caller in self.manager.get_hookcallers(plugin) or []:
@@ -212,23 +200,23 @@ class _PluginLoader:
                 except (Exception, SystemExit) as error:
                     message = f"{caller.name} raised {one_line(error)}"
                     self.problems.append(
-                        Problem(name_of(point), f"plugin {point.name!r}: {message}")
+                        Problem(point.distribution, f"plugin {point.name!r}: {message}")
                     )
                     if self.strict:
                         raise
                     raise RefusedError(message) from error
-                check_specs(caller.name, specs, point.name, label_of(point))
+                check_specs(caller.name, specs, point.name, point.label)
                 specs_of[caller.name] = specs
         return specs_of
 
 
-def _reason(error: BaseException, dist: Distribution | None) -> str:
+def _reason(error: BaseException, distribution: str) -> str:
     """Why a plugin is not loaded, in one line."""
     if isinstance(error, RefusedError):
         return str(error)
     reason = one_line(error)
-    if isinstance(error, ImportError) and dist is not None:
-        unmet = unmet_requirements(identity(dist)[0])
+    if isinstance(error, ImportError):
+        unmet = unmet_requirements(distribution)
         if unmet:
             reason += f" (it needs {'; '.join(unmet)})"
     return reason

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from voxelzoo.api import ModelEntry, PluginError
-from voxelzoo.host import catalogue, catalogue_cache
+from voxelzoo.host import catalogue_merging, json_cache
 from voxelzoo.host.catalogue import Catalogue, load_catalogue
 from voxelzoo.host.host import Host
 from voxelzoo.host.records import Registered
@@ -30,13 +30,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Registry files that are read, in order."""
     files: list[Path] = []
-    read = catalogue.read_registry_file
+    read = catalogue_merging.read_registry_file
 
     def noting(path: Path) -> object:
         files.append(path)
         return read(path)
 
-    monkeypatch.setattr(catalogue, "read_registry_file", noting)
+    monkeypatch.setattr(catalogue_merging, "read_registry_file", noting)
     return files
 
 
@@ -99,7 +99,7 @@ def test_a_folder_that_cannot_be_written_is_ignored(
 
 
 def test_at_most_ten_are_kept_and_the_oldest_go(folder: Path, tmp_path: Path) -> None:
-    for i in range(catalogue_cache.LIMIT + 2):
+    for i in range(json_cache.LIMIT + 2):
         overlay = tmp_path / f"{i}.yaml"
         overlay.write_text(ROW.format(name=f"mine-{i}", layers=3))
         before = set(folder.glob("*")) if folder.is_dir() else set()
@@ -108,5 +108,5 @@ def test_at_most_ten_are_kept_and_the_oldest_go(folder: Path, tmp_path: Path) ->
         os.utime(new, (i, i))
         if i == 0:
             oldest = new
-    assert len(list(folder.iterdir())) == catalogue_cache.LIMIT
+    assert len(list(folder.iterdir())) == json_cache.LIMIT
     assert not oldest.exists()

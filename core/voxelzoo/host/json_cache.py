@@ -1,9 +1,8 @@
-"""Keeps merged catalogues, so that most calls of ``zoo`` parse and validate no YAML.
+"""Small JSON files in the user's cache folder, so that most calls of ``zoo`` start fast.
 
-One small JSON file for each set of registry files, in the user's cache folder (``ZOO_CACHE`` names
-another), ten at most. A file is used only if everything it was made from is unchanged: the size and
-time of every registry file and of the code that reads them, and the rows that plugins ship. It may
-be deleted at any time; a folder that cannot be written is ignored.
+Two things are kept: merged catalogues, and where installed plugins are. Each file holds a key that
+says what it was made from, and is used only while that is unchanged. It may be deleted at any time;
+a folder that cannot be written is ignored.
 """
 
 from __future__ import annotations
@@ -11,27 +10,16 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from voxelzoo.api import ModelEntry
-from voxelzoo.host.records import Registered
-
 LIMIT = 10
-"""Most files that are kept."""
-
-_CODE = (
-    *Path(__file__).parent.glob("*.py"),
-    *(Path(__file__).parents[1] / "contract").glob("*.py"),
-    Path(__file__).parents[1] / "strict_yaml.py",
-)
-"""Code that decides what a catalogue holds."""
+"""Most files of one kind that are kept."""
 
 
 def cache_folder() -> Path:
-    """Where catalogues are kept."""
+    """Where the files are kept; ``ZOO_CACHE`` names another folder."""
     if folder := os.environ.get("ZOO_CACHE"):
         return Path(folder).expanduser()
     import platformdirs
@@ -39,23 +27,23 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("voxelzoo")
 
 
-class CatalogueCache:
-    """The kept catalogue of one set of registry files and plugins' rows.
+class JsonCache:
+    """One kept value.
 
     Parameters
     ----------
-    paths
-        The registry files, from low to high.
-    rows
-        Rows that plugins ship.
+    kind
+        What it is; begins the name of its file.
+    key
+        Everything that it is made from. A value kept under another key is not used.
     """
 
-    def __init__(self, paths: Iterable[Path], rows: Iterable[Registered[ModelEntry]]) -> None:
-        states = [(str(path), _state(path)) for path in (*paths, *_CODE)]
-        self._key = repr([*states, *rows])
-        self._file = cache_folder() / f"catalogue-{zlib.crc32(self._key.encode()):08x}.json"
+    def __init__(self, kind: str, key: str) -> None:
+        self._kind = kind
+        self._key = key
+        self._file = cache_folder() / f"{kind}-{zlib.crc32(key.encode()):08x}.json"
 
-    def read(self) -> Mapping[str, Any] | None:
+    def read(self) -> dict[str, Any] | None:
         """What :meth:`write` was given, lists as tuples; ``None`` if it is not kept or outdated."""
         try:
             kept = json.loads(self._file.read_text(encoding="utf-8"))
@@ -64,7 +52,7 @@ class CatalogueCache:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def write(self, content: Mapping[str, Any]) -> None:
+    def write(self, content: dict[str, Any]) -> None:
         """Keeps JSON values; values that are not JSON, or a folder that is not writable: nothing.
 
         Other runs may write at the same time: a file is replaced whole.
@@ -75,18 +63,18 @@ class CatalogueCache:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             draft.write_text(text, encoding="utf-8")
             draft.replace(self._file)
-            kept = sorted(self._file.parent.glob("catalogue-*.json"), key=os.path.getmtime)
+            kept = sorted(self._file.parent.glob(f"{self._kind}-*.json"), key=os.path.getmtime)
             for old in kept[:-LIMIT]:
                 old.unlink(missing_ok=True)
 
 
-def _state(file: Path) -> tuple[str, int, int] | None:
+def file_state(file: str | Path) -> tuple[str, int, int] | None:
     """Where a file is, when it changed and its size; ``None`` if there is none."""
     try:
-        stat = file.stat()
+        stat = os.stat(file)
     except OSError:
         return None
-    return str(file.absolute()), stat.st_mtime_ns, stat.st_size
+    return os.path.abspath(file), stat.st_mtime_ns, stat.st_size
 
 
 def _frozen(value: Any) -> Any:
