@@ -36,18 +36,19 @@ def write_study(
     n_voxels: int = 20,
     subjects: tuple[str, ...] = ("ann",),
     lag: float = 5.0,
+    test: tuple[str, ...] = ("three",),
 ) -> Path:
-    """Two training stories and a test story; voxels follow word rate ``lag`` s late, plus noise.
+    """Two training stories and test stories; voxels follow word rate ``lag`` s late, plus noise.
 
     Words come in slow waves. Responses begin with the story.
     """
     root.mkdir(parents=True)
-    stories = ("one", "two", "three")
+    stories = ("one", "two", *test)
     description = {
         "name": "study",
         "tr": TR,
         "start": 0.0,
-        "stories": {"train": ["one", "two"], "test": ["three"]},
+        "stories": {"train": ["one", "two"], "test": list(test)},
         "subjects": list(subjects),
     }
     (root / "dataset.yaml").write_text(yaml.safe_dump(description))

@@ -157,7 +157,7 @@ def _write_csv(path: Path, results: list[Result]) -> None:
 
     import numpy as np
 
-    named = ("r", "signed_r2", "ceiling", "r_normalised", "alpha")
+    named = ("r", "signed_r2", "ceiling", "r_repeated", "r_normalised", "alpha")
     what = ("key", "model", "layer", "subject", "dataset")
     with path.open("w", newline="") as file:
         writer = csv.writer(file)

@@ -128,6 +128,8 @@ RESULT_COLUMNS = (
     "mean_signed_r2",
     "best_voxel_r",
     "mean_ceiling",
+    "mean_r_repeated",
+    "mean_r_normalised",
     "evaluation",
     "computed",
     "key",
@@ -136,14 +138,19 @@ RESULT_COLUMNS = (
 
 def _print_results(results: Sequence[Result]) -> None:
     """A row for each result; on a terminal fewer columns, and r of as many regions as fit."""
+    from voxelzoo.text import listed
+
     records = [result.flat() for result in results]
     if not sys.stdout.isatty():
         print_table(records, RESULT_COLUMNS)
         return
     first = records[0]
     names = {"r": "mean_r", "best": "best_voxel_r", "ceiling": "mean_ceiling"}
+    of_ceiling = first["ceiling_stories"]
+    if set(of_ceiling) not in (set(), set(first["test_stories"])):
+        names["r repeated"] = "mean_r_repeated"
     columns = ["model", "layer", "subject", *names]
-    width = 45 + max(len(record["model"]) for record in records)
+    width = 45 + 12 * ("r repeated" in names) + max(len(record["model"]) for record in records)
     regions = list(dict.fromkeys(label for record in records for label in record["by_label"]))
     shown = []
     for region in regions:
@@ -161,6 +168,8 @@ def _print_results(results: Sequence[Result]) -> None:
         f"{first['dataset']}: {first['evaluation']}; {first['n_train']} TRs train, "
         f"{first['n_test']} test; {first['n_voxels']} voxels; mean r"
     )
+    if "r repeated" in names:
+        title += f"; ceiling and r repeated: over {listed(of_ceiling)}, heard more than once"
     print_table(rows, [*columns, *shown], title=title)
 
 

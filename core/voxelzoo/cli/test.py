@@ -102,7 +102,8 @@ def run(typed: SignificanceArguments) -> None:
     q: FDR-corrected p across regions.
     share_significant: share of voxels significant at FDR .05 over all voxels.
     share_fwer: the same at a familywise error of .05 (maximum statistic).
-    headroom: ceiling minus r.
+    ceiling, headroom: of the test stories that were repeated; headroom is
+    the ceiling minus r over the same stories (r_repeated).
 
     \b
     Examples:
@@ -170,7 +171,10 @@ def _brief(row: dict[str, Any]) -> dict[str, Any]:
         shown |= {"q": row["q"], "significant": _percent(row["share_significant"])}
         missing = row["n_without_ceiling"]
         undefined = f" ({missing} undefined)" if 0 < missing < row["n_voxels"] else ""
-        shown |= {"ceiling": f"{_three(row['ceiling'])}{undefined}", "headroom": row["headroom"]}
+        shown |= {"ceiling": f"{_three(row['ceiling'])}{undefined}"}
+        if row["r_repeated"] != row["r"]:
+            shown["r repeated"] = row["r_repeated"]
+        shown["headroom"] = row["headroom"]
     elif "difference_low" in row:
         shown |= {"r first": row["r_first"], "r second": row["r_second"]}
         shown |= {

@@ -345,7 +345,7 @@ class _Writer:
             self._cite_own(PROTOCOLS[self.record.protocol])
 
     def _scores(self) -> Iterator[str]:
-        record, floor = self.record, self.provenance["protocol"]["ceiling_floor"]
+        record = self.record
         over = (
             "over the concatenated test stories"
             if record.test_stories
@@ -360,8 +360,23 @@ class _Writer:
         method, citation = CEILINGS[record.ceiling_method or DEFAULT]
         self._cite_own(citation)
         if (least := METHODS[record.ceiling_method or DEFAULT].floor) is not None:
+            floor = record.ceiling_floor
             method += ", without a floor" if floor is None else f", with a floor of {least}"
         yield f"The noise ceiling of a voxel was {method}; its mean was {bound:.4f}."
+        if (share := record.scores.mean_r_normalised) is not None:
+            yield f"{self._normalised()}; the mean was {share:.4f}."
+
+    def _normalised(self) -> str:
+        """What r was divided by, and over which stories."""
+        record = self.record
+        if set(record.ceiling_stories) in (set(), set(record.test_stories)):
+            return "Normalised performance is r divided by the ceiling"
+        mean, which = record.scores.mean_r_repeated, listed(record.ceiling_stories)
+        r = "" if mean is None else f" (mean r {mean:.4f})"
+        return (
+            f"The ceiling is that of {which}, heard more than once, so normalised performance is "
+            f"r over the same rows{r} divided by the ceiling"
+        )
 
     def _exceptions(self) -> Iterator[str]:
         record = self.record

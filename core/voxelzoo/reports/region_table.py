@@ -35,7 +35,7 @@ from voxelzoo.science.ceilings import (
 from voxelzoo.science.held_out import HeldOut
 from voxelzoo.science.paired_tests import PairedDifference, paired_test
 from voxelzoo.science.regions import region_mean
-from voxelzoo.science.scores import signed_square
+from voxelzoo.science.scores import normalised, signed_square
 from voxelzoo.science.significance import (
     Significance,
     false_discovery_rate,
@@ -117,7 +117,10 @@ def by_story(held_out: HeldOut, options: SignificanceOptions) -> RegionTable:
 
 
 def result_table(
-    held_out: HeldOut, options: SignificanceOptions, others: Others = MappingProxyType({})
+    held_out: HeldOut,
+    options: SignificanceOptions,
+    others: Others = MappingProxyType({}),
+    floor: float | None = None,
 ) -> RegionTable:
     """Whether a result is above chance, and how close it is to its ceiling.
 
@@ -129,6 +132,8 @@ def result_table(
         How it is tested.
     others : mapping of str to callable
         Reads the responses of the other subjects, for the inter-subject ceiling.
+    floor : float or None
+        Lower limit of the ceiling; ``None``: no limit.
 
     Returns
     -------
@@ -136,7 +141,9 @@ def result_table(
         A row for each region: mean ``r`` with its interval; its ``p``, and ``q``, the p corrected
         over regions (FDR); shares of significant voxels, at a false discovery rate
         (``share_significant``) and at a familywise error (``share_fwer``) of ``options.alpha`` over
-        all voxels; the ceiling with its interval, and ``headroom``, ceiling minus r.
+        all voxels; the ceiling with its interval. A ceiling from repeats is of the stories that
+        were repeated: ``r_repeated`` is r over what the ceiling is of, ``r_normalised`` that r
+        divided by the ceiling, and ``headroom`` the ceiling minus that r.
     """
     tested = permutation_test(
         held_out,
@@ -153,10 +160,12 @@ def result_table(
         level=options.level,
         seed=options.seed,
     )
-    ceiling = _ceiling(held_out, options, others)
+    ceiling = _ceiling(held_out, options, others, floor)
     top = np.full(held_out.n_voxels, np.nan) if ceiling is None else ceiling.values
-    top_interval = _ceiling_interval(held_out, options)
-    left = headroom(tested.r, top)
+    top_interval = _ceiling_interval(held_out, options, floor)
+    same_rows = held_out if options.ceiling == INTER_SUBJECT else held_out.of_ceiling
+    r_same_rows = tested.r if same_rows is held_out else same_rows.r
+    left, share = headroom(r_same_rows, top), normalised(r_same_rows, top)
     region_q = _region_q(tested.regions)
     rows = [
         {
@@ -165,6 +174,8 @@ def result_table(
             "ceiling": _rounded(region_mean(np.where(np.isnan(left), np.nan, top), mask)),
             "ceiling_low": top_interval and _rounded(top_interval.regions[name][0]),
             "ceiling_high": top_interval and _rounded(top_interval.regions[name][1]),
+            "r_repeated": _rounded(region_mean(r_same_rows, mask)),
+            "r_normalised": _rounded(region_mean(share, mask)),
             "headroom": _rounded(region_mean(left, mask)),
             "n_without_ceiling": int((mask & np.isnan(top)).sum()),
         }
@@ -178,11 +189,16 @@ def result_table(
         "q": tested.q,
         "p_fwer": tested.p_fwer,
         "ceiling": top,
+        "r_repeated": r_same_rows,
+        "r_normalised": share,
         "headroom": left,
     }
     if top_interval:
         maps |= {"ceiling_low": top_interval.low, "ceiling_high": top_interval.high}
-    return RegionTable(rows, maps, [_chance_note(tested), _ceiling_note(ceiling, list(others))])
+    notes = [_chance_note(tested), _ceiling_note(ceiling, list(others))]
+    if same_rows is not held_out:
+        notes.append(_rows_note(held_out, same_rows))
+    return RegionTable(rows, maps, notes)
 
 
 def _chance_row(
@@ -222,6 +238,14 @@ def _ceiling_note(ceiling: Ceiling | None, others: Sequence[str]) -> str:
     floored = f", {ceiling.n_floored} at the floor of {ceiling.floor}" if ceiling.floor else ""
     undefined = counted(ceiling.n_undefined, "voxel")
     return f"ceiling {ceiling.method}{who}: {undefined} undefined{floored}"
+
+
+def _rows_note(held_out: HeldOut, same_rows: HeldOut) -> str:
+    return (
+        f"the ceiling, r_repeated, r_normalised and headroom are over {listed(same_rows.parts)} "
+        f"({len(same_rows.parts)} of {len(held_out.parts)} held-out stories: those heard more than "
+        "once)"
+    )
 
 
 def long_context_artefact(held_out: HeldOut, n_trs: int) -> RegionTable:
@@ -356,17 +380,21 @@ def _better(tested: PairedDifference, mask: NDArray[np.bool_], alpha: float) -> 
 # ------------------------------------------------------------------------------- what both share
 
 
-def _ceiling(held_out: HeldOut, options: SignificanceOptions, others: Others) -> Ceiling | None:
+def _ceiling(
+    held_out: HeldOut, options: SignificanceOptions, others: Others, floor: float | None
+) -> Ceiling | None:
     """From the stories that were repeated, ``None`` if none was; or from the other subjects."""
     if options.ceiling == INTER_SUBJECT:
         own = {name: response for name, (_, response) in held_out.parts.items()}
         return inter_subject_ceiling(own, held_out.joined, others)
     if not held_out.repeats:
         return None
-    return estimate_ceiling(list(held_out.repeats.values()), options.ceiling)
+    return estimate_ceiling(list(held_out.repeats.values()), options.ceiling, floor)
 
 
-def _ceiling_interval(held_out: HeldOut, options: SignificanceOptions) -> Interval | None:
+def _ceiling_interval(
+    held_out: HeldOut, options: SignificanceOptions, floor: float | None
+) -> Interval | None:
     """Interval of a ceiling from repeats, over blocks of time; else ``None``."""
     if not held_out.repeats or options.ceiling == INTER_SUBJECT:
         return None
@@ -374,6 +402,7 @@ def _ceiling_interval(held_out: HeldOut, options: SignificanceOptions) -> Interv
         list(held_out.repeats.values()),
         options.ceiling,
         held_out.regions,
+        floor=floor,
         block=options.block,
         level=options.level,
         seed=options.seed,

@@ -22,8 +22,9 @@ from voxelzoo.reports.region_table import (
 )
 from voxelzoo.reports.report import Report, Row
 from voxelzoo.science.arrays import Floats
-from voxelzoo.science.ceilings import INTER_SUBJECT, Others, find_method
+from voxelzoo.science.ceilings import INTER_SUBJECT, Others, ceiling_floor, find_method
 from voxelzoo.science.paired_tests import subjects_test
+from voxelzoo.science.protocols import find_protocol
 from voxelzoo.store.layout import PREDICTIONS
 from voxelzoo.store.results import Result
 from voxelzoo.store.store import Store, open_store
@@ -210,7 +211,8 @@ def _table(
     if other:
         return compare(one, other[0], options)
     others = finder.responses_of_others(pair[0]) if options.ceiling == INTER_SUBJECT else {}
-    return result_table(one, options, others)
+    floor = ceiling_floor(options.ceiling, find_protocol(pair[0].record.protocol))
+    return result_table(one, options, others, floor)
 
 
 @dataclass(frozen=True)

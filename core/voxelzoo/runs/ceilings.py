@@ -16,6 +16,8 @@ from voxelzoo.runs.plan import Plan
 from voxelzoo.science.ceilings import (
     DEFAULT,
     INTER_SUBJECT,
+    Ceiling,
+    ceiling_floor,
     estimate_ceiling,
     find_method,
     inter_subject_ceiling,
@@ -38,9 +40,9 @@ class NoiseCeilings:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._ceilings: dict[str, Floats | None] = {}
+        self._ceilings: dict[str, Ceiling | None] = {}
 
-    def of(self, subject: str) -> Floats | None:
+    def of(self, subject: str) -> Ceiling | None:
         """Ceiling of each voxel's held-out responses.
 
         Parameters
@@ -50,8 +52,9 @@ class NoiseCeilings:
 
         Returns
         -------
-        (voxel,) array or None
-            In units of r. None if the plan asks for no ceiling and no held-out story was repeated.
+        Ceiling or None
+            Of each voxel, in units of r. None if the plan asks for no ceiling and no held-out story
+            was repeated.
 
         Raises
         ------
@@ -68,7 +71,7 @@ class NoiseCeilings:
         plan = self._plan
         return plan.reader.responses(subject, plan.n_trs, plan.protocol.standardise_responses)
 
-    def _from_repeats(self, subject: str) -> Floats | None:
+    def _from_repeats(self, subject: str) -> Ceiling | None:
         plan = self._plan
         repeats = held_out_repeats(plan.evaluation, plan.protocol, self._responses(subject))
         if not repeats:
@@ -79,15 +82,15 @@ class NoiseCeilings:
                 )
             return None
         method = find_method(plan.ceiling or DEFAULT)
-        floor = None if plan.protocol.ceiling_floor is None else method.floor
+        floor = ceiling_floor(method.name, plan.protocol)
         stories = list(repeats.values())
         ceilings: list[Floats] = []
         for block in voxel_blocks(stories[0]):
             rows = [np.asarray(story[..., block]) for story in stories]
             ceilings.append(estimate_ceiling(rows, method.name, floor).values)
-        return np.concatenate(ceilings)
+        return Ceiling(method.name, floor, np.concatenate(ceilings), tuple(repeats))
 
-    def _from_other_subjects(self, subject: str) -> Floats:
+    def _from_other_subjects(self, subject: str) -> Ceiling:
         plan = self._plan
         if subject in averages(plan.dataset):
             raise UsageError(f"--ceiling {INTER_SUBJECT}: {subject!r} is a mean over subjects")
@@ -102,7 +105,7 @@ class NoiseCeilings:
                     f"--ceiling {INTER_SUBJECT}: voxels of {subject!r} and {other!r} are labelled "
                     "differently, so they do not correspond"
                 )
-        return inter_subject_ceiling(own, plan.evaluation.joined, others).values
+        return inter_subject_ceiling(own, plan.evaluation.joined, others)
 
     def _held_out_of(self, subject: str) -> dict[str, Floats]:
         """Another subject's held-out responses; its training stories are not read."""

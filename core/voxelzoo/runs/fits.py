@@ -190,7 +190,8 @@ class _SubjectRunner:
         if (before := plan.store.find("results", provenance)) is not None:
             keep |= kept_with(before)  # the new result replaces it
         scores = _fit(plan, features, states, self._responses, folder, "weights" in keep)
-        scores = replace(scores, ceiling=self._ceiling)
+        if (ceiling := self._ceiling) is not None:
+            scores = replace(scores, ceiling=ceiling.values, ceiling_stories=ceiling.stories)
         labels = self._labels
         artefact = plan.store.put(
             "results",

@@ -17,7 +17,7 @@ from voxelzoo.runs.models import Alignment, Model
 from voxelzoo.runs.plan import Plan
 from voxelzoo.store.artefacts import artefact_key
 
-SCORES_VERSION = 4
+SCORES_VERSION = 5
 """Raised when scores change for the same states and responses, so that old results are not used."""
 
 

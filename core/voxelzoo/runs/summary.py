@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from voxelzoo.data.opening import averages
 from voxelzoo.runs.keys import Features
 from voxelzoo.runs.plan import Plan
-from voxelzoo.science.ceilings import DEFAULT
+from voxelzoo.science.ceilings import DEFAULT, ceiling_floor
 from voxelzoo.science.regions import finite_mean, label_masks
 from voxelzoo.science.scores import Scores
 from voxelzoo.store.records import RegionScore, ResultRecord, ScoreSummary
@@ -59,7 +59,7 @@ def summarise(
         subject=subject,
         is_average=subject in averages(plan.dataset),
         **_data(plan, scores),
-        ceiling_method=None if scores.ceiling is None else plan.ceiling or DEFAULT,
+        **_ceiling(plan, scores),
         **_evaluation(plan, subject),
         protocol=plan.protocol.name,
         standardised_responses=plan.protocol.standardise_responses,
@@ -91,6 +91,8 @@ def _scores(features: Features, scores: Scores, labels: Sequence[str] | None) ->
         mean_r2=_mean(scores.r2),
         mean_cv_r=None if scores.cv_r is None else _mean(scores.cv_r),
         mean_ceiling=None if scores.ceiling is None else _mean(scores.ceiling),
+        mean_r_repeated=None if scores.r_repeated is None else _mean(scores.r_repeated),
+        mean_r_normalised=None if scores.r_normalised is None else _mean(scores.r_normalised),
         by_region={
             label: RegionScore(
                 n_voxels=int(np.isfinite(scores.r[mask]).sum()), mean_r=_mean(scores.r[mask])
@@ -153,6 +155,18 @@ def _data(plan: Plan, scores: Scores) -> dict[str, Any]:
         "tr": _tr(plan),
         "n_train": scores.n_train,
         "n_test": scores.n_test,
+    }
+
+
+def _ceiling(plan: Plan, scores: Scores) -> dict[str, Any]:
+    """How the noise ceiling was estimated, and from what."""
+    if scores.ceiling is None:
+        return {"ceiling_method": None}
+    method = plan.ceiling or DEFAULT
+    return {
+        "ceiling_method": method,
+        "ceiling_floor": ceiling_floor(method, plan.protocol),
+        "ceiling_stories": scores.ceiling_stories,
     }
 
 

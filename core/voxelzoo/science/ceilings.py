@@ -18,6 +18,7 @@ from voxelzoo.api import DataError, NotFoundError
 from voxelzoo.blocks import blocks
 from voxelzoo.science.arrays import Floats
 from voxelzoo.science.inter_subject import against_others, inter_subject
+from voxelzoo.science.protocols import FitProtocol
 from voxelzoo.science.repeats import (
     cc_max_of_covariances,
     ceiling,
@@ -133,6 +134,24 @@ def find_method(name: str) -> Method:
         raise NotFoundError(f"no ceiling {name!r}; there are {', '.join(METHODS)}") from None
 
 
+def ceiling_floor(method: str, protocol: FitProtocol) -> float | None:
+    """The lower limit of ceilings in results of a protocol, wherever they are computed.
+
+    Parameters
+    ----------
+    method : str
+        Name of a method.
+    protocol : FitProtocol
+        The protocol that a result was made under.
+
+    Returns
+    -------
+    float or None
+        The method's own floor; ``None`` if the protocol has none.
+    """
+    return find_method(method).floor if protocol.floors_ceilings else None
+
+
 @dataclass(frozen=True)
 class Ceiling:
     """A ceiling for each voxel, and how far it can be trusted.
@@ -145,11 +164,15 @@ class Ceiling:
         Lower limit of a ceiling.
     values : ndarray of shape (voxel,) or (subject, voxel)
         Ceilings; NaN where undefined.
+    stories : tuple of str
+        The held-out stories whose repeats it was estimated from, where they have names; empty for
+        other methods, which use everything that was held out.
     """
 
     method: str
     floor: float | None
     values: Floats
+    stories: tuple[str, ...] = ()
 
     @property
     def n_undefined(self) -> int:
@@ -278,29 +301,13 @@ def _same_parts(own: Mapping[str, Floats], read: HeldOutResponses, subject: str)
     return np.concatenate([responses[name] for name in own])
 
 
-def normalised(r: Floats, ceiling: Floats) -> Floats:
-    """CCnorm: r as a share of its ceiling (Schoppe et al. 2016).
-
-    Parameters
-    ----------
-    r, ceiling : ndarray of shape (voxel,)
-
-    Returns
-    -------
-    ndarray of shape (voxel,)
-        NaN where either is undefined, or the ceiling is not above 0.
-    """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share: Floats = r / np.where(ceiling > 0, ceiling, np.nan)
-    return share
-
-
 def headroom(r: Floats, ceiling: Floats) -> Floats:
     """Room for improvement: the ceiling minus r.
 
     Parameters
     ----------
     r, ceiling : ndarray of shape (voxel,)
+        Of the same held-out rows.
 
     Returns
     -------

@@ -93,6 +93,13 @@ class HeldOut:
         """Share of the variance of each voxel that is predicted, (voxel,)."""
         return self._scored(explained_variance)
 
+    @property
+    def of_ceiling(self) -> HeldOut:
+        """Only the parts that were repeated, which a ceiling is of; all if none was."""
+        if not self.repeats or self.repeats.keys() == self.parts.keys():
+            return self
+        return replace(self, parts={name: self.parts[name] for name in self.repeats})
+
     def of_part(self, name: str) -> HeldOut:
         """One part by itself, without repeats."""
         return replace(self, parts={name: self.parts[name]}, repeats={})

@@ -33,8 +33,8 @@ class FitProtocol:
     """z-score each story's responses (each repeat's) here; else take them as they come."""
     skip_test_trs: int = 0
     """Rows dropped from the start of each test story (paper, section 3.5: 40, the first 100 s)."""
-    ceiling_floor: float | None = 0.25
-    """Least value that a noise ceiling may take (paper, section 2.5); ``None``: no floor."""
+    floors_ceilings: bool = True
+    """Raise noise ceilings to the floor of their method (paper, section 2.5: 0.25)."""
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Everything that changes a value: all but :attr:`summary`."""
@@ -55,7 +55,7 @@ ANTONELLO2023 = FitProtocol(
     delays_cross_stories=True,
     standardise_responses=False,
     skip_test_trs=40,
-    ceiling_floor=None,
+    floors_ceilings=False,
 )
 
 

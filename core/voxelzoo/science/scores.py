@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelzoo.science.splits import EvaluationKind
-from voxelzoo.science.voxel_arrays import VoxelArray, voxel_blocks
+from voxelzoo.science.voxel_arrays import VoxelArray, stack_responses, voxel_blocks
 
 Floats = NDArray[np.floating[Any]]
 
@@ -45,6 +45,24 @@ def signed_square(r: Floats) -> Floats:
     """``|r| r``, the paper's r squared (Antonello et al. 2023, Figure 1)."""
     squared: Floats = np.abs(r) * r
     return squared
+
+
+def normalised(r: Floats, ceiling: Floats) -> Floats:
+    """CCnorm: r as a share of its ceiling (Schoppe et al. 2016).
+
+    Parameters
+    ----------
+    r, ceiling : ndarray of shape (voxel,)
+        Of the same held-out rows.
+
+    Returns
+    -------
+    ndarray of shape (voxel,)
+        NaN where either is undefined, or the ceiling is not above 0.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share: Floats = r / np.where(ceiling > 0, ceiling, np.nan)
+    return share
 
 
 def by_voxel(score: Callable[..., Floats], prediction: Floats, response: VoxelArray) -> Floats:
@@ -151,6 +169,9 @@ class Scores:
         Of several feature spaces.
     ceiling : (voxel,), optional
         Noise ceiling of r.
+    ceiling_stories : tuple of str
+        The held-out stories that a ceiling from repeats is of: those heard more than once. Empty
+        if there is no such ceiling.
     coefficients : mapping of int to callable
         Weights (delay, unit, voxel) of the design's columns in blocks of voxels, by the first voxel
         of each block; made when they are asked for.
@@ -167,6 +188,7 @@ class Scores:
     n_test: int
     spaces: SpaceScores = SpaceScores()
     ceiling: Floats | None = None
+    ceiling_stories: tuple[str, ...] = ()
     coefficients: Mapping[int, Callable[[], Floats]] = field(default_factory=dict)
 
     @property
@@ -174,13 +196,32 @@ class Scores:
         """``|r| r`` (Antonello et al. 2023, Figure 1)."""
         return signed_square(self.r)
 
+    @cached_property
+    def r_repeated(self) -> Floats | None:
+        """r over the stories that a ceiling from repeats is of, (voxel,); else ``None``."""
+        if not self.ceiling_stories:
+            return None
+        if set(self.ceiling_stories) == set(self.parts):
+            return self.r
+        repeated = [self.parts[story] for story in self.ceiling_stories]
+        prediction = np.concatenate([part.prediction for part in repeated])
+        return by_voxel(
+            correlation, prediction, stack_responses([part.response for part in repeated])
+        )
+
+    @cached_property
+    def r_normalised(self) -> Floats | None:
+        """r divided by its ceiling, both over the same held-out rows; ``None`` without one."""
+        if self.ceiling is None:
+            return None
+        return normalised(self.r if self.r_repeated is None else self.r_repeated, self.ceiling)
+
     def maps(self) -> dict[str, Floats]:
         """Every map by name, (voxel,) or with an axis of feature spaces."""
         spaces = self.spaces
         maps: dict[str, Floats | None] = {"r": self.r, "signed_r2": self.signed_r2, "r2": self.r2}
-        if self.ceiling is not None:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                maps |= {"ceiling": self.ceiling, "r_normalised": self.r / self.ceiling}
+        maps |= {"ceiling": self.ceiling, "r_repeated": self.r_repeated}
+        maps["r_normalised"] = self.r_normalised
         maps |= {"alpha": self.alpha, "cv_r": self.cv_r, "weights": spaces.weights}
         if spaces.weights_interval is not None:
             maps["weights_low"], maps["weights_high"] = spaces.weights_interval

@@ -69,6 +69,11 @@ class ScoreSummary:
     """Mean out-of-fold r within the training data, if the regressor gives it."""
     mean_ceiling: float | None = None
     """Mean noise ceiling, in units of r."""
+    mean_r_repeated: float | None = None
+    """Mean r over the stories that the ceiling is of (``ResultRecord.ceiling_stories``);
+    ``None`` if the ceiling is not from repeats."""
+    mean_r_normalised: float | None = None
+    """Mean of r divided by its ceiling, both over the same rows."""
     by_region: Mapping[str, RegionScore] = field(default_factory=dict)
     """The score of each label, if voxels have labels."""
     mean_weights: tuple[float | None, ...] | None = None
@@ -163,6 +168,11 @@ class ResultRecord:
     """Seed with which the training stories were drawn; ``None`` if all were used."""
     ceiling_method: str | None = None
     """How the noise ceiling was estimated; ``None`` if there is none."""
+    ceiling_floor: float | None = None
+    """Lower limit of the noise ceiling; ``None`` if there is none."""
+    ceiling_stories: tuple[str, ...] = ()
+    """Held-out stories that a ceiling from repeats is of: those that were heard more than once.
+    Empty for other ceilings, which use everything that was held out."""
 
     # How it was fitted
     protocol: str

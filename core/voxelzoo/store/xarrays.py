@@ -19,7 +19,8 @@ NAMES = {
     "r2": "share of the variance predicted",
     "cv_r": "out-of-fold Pearson r within the training data",
     "ceiling": "noise ceiling of r",
-    "r_normalised": "r divided by its noise ceiling",
+    "r_repeated": "Pearson r over the stories that the noise ceiling is of",
+    "r_normalised": "r over the stories that the noise ceiling is of, divided by it",
     "alpha": "penalty",
     "weights": "weight of each feature space",
     "weights_low": "weight of each feature space, lower end of the interval",
@@ -31,6 +32,10 @@ NAMES = {
     "coefficient": "weight of each delay and unit",
 }
 """What arrays hold, in words."""
+
+
+OF_CEILING = frozenset({"ceiling", "r_repeated", "r_normalised"})
+"""Maps over the stories that the noise ceiling is of."""
 
 
 STANDARDISED = "standard deviations"
@@ -111,6 +116,8 @@ def _labelled(
     }
     if record.layer is not None:
         attrs["layer"] = record.layer
+    if name in OF_CEILING and record.ceiling_stories:
+        attrs["stories"] = list(record.ceiling_stories)
     if name not in ("alpha", "coefficient"):
         attrs["units"] = "1"
     return DataArray(values, dims=dims, coords=coords, name=name, attrs=attrs)

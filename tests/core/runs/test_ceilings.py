@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_folder import write_study
+from data_folder import slow_noise, write_study
 from shared_data import SHARED, needs_shared
 from voxelzoo.science.ceilings import estimate_ceiling
 from voxelzoo.store.store import Store
@@ -95,6 +95,58 @@ def test_from_repeats_by_name(zoo: Zoo, tmp_path: Path, name: str) -> None:
     expected = np.mean([estimate_ceiling(each, name).values for each in repeats], axis=0)
     np.testing.assert_allclose(arrays["ceiling"], expected, atol=1e-5)
     np.testing.assert_allclose(arrays["r_normalised"], arrays["r"] / expected, rtol=1e-4)
+
+
+def study_with_one_repeated_story(root: Path) -> Path:
+    """A study with two test stories: ``three`` was heard four times; ``four`` once, with noise."""
+    study = write_study(root, test=("three", "four"))
+    folder = study / "responses" / "ann"
+    three, four = (np.load(folder / f"{name}.npy") for name in ("three", "four"))
+    repeats = [three + slow_noise(*three.shape, seed=900 + i) for i in range(4)]
+    np.save(folder / "three.npy", np.stack(repeats))
+    np.save(folder / "four.npy", four + 3 * slow_noise(*four.shape, seed=950))
+    return study
+
+
+@pytest.mark.parametrize("protocol", ["clean", "antonello2023"])
+def test_r_is_divided_by_a_ceiling_over_the_same_rows(
+    zoo: Zoo, tmp_path: Path, protocol: str
+) -> None:
+    study, store = study_with_one_repeated_story(tmp_path / "study"), tmp_path / "store"
+    ended = zoo(
+        "run", "-p", "word-rate", "--dataset", study, "--keep", "predictions", "--json", "-q",
+        "--store", store, "--protocol", protocol, "--regressor", "ridge",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    (run,) = ended.json["results"]
+    assert run["ceiling_stories"] == ["three"]
+    assert run["test_stories"] == ["three", "four"]
+    result = Store(store).result(run["key"])
+    r, ceiling = result.story("three").r, result.map("ceiling")
+    floor = 0.25 if protocol == "clean" else None
+    assert run["ceiling_floor"] == floor
+    heard = result.story("three").repeats
+    np.testing.assert_allclose(ceiling, estimate_ceiling(heard, "schoppe", floor).values, atol=1e-5)
+    share = np.where(ceiling > 0, r / ceiling, np.nan)
+    np.testing.assert_allclose(result.map("r_normalised"), share, atol=1e-5)
+    np.testing.assert_allclose(result.map("r_repeated"), r, atol=1e-6)
+    assert run["mean_r_repeated"] == pytest.approx(np.mean(r), abs=1e-5)
+    assert run["mean_r_normalised"] == pytest.approx(np.nanmean(share), abs=1e-5)
+    assert abs(run["mean_r"] - run["mean_r_repeated"]) > 0.02  # so that it matters
+    assert list(result.array("r_normalised").attrs["stories"]) == ["three"]
+
+    tested = zoo("test", run["key"], "--store", store, "--json", "--permutations", "20")
+    assert tested.code == 0, tested.err
+    (test,) = tested.json["tests"]
+    row = test["regions"][0]
+    assert row["r"] == pytest.approx(run["mean_r"], abs=1e-5)
+    assert row["ceiling"] == pytest.approx(run["mean_ceiling"], abs=1e-5)
+    assert row["r_repeated"] == pytest.approx(run["mean_r_repeated"], abs=1e-5)
+    assert row["r_normalised"] == pytest.approx(run["mean_r_normalised"], abs=1e-5)
+    assert row["headroom"] == pytest.approx(row["ceiling"] - row["r_repeated"], abs=1e-5)
+    assert "over three (1 of 2 held-out stories" in test["notes"][2]
+    explained = zoo("explain", run["key"], "--store", store).out
+    assert "the ceiling is that of three, heard more than once" in explained.lower()
 
 
 @needs_shared

@@ -8,7 +8,7 @@ import pytest
 from shared_data import SHARED, needs_shared
 from voxelzoo.api import DataError, NotFoundError
 from voxelzoo.science.arrays import Floats
-from voxelzoo.science.ceilings import METHODS, estimate_ceiling, headroom, normalised
+from voxelzoo.science.ceilings import METHODS, estimate_ceiling, headroom
 from voxelzoo.science.inter_subject import against_others, inter_subject
 from voxelzoo.science.repeats import (
     ceiling,
@@ -17,7 +17,7 @@ from voxelzoo.science.repeats import (
     split_half,
     split_half_r,
 )
-from voxelzoo.science.scores import correlation
+from voxelzoo.science.scores import correlation, normalised
 
 BY_REPEATS = [name for name, method in METHODS.items() if method.needs == "repeats"]
 

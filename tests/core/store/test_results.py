@@ -82,7 +82,7 @@ def test_a_run_with_a_story_called_normalised_keeps_the_normalised_map(
     result = open_store(tmp_path / "store").result(ended.json["results"][0]["key"])
     assert result.stories == ("normalised",)
     r, bound = result.map("r"), result.map("ceiling")
-    np.testing.assert_allclose(result.map("r_normalised"), r / bound)
+    np.testing.assert_allclose(result.map("r_normalised"), np.where(bound > 0, r / bound, np.nan))
     assert np.nanmax(np.abs(result.map("r_normalised") - r)) > 0.01
     np.testing.assert_allclose(result.story("normalised").r, r, atol=1e-6)
 

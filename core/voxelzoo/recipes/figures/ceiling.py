@@ -14,16 +14,20 @@ from voxelzoo.recipes.figures.run_results import (
     at_layer,
     mean_or_none,
     mean_over_known,
+    read_r,
     rows_by_region,
 )
-from voxelzoo.science.ceilings import headroom, normalised
+from voxelzoo.science.ceilings import headroom
+from voxelzoo.science.scores import normalised
 from voxelzoo.store.results import Result
 
 
 class CeilingMap(LayerFigure):
     """Noise ceiling, r divided by it, and headroom (ceiling minus r), by voxel and by region.
 
-    The last two are shown only for voxels whose ceiling is above ``least_ceiling``.
+    All are over the same test story: ``story``, or else the one with the most repeats. ``mean_r``
+    is over every test story if none is named, ``mean_r_repeated`` over the ceiling's. The last two
+    maps are shown only for voxels whose ceiling is above ``least_ceiling``.
     """
 
     kind: Literal["ceiling"]
@@ -40,16 +44,18 @@ class CeilingMap(LayerFigure):
             layer = self.layer_of(inputs, model, results)
             for subject, result in at_layer(model, results, layer).items():
                 r, ceiling = self.r(inputs, result), self.ceiling(inputs, result)
+                story = self.story or inputs.repeated_story(subject)
+                r_repeated = np.where(self.mask(inputs, result), read_r(result, story), np.nan)
                 shown = ceiling > (self.least_ceiling or 0.0)
                 maps = {
                     "ceiling": ceiling,
-                    "normalised_r": np.where(shown, normalised(r, ceiling), np.nan),
-                    "headroom": np.where(shown, headroom(r, ceiling), np.nan),
+                    "normalised_r": np.where(shown, normalised(r_repeated, ceiling), np.nan),
+                    "headroom": np.where(shown, headroom(r_repeated, ceiling), np.nan),
                 }
                 numbers.maps |= {f"{name}_{model}_{subject}": each for name, each in maps.items()}
                 numbers.rows.extend(
-                    {"model": model, "layer": layer, "subject": subject, **row}
-                    for row in rows_by_region(result, {"r": r, **maps})
+                    {"model": model, "layer": layer, "subject": subject, "story": story, **row}
+                    for row in rows_by_region(result, {"r": r, "r_repeated": r_repeated, **maps})
                 )
                 for name, each in maps.items():
                     totals.setdefault(f"mean_{name}", []).append(mean_or_none(each))

@@ -34,6 +34,7 @@ class FigureInputs:
     _ceilings: dict[tuple[str, str | None, float | None], Floats] = field(
         default_factory=dict, init=False, repr=False
     )
+    _repeated: dict[str, str] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def n_stories(self) -> int:
@@ -89,7 +90,8 @@ class FigureInputs:
         subject : str
             Name of the subject.
         story : str or None
-            Name of the test story; ``None`` for the story with the most repeats.
+            Name of the test story; ``None`` for the story with the most repeats
+            (:meth:`repeated_story`).
         floor : float or None
             Lowest value of a ceiling; ``None`` for no floor.
 
@@ -100,24 +102,37 @@ class FigureInputs:
         """
         key = subject, story, floor
         if key not in self._ceilings:
-            repeats = self._repeats(subject, story)
+            name = story or self.repeated_story(subject)
+            if (repeats := self._repeats(subject, name)) is None:
+                raise FigureError(f"needs repeats: {subject} has no single repeats of {name!r}")
             self._ceilings[key] = estimate_ceiling(repeats, DEFAULT, floor).values
         return self._ceilings[key]
 
-    def _repeats(self, subject: str, story: str | None) -> Floats:
+    def repeated_story(self, subject: str) -> str:
+        """The test story that a subject heard most often.
+
+        Raises
+        ------
+        FigureError
+            If there are no single repeats.
+        """
+        if subject not in self._repeated:
+            stories = {name: self._repeats(subject, name) for name in self.dataset.test_stories()}
+            n = {name: len(repeats) for name, repeats in stories.items() if repeats is not None}
+            if not n:
+                raise FigureError("needs repeats: no held-out story has single repeats")
+            self._repeated[subject] = max(n, key=lambda name: n[name])
+        return self._repeated[subject]
+
+    def _repeats(self, subject: str, story: str) -> Floats | None:
         """(repeat, TR, voxel) of a test story, without the rows that the protocol skips."""
         dataset, protocol = self.dataset, self.protocol
-        repeats = []
-        for name in dataset.test_stories() if story is None else [story]:
-            n_trs = dataset.clock(name).n_trs
-            responses = read_responses(
-                dataset, subject, name, n_trs, protocol.standardise_responses
-            )
-            if responses.repeats is not None:
-                repeats.append(responses.repeats[:, protocol.skip_test_trs :])
-        if not repeats:
-            raise FigureError("needs repeats: no held-out story has single repeats")
-        return max(repeats, key=len)
+        n_trs = dataset.clock(story).n_trs
+        responses = read_responses(dataset, subject, story, n_trs, protocol.standardise_responses)
+        if responses.repeats is None:
+            return None
+        rows: Floats = responses.repeats[:, protocol.skip_test_trs :]
+        return rows
 
     def n_first_trs(self, seconds: float) -> int:
         """Number of TRs at the start of a test story that ``seconds`` are.
