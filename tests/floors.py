@@ -21,7 +21,7 @@ FLOORS = (
     ("api",),
     ("contract",),
     ("stimuli",),
-    ("blocks", "errors", "memory", "progress", "strict_yaml", "text"),
+    ("blocks", "disk", "errors", "memory", "progress", "strict_yaml", "text"),
 )
 """From the top down. A module may import its own floor and those below it."""
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "doctor": "voxelzoo.cli.doctor:doctor",
     "data": "voxelzoo.cli.data:app",
     "results": "voxelzoo.cli.results:app",
+    "store": "voxelzoo.cli.store:app",
     "scaling": "voxelzoo.cli.scaling:app",
     "plugins": "voxelzoo.cli.plugins:app",
     "registry": "voxelzoo.cli.registry:app",

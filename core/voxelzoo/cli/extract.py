@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from voxelzoo.api import UsageError
 from voxelzoo.cli.arguments import ExtractArguments, command_of
 from voxelzoo.cli.output import TerminalProgress
+from voxelzoo.disk.files import written_whole
 
 
 @command_of(ExtractArguments)
@@ -42,12 +42,8 @@ def extract(typed: ExtractArguments) -> None:
         for story, of_story in states.items():
             arrays[f"{story}/times"] = of_story.times
             arrays |= {f"{story}/{layer}": array for layer, array in of_story.layers.items()}
-        draft = out.with_name(f".{out.name}.{os.getpid()}.npz")
-        try:
+        with written_whole(out) as draft:
             np.savez(draft, **arrays)
-            draft.replace(out)
-        finally:
-            draft.unlink(missing_ok=True)
         n, n_layers = len(states), len(next(iter(states.values())).layers)
         stories = "story" if n == 1 else "stories"
         layers = "layer" if n_layers == 1 else "layers"

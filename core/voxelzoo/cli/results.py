@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,7 @@ import typer
 from voxelzoo.api import UsageError
 from voxelzoo.cli.output import print_json, print_table
 from voxelzoo.cli.session import JsonOption
+from voxelzoo.disk.files import written_whole
 
 if TYPE_CHECKING:
     from voxelzoo.store.result_list import Results
@@ -119,15 +119,11 @@ def export(
     chosen = [opened.result(k) for k in key] if key else list(read_results(opened))
     if not chosen:
         raise UsageError(f"{store} holds no result")
-    draft = out.with_name(f".{out.stem}.{os.getpid()}{out.suffix}")
-    try:
+    with written_whole(out) as draft:
         if out.suffix == ".npz":
             _write_npz(draft, chosen)
         else:
             _write_csv(draft, chosen)
-        draft.replace(out)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _write_npz(path: Path, results: list[Result]) -> None:

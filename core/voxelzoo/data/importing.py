@@ -18,11 +18,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
 import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -44,6 +42,8 @@ from voxelzoo.api import (
 )
 from voxelzoo.blocks import blocks
 from voxelzoo.data.opening import opened_responses, own_stories
+from voxelzoo.disk.drafts import Draft, remove_abandoned_drafts
+from voxelzoo.disk.files import flush_file, flush_folder, flush_tree, written_whole
 from voxelzoo.progress import Progress, Silent
 
 FORMAT = 1
@@ -126,7 +126,7 @@ def import_dataset(
                 _same_voxels(subject, n_voxels)
                 _import_labels(dataset, subject, n_voxels[common[0]], root)
         _describe(dataset, root, own, stories)
-        _remove_old_drafts(root)
+        remove_abandoned_drafts(root)
     except OSError as error:
         raise ZooError(
             f"{error.filename or root}: cannot be written ({error.strerror or error}); what was "
@@ -344,37 +344,25 @@ def _import_labels(dataset: Dataset, subject: str, n_voxels: int, root: Path) ->
 @contextmanager
 def _draft(root: Path, target: Path) -> Iterator[Path]:
     """A path to write to: renamed to ``target`` at the end, removed after an exception."""
-    draft = root / ".drafts" / f"{os.getpid()}-{uuid.uuid4().hex}"
-    draft.parent.mkdir(exist_ok=True)
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield draft
-        if target.is_dir():
-            target.rename(draft.with_suffix(".old"))
-        draft.rename(target)
-    finally:
-        for left in (draft, draft.with_suffix(".old")):
-            shutil.rmtree(left, ignore_errors=True)
-            left.unlink(missing_ok=True)
-
-
-def _remove_old_drafts(root: Path) -> None:
-    """Remove drafts of processes that no longer run."""
-    for draft in (root / ".drafts").glob("*"):
-        try:
-            os.kill(int(draft.name.partition("-")[0]), 0)
-        except (ProcessLookupError, ValueError):
-            shutil.rmtree(draft, ignore_errors=True)
-        except OSError:
-            pass
-    if (root / ".drafts").is_dir() and not any((root / ".drafts").iterdir()):
-        (root / ".drafts").rmdir()
+    with Draft(root) as draft, Draft(root) as old:
+        yield draft.path
+        if draft.path.is_file():
+            flush_file(draft.path)
+            draft.path.replace(target)
+        else:
+            flush_tree(draft.path)
+            with suppress(FileNotFoundError):
+                target.rename(old.path)  # unfinished or damaged
+            draft.path.rename(target)
+        flush_folder(target.parent)
 
 
 def _write_yaml(path: Path, content: Mapping[str, Any]) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True))
-    draft.replace(path)
+    with written_whole(path) as draft:
+        draft.write_text(
+            yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True), encoding="utf-8"
+        )
 
 
 def _read(path: Path) -> str | None:

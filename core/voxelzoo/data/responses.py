@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from voxelzoo.api import DataError, Dataset, ZooError
+from voxelzoo.disk.drafts import Draft
 from voxelzoo.science.responses import Responses
 from voxelzoo.science.traces import ResponseTrace
 from voxelzoo.science.voxel_arrays import CHUNK, Floats, block_width
@@ -131,15 +131,15 @@ class ResponseCache:
 
     Parameters
     ----------
-    folder : Path
-        Where they are spilled. It is removed together with the cache.
+    draft : Draft
+        Where they are spilled. It is released together with the cache.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
         self._numbers = count()
         self._subjects: OrderedDict[tuple[str, bool], _CachedSubject] = OrderedDict()
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        weakref.finalize(self, draft.release)
 
     def take(
         self, dataset: Dataset, subject: str, n_trs: Mapping[str, int], standardise: bool
@@ -163,7 +163,7 @@ class ResponseCache:
         """
         key = subject, standardise
         if key not in self._subjects:
-            self._subjects[key] = _CachedSubject(self._folder / str(next(self._numbers)))
+            self._subjects[key] = _CachedSubject(self._draft, next(self._numbers))
         cached = self._subjects[key]
         self._subjects.move_to_end(key)
         for i, (story, n) in enumerate(n_trs.items()):
@@ -186,7 +186,8 @@ class ResponseCache:
 class _CachedSubject:
     """One subject's responses by story."""
 
-    folder: Path
+    draft: Draft
+    number: int
     stories: dict[str, Responses] = field(default_factory=dict)
     on_disk: bool = False
 
@@ -199,6 +200,7 @@ class _CachedSubject:
         self.on_disk |= self.stories[story].n_bytes * all_trs > HELD_BYTES * n_trs
 
     def add(self, story: str, read: Callable[..., Responses]) -> None:
-        self.stories[story] = read(
-            folder=self.folder / str(len(self.stories)) if self.on_disk else None
-        )
+        folder = None
+        if self.on_disk:
+            folder = self.draft.path / str(self.number) / str(len(self.stories))
+        self.stories[story] = read(folder=folder)

@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from voxelzoo.disk.files import written_whole
+
 LIMIT = 10
 """Most files of one kind that are kept."""
 
@@ -57,12 +59,11 @@ class JsonCache:
 
         Other runs may write at the same time: a file is replaced whole.
         """
-        draft = self._file.with_name(f"{self._file.name}.{os.getpid()}")
         with suppress(OSError, TypeError, ValueError):
             text = json.dumps({"key": self._key, "content": content}, allow_nan=False)
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(self._file)
+            with written_whole(self._file) as draft:
+                draft.write_text(text, encoding="utf-8")
             kept = sorted(self._file.parent.glob(f"{self._kind}-*.json"), key=os.path.getmtime)
             for old in kept[:-LIMIT]:
                 old.unlink(missing_ok=True)

@@ -21,7 +21,6 @@ from voxelzoo.host.catalogue import Catalogue
 from voxelzoo.host.host import Host
 from voxelzoo.host.records import Registered
 from voxelzoo.science.ceilings import DEFAULT, METHODS
-from voxelzoo.store.artefacts import Artefact
 from voxelzoo.store.results import Result
 from voxelzoo.store.store import Store
 from voxelzoo.text import counted, listed
@@ -151,9 +150,8 @@ class _Writer:
     def _states_provenance(self, space: str, keys: Mapping[str, str]) -> dict[str, Any]:
         """Provenance of the states of one story; other stories differ in story and clock only."""
         for key in keys.values():
-            path = self.store.root / "aligned" / key
-            if (path / "artefact.json").is_file():
-                return Artefact(path).provenance
+            if (artefact := self.store.get("aligned", key)) is not None:
+                return artefact.provenance
         self.missing.append(
             f"how the states of {space} were computed: they are no longer in the store"
         )

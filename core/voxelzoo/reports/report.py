@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from voxelzoo.disk.files import written_whole
 from voxelzoo.errors import NotFoundError, UsageError
 from voxelzoo.text import listed
 
@@ -91,9 +91,5 @@ def save_npz(path: Path, maps: Mapping[str, NDArray[Any]]) -> None:
     import numpy as np
 
     check_npz(path)
-    draft = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-    try:
+    with written_whole(path) as draft:
         np.savez(draft, **dict(maps))  # type: ignore[arg-type]
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -99,6 +99,8 @@ def aligned_states(
     PluginError
         If the extractor breaks its contract.
     """
+    if store.holds("aligned") or store.holds("states"):
+        _move_damaged_aside(keys, story, layers, store, progress, keep_states)
     missing = layers_to_extract(keys, story, layers, store, keep_states)
     if missing:
         _extract_missing(keys, story, missing, store, progress, keep_states)
@@ -114,6 +116,22 @@ def aligned_states(
             aligned = store.put("aligned", key.aligned, {"states": resampled})
         artefacts[layer] = aligned
     return artefacts
+
+
+def _move_damaged_aside(
+    keys: StateKeys,
+    story: str,
+    layers: Sequence[int],
+    store: Store,
+    progress: Progress,
+    keep_states: bool,
+) -> None:
+    """Check every byte of the states in the store, so that damaged ones are made again."""
+    for layer in layers:
+        key = keys[layer, story]
+        aligned = store.find_intact("aligned", key.aligned, progress.say)
+        if aligned is None or keep_states:
+            store.find_intact("states", key.native, progress.say)
 
 
 def _extract_missing(

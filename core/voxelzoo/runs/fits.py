@@ -5,7 +5,6 @@ Keys are made before anything else, so that a result already in the store costs 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from voxelzoo.disk.drafts import Draft
 from voxelzoo.progress import Progress, Silent
 from voxelzoo.runs.ceilings import NoiseCeilings
 from voxelzoo.runs.estimate import CostCheck
@@ -28,7 +28,7 @@ from voxelzoo.science.design import DesignSpec
 from voxelzoo.science.evaluation import evaluate
 from voxelzoo.science.responses import Responses
 from voxelzoo.science.scores import Scores
-from voxelzoo.store.artefacts import Artefact, draft_path
+from voxelzoo.store.artefacts import Artefact
 from voxelzoo.store.layout import KEPT, kept_with, result_arrays
 from voxelzoo.store.results import Result
 
@@ -138,7 +138,7 @@ class _GroupRunner:
 
     def _stored(self, provenance: Provenance) -> Artefact | None:
         """The result in the store, if it has everything that is to be kept."""
-        artefact = self.plan.store.find("results", provenance)
+        artefact = self.plan.store.find_intact("results", provenance, self._progress.say)
         if artefact is None or self.plan.keep & KEPT - kept_with(artefact):
             return None
         return artefact
@@ -187,7 +187,7 @@ class _SubjectRunner:
     ) -> Result:
         """Fit, score and keep one result."""
         plan, keep = self._plan, self._plan.keep
-        if (before := plan.store.find("results", provenance)) is not None:
+        if (before := plan.store.find_intact("results", provenance)) is not None:
             keep |= kept_with(before)  # the new result replaces it
         scores = _fit(plan, features, states, self._responses, folder, "weights" in keep)
         if (ceiling := self._ceiling) is not None:
@@ -248,8 +248,5 @@ def _decomposition_folder(plan: Plan) -> Iterator[Path | None]:
     elif len(plan.subjects) < 2:
         yield None
     else:
-        folder = draft_path(plan.store.root)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        with Draft(plan.store.root) as draft:
+            yield draft.path

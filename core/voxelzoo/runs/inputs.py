@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from voxelzoo.api import Dataset, ScanClock, Story
 from voxelzoo.data.responses import ResponseCache
+from voxelzoo.disk.drafts import Draft, remove_abandoned_drafts
 from voxelzoo.science.responses import Responses
-from voxelzoo.store.artefacts import draft_path, remove_abandoned_drafts
 from voxelzoo.store.store import Store
 
 
@@ -80,7 +80,7 @@ class DatasetReader:
         """
         if self._responses is None:
             remove_abandoned_drafts(self._store.root)
-            self._responses = ResponseCache(draft_path(self._store.root))
+            self._responses = ResponseCache(Draft(self._store.root))
         return self._responses.take(self.dataset, subject, n_trs, standardise)
 
     def fingerprint(self, subject: str, story: str) -> str:

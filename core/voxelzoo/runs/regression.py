@@ -7,13 +7,13 @@ the store, and a run that finds every result there does not import it.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -108,10 +108,11 @@ class ChosenRegressor:
         """Write its parameters to the store, so that later runs need not import it."""
         if self._memory.exists():
             return
-        draft = self._memory.with_suffix(f".{os.getpid()}")
+        draft = self._memory.with_suffix(f".{uuid4().hex}")
         try:
             draft.parent.mkdir(exist_ok=True)
-            draft.write_text(json.dumps(asdict(self._built)))
+            built = asdict(self._built)
+            draft.write_text(json.dumps({"built": built, "sha256": artefact_key(built)}))
             draft.replace(self._memory)
         except OSError:
             return  # it only saves time
@@ -134,8 +135,10 @@ class ChosenRegressor:
     @cached_property
     def _built(self) -> _Built:
         try:
-            return _Built(**json.loads(self._memory.read_text()))
-        except (OSError, ValueError, TypeError):
+            memory = json.loads(self._memory.read_text())
+            if memory["sha256"] == artefact_key(memory["built"]):
+                return _Built(**memory["built"])
+        except (OSError, ValueError, TypeError, KeyError):
             pass
         regressor = self.make()
         parameters = sorted(regressor.get_params(deep=False).items())

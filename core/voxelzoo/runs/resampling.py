@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from voxelzoo.api import StateBlock
-from voxelzoo.store.artefacts import draft_path
+from voxelzoo.disk.drafts import Draft
+from voxelzoo.disk.locks import ProcessLock
 
 if TYPE_CHECKING:
     from scipy.sparse import csc_array
@@ -58,26 +58,23 @@ def workplace(root: Path, key: str) -> Iterator[Path]:
     """
     folder = root / ".unfinished" / key
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.with_suffix(".lock"), timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        folder = draft_path(root)
-        folder.mkdir(parents=True)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    lock = ProcessLock(folder.with_suffix(".lock"))
+    if not lock.acquire() or not lock.is_enforced:  # without a lock, others may be working there
+        lock.release()
+        with Draft(root) as draft:
+            draft.path.mkdir()
+            yield draft.path
         return
+    folder.mkdir(exist_ok=True)  # the last holder of the lock may have removed it
     finished = False
     try:
         yield folder
         finished = True
     finally:
-        if finished or not (folder / CHECKPOINT).exists():
+        done = finished or not (folder / CHECKPOINT).exists()
+        if done:
             shutil.rmtree(folder, ignore_errors=True)
-            folder.with_suffix(".lock").unlink(missing_ok=True)
-        lock.release()
+        lock.release(remove=done)
 
 
 class Resampling:

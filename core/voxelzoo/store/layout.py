@@ -14,8 +14,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from voxelzoo.science.scores import Scores
 from voxelzoo.science.splits import FOLD, EvaluationKind
 from voxelzoo.store.artefacts import Artefact
+from voxelzoo.store.container import Writable
 
 LABELS = "label"
 
@@ -79,10 +79,6 @@ def kept_with(artefact: Artefact) -> frozenset[str]:
         WEIGHTS: bool(weight_blocks(names)),
     }
     return frozenset(what for what, there in has.items() if there)
-
-
-Writable = NDArray[Any] | Callable[[], NDArray[Any]]
-"""An array, or what makes it when it is written: on disk there may be more than fits in memory."""
 
 
 def result_arrays(

@@ -14,6 +14,7 @@ import pytest
 from voxelzoo.api import DatasetInfo, ZooError
 from voxelzoo.data import responses as responses_module
 from voxelzoo.data.responses import ResponseCache, read_responses
+from voxelzoo.disk.drafts import Draft
 from voxelzoo.science import voxel_arrays
 from voxelzoo.science.design import DesignSpec
 from voxelzoo.science.evaluation import evaluate
@@ -186,7 +187,7 @@ def test_a_subject_is_read_once(
     states, told = problem()
     dataset = Told(told)
     n_trs = {name: len(each) for name, each in states.items()}
-    response_cache = ResponseCache(tmp_path / "shelf")
+    response_cache = ResponseCache(Draft(tmp_path / "store"))
     some = {name: n for name, n in n_trs.items() if name != "b"}
     for stories in (some, n_trs, some):  # another plan may train on other stories
         for subject in ("S1", "S2"):
@@ -196,7 +197,7 @@ def test_a_subject_is_read_once(
     assert bool(list(tmp_path.iterdir())) == (held_bytes == 0)
     del response_cache
     gc.collect()
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("store/.drafts/*"))
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(
@@ -210,11 +211,11 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     states, told = problem()
     monkeypatch.setattr(zarr, "create_array", full)
     with pytest.raises(ZooError, match=r"No space left on device.*choose another"):
-        ResponseCache(tmp_path / "shelf").take(
+        ResponseCache(Draft(tmp_path / "store")).take(
             Told(told), "S1", {name: len(each) for name, each in states.items()}, True
         )
     gc.collect()
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("store/.drafts/*"))
 
 
 def run(zoo: Zoo, tmp_path: Path, store: str, *more: str) -> list[dict[str, Any]]:
@@ -249,4 +250,4 @@ def test_a_run_that_streams_gives_the_same(
                 again.read(name), kept.read(name), rtol=1e-4, atol=1e-5, err_msg=name
             )
     gc.collect()
-    assert not list((tmp_path / "laid" / ".drafts").iterdir())
+    assert not (tmp_path / "laid" / ".drafts").exists()

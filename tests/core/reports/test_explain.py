@@ -93,8 +93,8 @@ def test_bibtex_alone_and_what_is_lacking(zoo: Zoo) -> None:
 
 def test_states_that_are_gone_are_said_to_be(zoo: Zoo, tmp_path: Path) -> None:
     key = run(zoo, "-p", "word-rate")
-    for folder in (tmp_path / "zoo-store" / "aligned").iterdir():
-        (folder / "artefact.json").unlink()
+    for path in (tmp_path / "zoo-store" / "aligned").iterdir():
+        path.unlink()
     ended = zoo("explain", key)
     assert ended.code == 0
     assert "Features were word-rate." in ended.out

@@ -154,7 +154,7 @@ def test_a_leak_stops_the_run_before_any_model(
     models = ["word-rate", "word-length"]
     with pytest.raises(DataError, match="has the same words as training story 'one'"):
         execute.run(plugins, models, study, store)
-    assert not store.root.exists()
+    assert not list(store.root.rglob("*"))
     allowed = RunOptions(allow_leaks=["shared-text"])
     report = execute.run(plugins, ["word-rate"], study, store, allowed)
     assert report.results[0].record.leaks == ("shared-text",)
@@ -163,7 +163,7 @@ def test_a_leak_stops_the_run_before_any_model(
 def test_plan_counts_what_run_then_does(plugins: Zoo, study: Dataset, tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     (before,) = execute.plan(plugins, ["word-rate"], study, store)
-    assert not store.root.exists()
+    assert not list(store.root.rglob("*"))
     assert (before.extraction.n_stories, before.n_fits, before.n_voxels) == (3, 2, 4)
     execute.run(plugins, ["word-rate"], study, store)
     (after,) = execute.plan(plugins, ["word-rate"], study, store)
