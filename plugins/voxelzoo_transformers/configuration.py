@@ -42,6 +42,10 @@ _COUNTS = {
 }
 """Whole numbers that are read: transformers' common name, and what some configurations call it."""
 
+_WITHOUT = {("bloom", "max_position_embeddings")}
+"""Type of model and an attribute that its configuration does not have: BLOOM's positions have no
+limit."""
+
 _NESTED = ("decoder", "generator", "text_config")
 """Names under which a configuration of several networks holds that of its language model."""
 
@@ -79,6 +83,8 @@ class NetworkConfig:
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
+            raise AttributeError(name)
+        if (self._stated.get("model_type"), name) in _WITHOUT:
             raise AttributeError(name)
         value = self.stated(name)
         return getattr(self.full, name) if value is None else value

@@ -64,6 +64,46 @@ class NetworkSize:
     mixture of experts, the experts that a token is sent to."""
 
 
+def stated_size(
+    config: NetworkConfig, n_parameters: int | None, head: Head = "none"
+) -> NetworkSize | None:
+    """Size of a causal language model, from what its row and configuration state.
+
+    All parameters but the embeddings are those of the blocks. Of a mixture of experts, in which an
+    expert has three matrices (width, inner), a token passes through ``num_experts_per_tok``.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+        The network's configuration.
+    n_parameters : int or None
+        Parameters without a head.
+    head : {"none", "language-model"}, default "none"
+        Whether it has a language-model head.
+
+    Returns
+    -------
+    NetworkSize or None
+        None if too little is stated.
+    """
+    vocabulary, width = config.stated("vocab_size"), config.stated("hidden_size")
+    if not (n_parameters and vocabulary and width):
+        return None
+    embeddings = vocabulary * (config.stated("word_embed_proj_dim") or width)
+    blocks = n_parameters - embeddings
+    # Many heads share the embeddings' weights, but a row does not say whether this one does.
+    total = n_parameters + (embeddings if head != "none" else 0)
+    experts = config.stated("num_local_experts") or config.stated("num_experts")
+    if not experts:
+        return NetworkSize(total, blocks)
+    used, depth = config.stated("num_experts_per_tok"), config.stated("num_hidden_layers")
+    inner = config.stated("moe_intermediate_size") or config.stated("intermediate_size")
+    if not (used and depth and inner) or config.stated("mlp_only_layers"):
+        return None
+    idle = depth * (experts - used) * 3 * width * inner
+    return NetworkSize(total, blocks - idle) if idle < blocks else None
+
+
 def built_size(config: NetworkConfig, head: Head = "none") -> NetworkSize:
     """Size of a network, counted on the network itself, built without memory.
 
@@ -107,6 +147,11 @@ def block_size(width: int, inner: int) -> int:
     Biases and norms, under 1 % of them, are not counted.
     """
     return 4 * width * width + 2 * width * inner
+
+
+def conformer_block_size(width: int, inner: int) -> int:
+    """Parameters of a conformer block: two MLPs, attention, and a gated convolution of width 1."""
+    return block_size(width, inner) + 2 * width * inner + 3 * width * width
 
 
 def weight_bytes(request: ExtractorRequest) -> float:

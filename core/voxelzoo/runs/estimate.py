@@ -20,7 +20,7 @@ from voxelzoo.text import human_bytes, human_seconds
 
 @dataclass(frozen=True)
 class Extraction:
-    """What it takes to extract the states that the store does not have.
+    """What it takes to extract the states that are not done yet.
 
     None where the extractor gives no estimate.
     """
@@ -78,7 +78,7 @@ class Estimate:
         }
 
 
-def estimate(plan: Plan, keys: StateKeys) -> Estimate:
+def estimate(plan: Plan, keys: StateKeys, reuse: bool = True) -> Estimate:
     """Estimate what running a model will take. Stories and clocks are read; nothing is loaded.
 
     Parameters
@@ -87,13 +87,15 @@ def estimate(plan: Plan, keys: StateKeys) -> Estimate:
         The settings.
     keys : StateKeys
         The model and its layers.
+    reuse : bool, default True
+        Whether states that are in the store count as done.
 
     Returns
     -------
     Estimate
     """
     layers = keys.layers
-    extraction = estimate_extraction(plan, keys, layers)
+    extraction = estimate_extraction(plan, keys, layers, reuse)
     evaluation, rows = plan.evaluation, plan.n_trs
     n_rows = max(sum(rows[name] for name in evaluation.train_for(s)) for s in plan.subjects)
     n_all = sum(rows.values())
@@ -125,8 +127,10 @@ def estimate(plan: Plan, keys: StateKeys) -> Estimate:
     )
 
 
-def estimate_extraction(plan: Plan, keys: StateKeys, layers: Sequence[int]) -> Extraction:
-    """Estimate what it takes to extract the states that the store does not have.
+def estimate_extraction(
+    plan: Plan, keys: StateKeys, layers: Sequence[int], reuse: bool = True
+) -> Extraction:
+    """Estimate what it takes to extract states.
 
     Parameters
     ----------
@@ -136,6 +140,8 @@ def estimate_extraction(plan: Plan, keys: StateKeys, layers: Sequence[int]) -> E
         The model.
     layers : sequence of int
         The layers.
+    reuse : bool, default True
+        Whether states that are in the store count as done.
 
     Returns
     -------
@@ -145,7 +151,9 @@ def estimate_extraction(plan: Plan, keys: StateKeys, layers: Sequence[int]) -> E
     costs: list[Cost] = []
     n_stories = n_states = 0
     for name in plan.evaluation.stories:
-        missing = layers_to_extract(keys, name, layers, plan.store, "states" in plan.keep)
+        missing = list(layers)
+        if reuse:
+            missing = layers_to_extract(keys, name, layers, plan.store, "states" in plan.keep)
         if not missing:
             continue
         story = keys.stimuli[name].story

@@ -180,34 +180,24 @@ def plan(
     progress = progress or Silent()
     choices = choose_models(zoo, models, options)
     resolved = make_plan(zoo, _opened(zoo, dataset, options), store, options)
-    estimates = []
-    for choice in choices:
-        if _needs_download(choice):
-            progress.say(f"{choice.entry.name}: weights are not on this machine; planned without")
-            estimates.append(_planned_without_weights(zoo, resolved, choice, progress))
-            continue
-        model, layers = choice.open(zoo.host, resolved.dataset, progress.say)
-        keys = StateKeys(model, layers, resolved.stimuli, resolved.alignment)
-        estimates.append(estimate(resolved, keys))
-    return estimates
+    return [_estimate(zoo, resolved, choice, progress) for choice in choices]
 
 
-def _needs_download(choice: ModelChoice) -> bool:
-    """Whether the weights are not on this machine, and the row knows the architecture."""
+def _estimate(zoo: Zoo, plan: Plan, choice: ModelChoice, progress: Progress) -> Estimate:
+    """The estimate of one model.
+
+    A model whose weights are not on this machine is planned as its architecture alone, as if the
+    store were empty: without the weights, keys of its states are unknown.
+    """
     entry, request = choice.entry, choice.request
-    known = bool(entry.architecture) and not request.untrained
-    return known and weights_location(entry) is None
-
-
-def _planned_without_weights(
-    zoo: Zoo, plan: Plan, choice: ModelChoice, progress: Progress
-) -> Estimate:
-    """The estimate of the same architecture, untrained, as if the store were empty."""
-    untrained = replace(choice, request=replace(choice.request, untrained=True))
-    model, layers = untrained.open(zoo.host, plan.dataset, progress.say)
+    absent = not request.untrained and entry.architecture and weights_location(entry) is None
+    if absent:
+        progress.say(f"{entry.name}: weights are not on this machine; planned without")
+        choice = replace(choice, request=replace(request, untrained=True))
+    model, layers = choice.open(zoo.host, plan.dataset, progress.say)
     keys = StateKeys(model, layers, plan.stimuli, plan.alignment)
-    empty = replace(plan, store=Store(plan.store.root / "nothing"))
-    return replace(estimate(empty, keys), model=choice.entry.name)
+    planned = estimate(plan, keys, reuse=not absent)
+    return replace(planned, model=entry.name) if absent else planned
 
 
 def extract(

@@ -135,7 +135,12 @@ class SpeechExtractor(ABC):
         total, inner = self.request.model.n_parameters, self.config.stated("intermediate_size")
         if total is None or inner is None:
             return built_size(self.config)
-        return NetworkSize(total, self.n_layers() * block_size(int(self.config.hidden_size), inner))
+        block = self.block_size(int(self.config.hidden_size), int(inner))
+        return NetworkSize(total, self.n_layers() * block)
+
+    def block_size(self, width: int, inner: int) -> int:
+        """Parameters of one block, of which the MLP is ``inner`` units wide."""
+        return block_size(width, inner)
 
     def convolution_flops(self, n_samples: int) -> float:
         """Operations of the convolutions for a window of that many samples."""

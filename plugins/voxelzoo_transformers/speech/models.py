@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from voxelzoo.api import UsageError
 from voxelzoo_transformers.configuration import NetworkConfig
-from voxelzoo_transformers.cost import NetworkSize, built_size
+from voxelzoo_transformers.cost import block_size, conformer_block_size
 from voxelzoo_transformers.speech.extractor import WaveformExtractor
 
 if TYPE_CHECKING:
@@ -45,9 +45,10 @@ class SpeechModelExtractor(WaveformExtractor):
             return [(FILTERBANK_FRAME, FILTERBANK_HOP), (2, 2)]
         return super().convolutions()
 
-    def network_size(self) -> NetworkSize:
-        """Of w2v-BERT: counted, because a conformer block is not a transformer block."""
-        return built_size(self.config) if self._has_filterbank else super().network_size()
+    def block_size(self, width: int, inner: int) -> int:
+        """Of w2v-BERT: that of a conformer block."""
+        size = conformer_block_size if self._has_filterbank else block_size
+        return size(width, inner)
 
     def convolution_flops(self, n_samples: int) -> float:
         """Of w2v-BERT: none to speak of."""

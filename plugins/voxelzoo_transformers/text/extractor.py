@@ -27,6 +27,7 @@ from voxelzoo_transformers.cost import (
     item_bytes,
     library_bytes,
     seconds,
+    stated_size,
     weight_bytes,
 )
 from voxelzoo_transformers.text.reading import (
@@ -199,15 +200,9 @@ class CausalLMExtractor:
     @cached_property
     def _size(self) -> NetworkSize:
         """Of the network that gives the requested output; the same for every story."""
-        model, config, head = self.request.model, self.config, self._output != "states"
-        vocabulary, width = config.stated("vocab_size"), config.stated("hidden_size")
-        experts = config.stated("num_local_experts") or config.stated("num_experts")
-        if experts or not (model.n_parameters and vocabulary and width):
-            return built_size(config, "language-model" if head else "none")
-        embeddings = vocabulary * (config.stated("word_embed_proj_dim") or width)
-        # Many heads share the embeddings' weights, but a row does not say whether this one does.
-        total = model.n_parameters + (embeddings if head else 0)
-        return NetworkSize(total, model.n_parameters - embeddings)
+        head: Head = "none" if self._output == "states" else "language-model"
+        stated = stated_size(self.config, self.request.model.n_parameters, head)
+        return stated or built_size(self.config, head)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:

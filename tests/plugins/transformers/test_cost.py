@@ -11,6 +11,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from speech import noise, story_of as sound_of, tiny
 from text_models import babble, extractor_for, story_of, tiny_row
+from voxelzoo.api import ExtractorRequest, ModelEntry
+from voxelzoo.host.zoo import Zoo, open_zoo
+from voxelzoo.runs.models import open_model
+from voxelzoo_transformers.configuration import NetworkConfig, config_from_architecture
+from voxelzoo_transformers.cost import built_size, stated_size
 from voxelzoo_transformers.text.states import LayerReader
 
 
@@ -59,3 +64,82 @@ def test_speech_operations_are_those_that_torch_counts(family: str) -> None:
     # Short of what is shared among windows, and of what Fourier transforms save.
     measured = counted(extractor, story, layers)
     assert 0.5 * measured < extractor.cost(story, layers).flops < 2 * measured
+
+
+def shipped(zoo: Zoo) -> list[ModelEntry]:
+    """One network of every type and width of a block that the catalogue has."""
+    names = {
+        (str(e.architecture["model_type"]), e.extractor): e
+        for e in zoo.catalogue.entries
+        if e.architecture
+    }
+    return list(names.values())
+
+
+def test_rows_state_all_that_a_plan_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`zoo plan` imports neither torch nor transformers for any model of the catalogue."""
+    zoo = open_zoo(None, None, True)
+    entries = shipped(zoo)
+    assert {"bloom", "mixtral", "wav2vec2-bert", "data2vec-audio", "whisper"} <= {
+        entry.architecture["model_type"] for entry in entries
+    }
+
+    def refuse(self: NetworkConfig) -> None:
+        raise AssertionError("the transformers configuration is built")
+
+    monkeypatch.setattr(NetworkConfig, "full", property(refuse))
+    text, sound = story_of(babble(30)), sound_of(noise(3.0))
+    for entry in entries:
+        model = open_model(zoo.host, entry, ExtractorRequest(entry, untrained=True))
+        layers = list(model.extractor.layers())
+        story = sound if entry.modality == "audio" else text
+        assert model.extractor.cost(story, layers).peak_bytes > 0, entry.name
+        assert model.extractor.fingerprint()
+        assert len(layers) == (entry.n_layers or 0) + 1
+
+
+MIXTURE = {
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 64,
+    "vocab_size": 300,
+    "num_experts_per_tok": 2,
+}
+"""A small mixture of experts."""
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        {"model_type": "mixtral", "num_local_experts": 8, **MIXTURE},
+        {"model_type": "qwen3_moe", "num_experts": 8, "moe_intermediate_size": 24, **MIXTURE},
+        {"model_type": "olmoe", "num_experts": 8, **MIXTURE},
+        {"model_type": "llama", **MIXTURE},
+    ],
+)
+def test_the_size_of_a_language_model_is_that_of_the_network(architecture: dict[str, Any]) -> None:
+    config = NetworkConfig(architecture, lambda: config_from_architecture("x", architecture))
+    for head in ("none", "language-model"):
+        built = built_size(config, head)
+        stated = stated_size(config, built_size(config).total, head)
+        assert stated is not None
+        assert stated.total == built.total
+        assert stated.per_position == pytest.approx(built.per_position, rel=0.01)
+
+
+def test_a_mixture_with_some_plain_blocks_is_counted() -> None:
+    architecture = {"model_type": "qwen3_moe", "num_experts": 8, "moe_intermediate_size": 24}
+    config = NetworkConfig({**architecture, **MIXTURE, "mlp_only_layers": [0]}, lambda: None)
+    assert stated_size(config, 10**6) is None
+
+
+@pytest.mark.parametrize("name", ["w2v-bert-2.0", "data2vec-audio-base", "hubert-large"])
+def test_the_size_of_a_speech_encoder_is_that_of_the_network(name: str) -> None:
+    zoo = open_zoo(None, None, True)
+    request = ExtractorRequest(zoo.catalogue.find(name), untrained=True)
+    extractor: Any = open_model(zoo.host, request.model, request).extractor
+    built = built_size(extractor.config)
+    assert extractor.network_size().total == built.total
+    assert extractor.network_size().per_position == pytest.approx(built.per_position, rel=0.05)
