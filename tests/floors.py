@@ -21,7 +21,8 @@ FLOORS = (
     ("api",),
     ("contract",),
     ("stimuli",),
-    ("blocks", "disk", "errors", "memory", "progress", "strict_yaml", "text"),
+    ("disk",),
+    ("blocks", "bounded_yaml", "errors", "memory", "progress", "strict_yaml", "text"),
 )
 """From the top down. A module may import its own floor and those below it."""
 

@@ -1,6 +1,7 @@
 """Everything a plugin may import: each name, and the module that defines it."""
 
 from .blocks import blocks as blocks
+from .bounded_yaml import load_yaml as load_yaml
 from .contract.citations import bibtex_key as bibtex_key
 from .contract.interfaces import (
     Aligner as Aligner,
@@ -50,6 +51,7 @@ from .contract.weights import (
     weight_files as weight_files,
     weights_location as weights_location,
 )
+from .disk.zarr_arrays import open_zarr_array as open_zarr_array
 from .errors import (
     DataError as DataError,
     MissingError as MissingError,

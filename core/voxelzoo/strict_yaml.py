@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from voxelzoo.bounded_yaml import check_bounds
 from voxelzoo.errors import PluginError
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def read_yaml(path: Path) -> Document:
     except OSError as error:
         raise PluginError(f"{path}: cannot be read ({error.strerror})") from None
     try:
+        check_bounds(content)
         loader = _StrictLoader(content)
         try:
             node = loader.get_single_node()

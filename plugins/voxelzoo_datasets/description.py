@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from voxelzoo.api import DataError
+from voxelzoo.api import DataError, load_yaml
 
 
 def _plain_name(name: str) -> str:
@@ -86,7 +86,7 @@ class _Loader(yaml.SafeLoader):
 def read_description(path: Path) -> Description:
     """Read the description; :class:`DataError` says what is wrong with which field."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_Loader)
+        content = load_yaml(path.read_text(encoding="utf-8-sig"), _Loader)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
@@ -117,10 +117,15 @@ def _faults(error: ValidationError) -> list[str]:
         elif kind == "missing":
             message = "missing"
         elif kind == "string_type":
-            message = f"{value!r} is read as {type(value).__name__}; put text in quotes"
+            message = f"{_short(value)} is read as {type(value).__name__}; put text in quotes"
         elif kind == "value_error":
             message = str(fault["ctx"]["error"])
         else:
-            message = f"{fault['msg'].lower()}, not {value!r}"
+            message = f"{fault['msg'].lower()}, not {_short(value)}"
         faults.append(f"{where}: {message}")
     return faults
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."

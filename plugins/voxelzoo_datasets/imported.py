@@ -30,6 +30,8 @@ from voxelzoo.api import (
     ScanClock,
     Story,
     content_digest,
+    load_yaml,
+    open_zarr_array,
     read_words_csv,
 )
 from voxelzoo_datasets.folder import read_labels
@@ -148,18 +150,14 @@ class ImportedDataset:
     @contextmanager
     def open_responses(self, subject: str, story: str) -> Iterator[Any]:
         """The Zarr array, (TR, voxel) or (repeat, TR, voxel); slice it by voxel."""
-        import zarr
-
         file = self._file(subject, story)
         try:
-            stored = zarr.open_array(file, mode="r")
+            stored = open_zarr_array(file)
             expected = self._entry(story).n_trs
             if stored.ndim not in (2, 3) or stored.shape[-2] != expected or 0 in stored.shape:
                 raise DataError(f"{file}: shape {stored.shape}, but the clock has {expected} TRs")
-        except DataError:
-            raise
-        except Exception as error:  # damaged metadata can raise anything in zarr
-            raise _damaged(file, error) from error
+        except DataError as error:
+            raise DataError(f"{error}; remove it and import again") from error
         yield stored
 
     def voxel_labels(self, subject: str) -> list[str] | None:
@@ -222,7 +220,7 @@ def _read_description(root: Path) -> _Description:
     if not path.is_file():
         raise DataError(f"{root}: the import is not finished; run the same zoo data import again")
     try:
-        description = _Description.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        description = _Description.model_validate(load_yaml(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(step) for step in first["loc"])

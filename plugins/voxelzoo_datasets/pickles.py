@@ -14,11 +14,14 @@ import bz2
 import gzip
 import io
 import lzma
+import math
 import pickle
 import re
 import struct
+import sys
 import zlib
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -28,7 +31,10 @@ from numpy.typing import NDArray
 from voxelzoo.api import DataError, MissingError, require_downloaded
 
 _PIECE = 1 << 24
-"""Bytes read at a time from a compressed file."""
+"""Bytes read at a time."""
+
+_FREE, _MOST_RATIO = 1 << 28, 100
+"""A compressed file may become this large, or this many times its size, if that is more."""
 
 
 class Record:
@@ -76,30 +82,19 @@ def read_pickle(path: Path) -> Any:
     try:
         with path.open("rb") as plain, _decompressed(plain, path) as file:
             mapped = path if cast(Any, file) is plain else None
-            content = _Reader(file, path, mapped).load()
-            while mapped is None and file.read(_PIECE):
-                pass  # read to the end, so that the checksum there is verified
+            most = max(_FREE, _MOST_RATIO * path.stat().st_size)
+            content = _Reader(_Bounded(file, most), path, mapped).load()
+            end = 0
+            while mapped is None and (piece := file.read(_PIECE)):
+                end += len(piece)  # read to the end, so that the checksum there is verified
+                if end > most:
+                    raise pickle.UnpicklingError("it decompresses to far more than data do")
             return content
     except (DataError, MissingError):
         raise
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (
-        ArithmeticError,
-        AssertionError,
-        AttributeError,
-        EOFError,
-        ImportError,
-        LookupError,
-        MemoryError,
-        RecursionError,
-        TypeError,
-        ValueError,
-        lzma.LZMAError,
-        pickle.UnpicklingError,
-        struct.error,
-        zlib.error,
-    ) as error:
+    except Exception as error:  # a damaged file can raise anything
         first = " ".join(str(error).split())[:120]
         raise DataError(f"{path}: not a joblib file, or damaged ({first})") from error
 
@@ -118,34 +113,103 @@ class _ArrayName:
     """Replaces ``ndarray``, which files name but may not call."""
 
 
-def _empty_array(kind: Any, shape: Any, dtype: Any) -> NDArray[Any]:
-    """Create an empty array; its state is set afterwards."""
+class _Array:
+    """Stands for an array until its state is read, from which a new one is made."""
+
+
+def _empty_array(kind: Any, shape: Any, dtype: Any) -> _Array:
     if kind is not _ArrayName:
         raise pickle.UnpicklingError("a subclass of ndarray")
-    return np.ndarray.__new__(np.ndarray, (0,), np.dtype("u1"))
+    return _Array()
 
 
-def _dtype(name: Any, align: Any = False, copy: Any = False) -> np.dtype[Any]:
-    """Dtypes of numbers, text and objects. Each is a copy: a file can set its byte order."""
-    if not (isinstance(name, str) and re.fullmatch(r"[<>|=]?(?:\?|[biufcSUO])\d*", name)):
-        raise pickle.UnpicklingError(f"the dtype {name!r:.40}")
-    return np.dtype(name, copy=True)
+class _DType:
+    """Stands for a dtype of numbers, text or objects. A file can set its byte order only."""
+
+    def __init__(self, name: Any, align: Any = False, copy: Any = False) -> None:
+        if not (isinstance(name, str) and re.fullmatch(r"[<>|=]?(?:\?|[biufcSUO]\d{0,9})", name)):
+            raise pickle.UnpicklingError(f"the dtype {name!r:.40}")
+        self.dtype = np.dtype(name)
+
+    def set_state(self, state: Any) -> None:
+        """Set the byte order, the second value of a dtype's state."""
+        order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
+        if order not in ("<", ">", "|", "="):
+            raise pickle.UnpicklingError(f"a dtype's state {state!r:.40}")
+        self.dtype = self.dtype.newbyteorder(order)
 
 
-def _scalar(dtype: np.dtype[Any], raw: Any = b"") -> Any:
-    if dtype.hasobject:
-        raise pickle.UnpicklingError("a scalar that is an object")
-    return np.frombuffer(raw, dtype, count=1)[0]
+def _numeric(dtype: Any) -> np.dtype[Any]:
+    """A dtype of numbers or text, of a file."""
+    if not isinstance(dtype, _DType) or dtype.dtype.hasobject or not dtype.dtype.itemsize:
+        raise pickle.UnpicklingError("values that are neither numbers nor text")
+    return dtype.dtype
+
+
+def _of_bytes(raw: Any, dtype: np.dtype[Any], shape: Any, order: Any) -> NDArray[Any]:
+    """The array in some bytes, of exactly that size."""
+    if not isinstance(raw, bytes | bytearray) or order not in ("C", "F"):
+        raise pickle.UnpicklingError("an array whose content is not bytes")
+    if not raw and _n_items(shape):
+        raise pickle.UnpicklingError("an array without its content")
+    if not raw:
+        return np.empty(shape, dtype)
+    return _valid_text(np.frombuffer(bytearray(raw), dtype).reshape(_shape(shape), order=order))
+
+
+def _shape(shape: Any) -> tuple[int, ...]:
+    if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
+        raise pickle.UnpicklingError(f"an array of shape {shape!r:.40}")
+    return shape
+
+
+def _n_items(shape: Any) -> int:
+    n: int = math.prod(_shape(shape))
+    return n
+
+
+def _valid_text(values: NDArray[Any]) -> NDArray[Any]:
+    """The same array, whose text is valid Unicode: anything else could not be read later."""
+    if values.dtype.kind == "U" and values.size:
+        codes = np.frombuffer(values.tobytes(), values.dtype.byteorder.replace("=", "") + "u4")
+        if codes.max() > sys.maxunicode:
+            raise pickle.UnpicklingError("text that is not Unicode")
+    return values
+
+
+def _of_objects(items: Any, shape: Any, order: Any) -> NDArray[Any]:
+    """An array of objects of the file."""
+    if not isinstance(items, list) or _n_items(shape) != len(items):
+        raise pickle.UnpicklingError("an array of objects that does not fit its shape")
+    values = np.empty(len(items), dtype=object)
+    for i, item in enumerate(items):
+        values[i] = item
+    return values.reshape(shape, order=order)
+
+
+def _array(state: Any) -> NDArray[Any]:
+    """An array from its state: version, shape, dtype, whether in Fortran's order, content."""
+    if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], _DType):
+        raise pickle.UnpicklingError("an array without a state")
+    _, shape, dtype, fortran, content = state
+    order = "F" if fortran else "C"
+    if dtype.dtype.hasobject:
+        return _of_objects(content, shape, order)
+    return _of_bytes(content, _numeric(dtype), shape, order)
+
+
+def _scalar(dtype: Any, raw: Any = b"") -> Any:
+    return _of_bytes(raw, _numeric(dtype), (1,), "C")[0]
 
 
 def _from_buffer(raw: Any, dtype: Any, shape: Any, order: Any) -> NDArray[Any]:
-    if dtype.hasobject:
-        raise pickle.UnpicklingError("a buffer of objects")
-    return np.frombuffer(raw, dtype).reshape(shape, order=order)
+    return _of_bytes(raw, _numeric(dtype), shape, order)
 
 
-def _encoded(text: str, encoding: str = "latin1") -> bytes:
+def _encoded(text: Any, encoding: str = "latin1") -> bytes:
     """Decode bytes as written by pickles of Python 2."""
+    if not isinstance(text, str):
+        raise pickle.UnpicklingError("bytes that are not text")
     return text.encode("latin1")
 
 
@@ -165,7 +229,7 @@ _PERMITTED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("copyreg", "_reconstructor"): _object,
     ("joblib.numpy_pickle", "NumpyArrayWrapper"): _StoredArray,
-    ("numpy", "dtype"): _dtype,
+    ("numpy", "dtype"): _DType,
     ("numpy", "ndarray"): _ArrayName,
     **{
         (f"numpy.{core}.{module}", name): replacement
@@ -188,6 +252,9 @@ _PERMITTED: dict[tuple[str, str], Any] = {
     },
 }
 
+_CALLABLE = {id(function) for function in _PERMITTED.values()}
+
+
 _RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 """Modules renamed since Python 2."""
 
@@ -195,14 +262,66 @@ _RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 # ---------------------------------------------------------------------------------------- reader
 
 
+class _Bounded:
+    """A file that is read in pieces, so that no more memory is taken than it has bytes.
+
+    Parameters
+    ----------
+    file : file
+        The file, decompressed.
+    most : int
+        Bytes that it may have. Data do not compress that well; a file made to fill memory does.
+    """
+
+    def __init__(self, file: IO[bytes], most: int) -> None:
+        self._file = file
+        self._left = most
+
+    def read(self, size: int) -> bytes:
+        return bytes(self.take(size, exactly=False))
+
+    def readline(self) -> bytes:
+        line = self._file.readline(_PIECE)
+        self._count(len(line))
+        return line
+
+    def take(self, size: int, exactly: bool = True) -> bytearray:
+        data = bytearray()
+        while len(data) < size:
+            piece = self._file.read(min(_PIECE, size - len(data)))
+            if not piece and exactly:
+                raise EOFError(f"ends {size - len(data)} bytes early")
+            if not piece:
+                break
+            self._count(len(piece))
+            data += piece
+        return data
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, at: int) -> None:
+        self._file.seek(at)
+
+    def _count(self, n: int) -> None:
+        self._left -= n
+        if self._left < 0:
+            raise pickle.UnpicklingError("it decompresses to far more than data do")
+
+
 class _Reader(pickle._Unpickler):
     """Python's unpickler without access to modules, and with support for joblib's arrays.
 
-    It extends the pure Python unpickler, because the C one reads ahead into an array's bytes.
+    It calls only what is permitted, sets the state only of what it made itself, and changes only
+    its own lists, sets and dicts. It extends the pure Python unpickler, because the C one reads
+    ahead into an array's bytes.
     """
 
-    def __init__(self, file: IO[bytes], path: Path, mapped: Path | None) -> None:
-        super().__init__(file)
+    stack: list[Any]
+    memo: dict[int, Any]
+
+    def __init__(self, file: _Bounded, path: Path, mapped: Path | None) -> None:
+        super().__init__(cast(Any, file))
         self._bytes = file
         self._path = path
         self._mapped = mapped
@@ -219,47 +338,110 @@ class _Reader(pickle._Unpickler):
     def get_extension(self, code: int) -> None:
         raise DataError(f"{self._path}: refers to a class by number ({code}); refused")
 
+    # ------------------------------------------------------------------------------------- calls
+
+    def load_reduce(self) -> None:
+        arguments = self.stack.pop()
+        self.stack[-1] = self._call(self.stack[-1], arguments, {})
+
+    def load_newobj(self) -> None:
+        arguments = self.stack.pop()
+        self.stack[-1] = self._call(self.stack[-1], arguments, {})
+
+    def load_newobj_ex(self) -> None:
+        options = self.stack.pop()
+        arguments = self.stack.pop()
+        self.stack[-1] = self._call(self.stack[-1], arguments, options)
+
+    def _instantiate(self, function: Any, arguments: Any) -> None:
+        self.append(self._call(function, tuple(arguments), {}))  # type: ignore[attr-defined]
+
+    def _call(self, function: Any, arguments: Any, options: Any) -> Any:
+        if id(function) not in _CALLABLE:
+            raise pickle.UnpicklingError("a call of what is not a function")
+        if not isinstance(arguments, tuple) or options != {}:
+            raise pickle.UnpicklingError("a call with arguments that cannot be right")
+        return function(*arguments)
+
+    # ------------------------------------------------------------------------------------ states
+
     def load_build(self) -> None:
-        """Set an object's state; replace joblib's array header by its array."""
-        if isinstance(self.stack[-2], _StoredArray):  # type: ignore[attr-defined]
-            state = self.stack.pop()  # type: ignore[attr-defined]
-            self.stack[-1] = self._read_array(state)  # type: ignore[attr-defined]
-            return
-        pickle._Unpickler.load_build(self)  # type: ignore[attr-defined]
+        """Set the state of an object; replace what stands for an array by the array."""
+        state = self.stack.pop()
+        target = self.stack[-1]
+        if isinstance(target, _StoredArray):
+            self.stack[-1] = self._read_array(state)
+        elif isinstance(target, _Array):
+            self.stack[-1] = _array(state)
+            for number in reversed(self.memo):  # later references are to the array
+                if self.memo[number] is target:
+                    self.memo[number] = self.stack[-1]
+                    break
+        elif isinstance(target, _DType):
+            target.set_state(state)
+        elif isinstance(target, Record) and isinstance(state, dict):
+            target.__dict__.update({str(name): value for name, value in state.items()})
+        else:
+            raise pickle.UnpicklingError(f"a state of {type(target).__name__}")
 
     def _read_array(self, state: Any) -> NDArray[Any]:
-        shape = tuple(int(n) for n in state["shape"])
-        dtype, order = state["dtype"], state["order"]
-        if not isinstance(dtype, np.dtype) or min(shape, default=0) < 0 or order not in ("C", "F"):
+        shape, order = _shape(tuple(map(int, state["shape"]))), state["order"]
+        dtype = state["dtype"]
+        if not isinstance(dtype, _DType) or order not in ("C", "F"):
             raise pickle.UnpicklingError(f"an array of {dtype!r:.40} {shape}")
-        if dtype.hasobject:
+        if dtype.dtype.hasobject:
             return cast(NDArray[Any], _Reader(self._bytes, self._path, self._mapped).load())
         if state.get("numpy_array_alignment_bytes") is not None:
-            self._take(self._take(1)[0])
-        size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+            self._bytes.take(self._bytes.take(1)[0])
+        size = math.prod(shape) * _numeric(dtype).itemsize
         if self._mapped is None or not size:
-            flat = np.frombuffer(self._take(size), dtype)
-            return flat.reshape(shape, order=order)
+            return _of_bytes(self._bytes.take(size), dtype.dtype, shape, order)
         at = self._bytes.tell()
         if at + size > self._mapped.stat().st_size:
-            raise EOFError(f"ends within an array of {dtype} {shape}")
+            raise EOFError(f"ends within an array of {dtype.dtype} {shape}")
         self._bytes.seek(at + size)
-        return np.memmap(self._mapped, dtype, mode="r", offset=at, shape=shape, order=order)
+        return _valid_text(
+            np.memmap(self._mapped, dtype.dtype, mode="r", offset=at, shape=shape, order=order)
+        )
 
-    def _take(self, size: int) -> bytearray:
-        data = bytearray()
-        while len(data) < size:
-            piece = self._bytes.read(min(_PIECE, size - len(data)))
-            if not piece:
-                raise EOFError(f"ends {size - len(data)} bytes early")
-            data += piece
-        return data
+    # -------------------------------------------------------------------------------- containers
+
+    def load_bytearray8(self) -> None:
+        (size,) = struct.unpack("<Q", self.read(8))  # type: ignore[attr-defined]
+        self.append(bytearray(self.read(size)))  # type: ignore[attr-defined]
 
 
-_Reader.dispatch = {
-    **pickle._Unpickler.dispatch,
-    pickle.BUILD[0]: _Reader.load_build,  # type: ignore[dict-item]
-}
+def _changing(load: Callable[[Any], None], kinds: tuple[type, ...], marked: bool) -> Any:
+    """An opcode that changes a container, for containers of these kinds alone."""
+
+    def checked(reader: Any) -> None:
+        stack = reader.metastack[-1] if marked else reader.stack
+        target = stack[-1] if marked else stack[-2 if list in kinds else -3]
+        if type(target) not in kinds:
+            raise pickle.UnpicklingError(f"items for {type(target).__name__}")
+        load(reader)
+
+    return checked
+
+
+_BASE: dict[int, Any] = pickle._Unpickler.dispatch
+_DICTS = (dict, OrderedDict)
+_Reader.dispatch = cast(
+    Any,
+    {
+        **_BASE,
+        pickle.REDUCE[0]: _Reader.load_reduce,
+        pickle.NEWOBJ[0]: _Reader.load_newobj,
+        pickle.NEWOBJ_EX[0]: _Reader.load_newobj_ex,
+        pickle.BUILD[0]: _Reader.load_build,
+        pickle.BYTEARRAY8[0]: _Reader.load_bytearray8,
+        pickle.APPEND[0]: _changing(_BASE[pickle.APPEND[0]], (list,), marked=False),
+        pickle.APPENDS[0]: _changing(_BASE[pickle.APPENDS[0]], (list,), marked=True),
+        pickle.SETITEM[0]: _changing(_BASE[pickle.SETITEM[0]], _DICTS, marked=False),
+        pickle.SETITEMS[0]: _changing(_BASE[pickle.SETITEMS[0]], _DICTS, marked=True),
+        pickle.ADDITEMS[0]: _changing(_BASE[pickle.ADDITEMS[0]], (set,), marked=True),
+    },
+)
 
 
 # ----------------------------------------------------------------------------------- compression

@@ -23,6 +23,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from voxelzoo.api import DataError, MissingError, UsageError
+from voxelzoo.bounded_yaml import load_yaml
 from voxelzoo.progress import Progress, Silent
 
 BLOCK = 1 << 20
@@ -85,7 +86,7 @@ def read_manifest(path: Path) -> Manifest:
         If it is no manifest; the message names the file, the field and the fault.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path.read_text(encoding="utf-8"))
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

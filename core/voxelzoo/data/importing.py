@@ -41,9 +41,11 @@ from voxelzoo.api import (
     read_words_csv,
 )
 from voxelzoo.blocks import blocks
+from voxelzoo.bounded_yaml import load_yaml
 from voxelzoo.data.opening import opened_responses, own_stories
 from voxelzoo.disk.drafts import Draft, remove_abandoned_drafts
 from voxelzoo.disk.files import flush_file, flush_folder, flush_tree, written_whole
+from voxelzoo.disk.zarr_arrays import open_zarr_array
 from voxelzoo.progress import Progress, Silent
 
 FORMAT = 1
@@ -141,7 +143,7 @@ def _claim(root: Path, dataset: Dataset) -> None:
     for file in (root / DONE, root / UNDONE):
         if file.is_file():
             try:
-                content = yaml.safe_load(file.read_text(encoding="utf-8"))
+                content = load_yaml(file.read_text(encoding="utf-8"))
                 there = content["name"]
             except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
                 raise DataError(f"{file}: damaged; remove {root} and import again") from error
@@ -248,7 +250,7 @@ def _import_responses(dataset: Dataset, subject: str, story: str, root: Path) ->
     source = dataset.fingerprint(subject, story)
     if target.is_dir():
         try:
-            there = zarr.open_array(target, mode="r")
+            there = open_zarr_array(target)
             if there.attrs.get("source") == source and "sha256" in there.attrs:
                 return False, there.shape[-1]
         except Exception:  # damaged in any way: it is written again

@@ -114,7 +114,7 @@ class ProcessLock:
 
 
 def _open(path: Path) -> int:
-    flags = os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+    flags = os.O_CREAT if sys.platform == "win32" else os.O_CREAT | os.O_NOFOLLOW
     try:
         return os.open(path, flags | os.O_RDWR, 0o666)
     except PermissionError:

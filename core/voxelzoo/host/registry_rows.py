@@ -107,21 +107,22 @@ def row_model() -> type[BaseModel]:
 
 def _in_words(name: str, detail: Any) -> str:
     """One plain sentence for a validation error."""
-    value, kind = detail["input"], detail["type"]
+    value, kind = repr(detail["input"]), detail["type"]
+    value = value if len(value) <= 80 else f"{value[:80]}..."
     if name in _PATTERNS:
-        return f"{value!r} is not {_PATTERNS[name][1]}"
+        return f"{value} is not {_PATTERNS[name][1]}"
     if kind == "literal_error":
-        return f"{value!r} is not {detail['ctx']['expected']}"
+        return f"{value} is not {detail['ctx']['expected']}"
     if kind == "string_type":
-        return f"{value!r} is not text: quote it"
+        return f"{value} is not text: quote it"
     if kind == "int_type":
-        return f"{value!r} is not a whole number"
+        return f"{value} is not a whole number"
     if kind == "bool_type":
-        return f"{value!r} is neither true nor false"
+        return f"{value} is neither true nor false"
     if kind == "tuple_type":
-        return f"{value!r} is not a list"
+        return f"{value} is not a list"
     if kind == "greater_than_equal":
-        return f"{value!r} is less than {_MINIMUM[name]}"
+        return f"{value} is less than {_MINIMUM[name]}"
     return str(detail["msg"])
 
 

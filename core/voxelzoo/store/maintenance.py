@@ -15,7 +15,13 @@ from voxelzoo.api import DataError, NotFoundError
 from voxelzoo.disk.drafts import Draft
 from voxelzoo.disk.files import flush_folder
 from voxelzoo.store import container
-from voxelzoo.store.artefacts import KINDS, Artefact, Kind
+from voxelzoo.store.artefacts import (
+    KINDS,
+    Artefact,
+    ArtefactVersionError,
+    DamagedArtefactError,
+    Kind,
+)
 from voxelzoo.store.store import QUARANTINE, Store
 
 WORTH_PACKING = 0.95
@@ -168,8 +174,10 @@ def _file(artefact: Artefact, kind: Kind, check: Callable[[Artefact], None]) -> 
     try:
         check(artefact)
         model = _model(artefact, kind)
+    except (DamagedArtefactError, ArtefactVersionError) as error:
+        problem = error.reason
     except DataError as error:
-        problem = getattr(error, "reason", None) or str(error)
+        problem = str(error)
     except NotFoundError:
         raise FileNotFoundError(artefact.path) from None
     return StoredFile(

@@ -19,10 +19,13 @@ from voxelzoo.host.loading import load_host
 SOURCES = sorted(CORE.rglob("*.py"))
 
 READS_OTHER_OBJECTS = {
+    "bounded_yaml.py": {"yaml"},
     "cli/__init__.py": {"import_module(module)", "parameter"},
     "data/memory.py": {"words"},
     "host/catalogue.py": {"registered.spec"},
+    "host/catalogue_merging.py": {"registered.spec"},
     "host/loading.py": {"plugin"},
+    "host/plugin_points.py": {"plugin"},
     "host/targets.py": {"target"},
     "reports/controls.py": {"record", "example"},
     "reports/curves.py": {"each.record", "result.record.scores"},

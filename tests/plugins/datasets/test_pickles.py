@@ -186,3 +186,84 @@ def test_a_byte_order_set_in_a_file_stays_in_the_file(tmp_path: Path) -> None:
     (tmp_path / "x.pkl").write_bytes(stream)
     read_pickle(tmp_path / "x.pkl")
     assert np.dtype("f8").isnative
+
+
+def _global(module: str, name: str) -> bytes:
+    return f"c{module}\n{name}\n".encode()
+
+
+_OBJECTS = _global("numpy", "dtype") + b"(S'O'\ntR"
+_PLAIN_STATE = b"(I3\nS'|'\nNNNI-1\nI-1\nI0\ntb"  # clears the flag that says it holds objects
+_POINTER = b"C\x08" + b"\x40" + b"\x41" * 7
+
+STATES = {
+    "a dtype of objects made plain, scalar": (
+        _global("numpy.core.multiarray", "scalar") + b"(" + _OBJECTS + _PLAIN_STATE
+        + _POINTER + b"tR."
+    ),
+    "a dtype of objects made plain, buffer": (
+        _global("numpy.core.numeric", "_frombuffer")
+        + b"(" + _POINTER + _OBJECTS + _PLAIN_STATE + b"(I1\ntS'C'\ntR."
+    ),
+    "a dtype of objects made plain, array": (
+        _global("numpy.core.multiarray", "_reconstruct")
+        + b"(" + _global("numpy", "ndarray") + b"(I0\ntS'b'\ntR"
+        + b"(I1\n(I1\nt" + _OBJECTS + _PLAIN_STATE + b"I00\n" + _POINTER + b"tb."
+    ),
+    "a dtype made larger": (
+        _global("numpy.core.multiarray", "scalar")
+        + b"(" + _global("numpy", "dtype") + b"(S'f8'\ntR(I3\nS'<'\nNNNI999999\nI8\nI0\ntb"
+        + b"C\x01A" + b"tR."
+    ),
+    "the state of a class": _global("ridge_utils.textgrid", "TextGrid") + b"}S'x'\nI1\nsb.",
+    "the state of a function": _global("copyreg", "_reconstructor") + b"}S'x'\nI1\nsb.",
+    "the state of a type": _global("builtins", "object") + b"}S'x'\nI1\nsb.",
+    "slots of a record": (
+        _global("ridge_utils.textgrid", "TextGrid") + b")\x81(N}S'__class__'\n"
+        + _global("collections", "OrderedDict") + b"stb."
+    ),
+    "a call of an object": _global("ridge_utils.textgrid", "TextGrid") + b")\x81)R.",
+    "a call of a text": b"S'x'\n)R.",
+    "items for an array": (
+        _global("numpy.core.numeric", "_frombuffer")
+        + b"(" + _POINTER + _global("numpy", "dtype") + b"(S'f8'\ntR(I1\ntS'C'\ntRI0\nI1\ns."
+    ),
+    "items for a class": _global("ridge_utils.textgrid", "TextGrid") + b"I1\na.",
+    "a text that is not Unicode": (
+        _global("numpy.core.multiarray", "scalar")
+        + b"(" + _global("numpy", "dtype") + b"(S'<U1'\ntRC\x04\xff\xff\xff\xfftR."
+    ),
+    "a huge array": (
+        _global("numpy.core.numeric", "_frombuffer")
+        + b"(C\x00" + _global("numpy", "dtype") + b"(S'f8'\ntR(I99999999999\ntS'C'\ntR."
+    ),
+    "a huge text": b"\x80\x04\x8e\xff\xff\xff\xff\xff\x00\x00\x00abc.",
+    "a huge bytearray": b"\x80\x05\x96\xff\xff\xff\xff\xff\x00\x00\x00abc.",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_states_and_sizes_that_cannot_be_right_are_refused(tmp_path: Path, name: str) -> None:
+    """Some of these crash numpy's own reader: raw bytes would become pointers."""
+    (tmp_path / "x.jbl").write_bytes(STATES[name])
+    with pytest.raises(DataError, match=r"x\.jbl: "):
+        read_pickle(tmp_path / "x.jbl")
+
+
+@pytest.mark.parametrize("compress", [("zlib", 9), ("gzip", 9), ("xz", 6), ("bz2", 9)])
+def test_a_file_that_decompresses_to_far_more_is_refused(
+    tmp_path: Path, compress: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pickles, "_FREE", 1 << 20)
+    for content in (np.zeros(10**6), b"\0" * 10**7):
+        joblib.dump(content, tmp_path / "x.jbl", compress=compress)
+        with pytest.raises(DataError, match="far more than data do"):
+            read_pickle(tmp_path / "x.jbl")
+
+
+def test_an_array_that_is_named_twice_is_read_twice(tmp_path: Path) -> None:
+    array = np.arange(3.0)
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps({"a": array, "b": [array, array]}))
+    found = read_pickle(tmp_path / "x.pkl")
+    for each in (found["a"], *found["b"]):
+        np.testing.assert_array_equal(each, array)
