@@ -6,6 +6,18 @@ from collections.abc import Iterator
 
 
 def blocks(n: int, size: int) -> Iterator[slice]:
-    """Consecutive slices of ``size`` items that cover ``range(n)``; the last may be shorter."""
+    """Consecutive slices that cover a range.
+
+    Parameters
+    ----------
+    n : int
+        Length of the range.
+    size : int
+        Items of a slice; the last may be shorter.
+
+    Yields
+    ------
+    slice
+    """
     for start in range(0, n, size):
         yield slice(start, min(start + size, n))

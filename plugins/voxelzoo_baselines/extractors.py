@@ -53,7 +53,18 @@ class _Control(ABC):
 
     @abstractmethod
     def values(self, story: Story) -> Iterator[NDArray[np.float32]]:
-        """Features (time, unit) in consecutive blocks."""
+        """Compute the features.
+
+        Parameters
+        ----------
+        story : Story
+            What was heard.
+
+        Yields
+        ------
+        ndarray of float32
+            (time, unit), in consecutive blocks.
+        """
 
     def extract(self, story: Story, layers: Sequence[int]) -> Iterator[StateBlock]:
         """Yields the features.
@@ -111,7 +122,17 @@ class _PerWord(_Control):
 
     @abstractmethod
     def value(self, word: str) -> float:
-        """The number of one word."""
+        """The number of one word.
+
+        Parameters
+        ----------
+        word : str
+            A spoken word.
+
+        Returns
+        -------
+        float
+        """
 
 
 def _in_order(story: Story) -> tuple[list[str], Floats]:
@@ -228,7 +249,18 @@ class _PerWindow(_Control):
 
     @abstractmethod
     def features(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Features (time, unit) of windows (time, sample)."""
+        """Compute the features of windows of sound.
+
+        Parameters
+        ----------
+        windows : ndarray of float32
+            (time, sample).
+
+        Returns
+        -------
+        ndarray of float32
+            (time, unit).
+        """
 
 
 class SoundPower(_PerWindow):

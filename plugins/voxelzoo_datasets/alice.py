@@ -149,7 +149,18 @@ class AliceDataset:
         return self._cleaned(subject).astype(np.float32)
 
     def motion(self, subject: str) -> NDArray[np.float64]:
-        """Realignment parameters of the kept volumes, (362, 6): translations, then rotations."""
+        """Realignment parameters of the kept volumes.
+
+        Parameters
+        ----------
+        subject : str
+            One of :meth:`subjects`.
+
+        Returns
+        -------
+        ndarray of float64
+            (362, 6): translations in mm, then rotations in radians.
+        """
         self._usable(subject)
         return _table(self._motion_file(subject), N_TRS + N_DROPPED, 6)[N_DROPPED:]
 

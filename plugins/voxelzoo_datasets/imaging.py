@@ -180,17 +180,47 @@ class ImagingDataset(ABC):
         """The stimulus, in scan time."""
 
     def default_tests(self, stories: Sequence[str]) -> tuple[str, ...]:
-        """Held-out stories if the user names none."""
+        """Held-out stories if the user names none.
+
+        Parameters
+        ----------
+        stories : sequence of str
+            Every story.
+
+        Returns
+        -------
+        tuple of str
+        """
         return ()
 
     def sidecar(self, run: Run) -> dict[str, Any]:
-        """Contents of the JSON file next to a run; empty if there is none."""
+        """Contents of the JSON file next to a run; empty if there is none.
+
+        Parameters
+        ----------
+        run : Run
+            One scan of one story.
+
+        Returns
+        -------
+        dict
+        """
         name = re.sub(r"_hemi-[LR]", "", run.first.name).split(".")[0] + ".json"
         file = run.beside(run.first.name.split(".")[0] + ".json", name)
         return read_json(file) if file is not None else {}
 
     def masks_of(self, run: Run) -> Path | None:
-        """The brain mask published with a run, or ``None``."""
+        """The brain mask published with a run, or ``None``.
+
+        Parameters
+        ----------
+        run : Run
+            One scan of one story.
+
+        Returns
+        -------
+        Path or None
+        """
         stem = run.first.name.split(".")[0]
         return run.beside(re.sub(r"(_desc-[^_]+)?_bold$", "_desc-brain_mask", stem) + ".nii.gz")
 

@@ -217,7 +217,18 @@ class SimulatedDataset:
         yield _Responses(full_shape, lambda: self.responses(subject, story))
 
     def signal(self, subject: str, story: str) -> Floats:
-        """Responses without noise, (TR, voxel); zero for voxels driven by ``noise``."""
+        """Responses without noise.
+
+        Parameters
+        ----------
+        subject, story : str
+            As for :meth:`responses`.
+
+        Returns
+        -------
+        ndarray of float64
+            (TR, voxel); zero for voxels driven by ``noise``.
+        """
         self._check_story(story)
         return self._signal(subject, story)[0]
 
@@ -231,9 +242,19 @@ class SimulatedDataset:
         return self.drivers()
 
     def ceiling(self, subject: str) -> Floats:
-        """Expected r of the true signal with the repeat-averaged responses, (voxel,).
+        """Expected r of the true signal with the repeat-averaged responses.
 
         It is computed over all test stories, or over the training stories if there are none.
+
+        Parameters
+        ----------
+        subject : str
+            One of :meth:`subjects`.
+
+        Returns
+        -------
+        ndarray of float64
+            (voxel,).
         """
         stories = self._test or self._train
         parts = [self._signal(subject, story) for story in stories]

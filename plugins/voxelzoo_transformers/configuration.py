@@ -75,7 +75,19 @@ class NetworkConfig:
         return self._build()
 
     def stated(self, name: str, default: Any = None) -> Any:
-        """The stated value of an attribute, or ``default``; imports nothing."""
+        """The stated value of an attribute; imports nothing.
+
+        Parameters
+        ----------
+        name : str
+            The attribute's common name.
+        default : Any, optional
+            Returned if it is not stated.
+
+        Returns
+        -------
+        Any
+        """
         for key in (name, *_COUNTS.get(name, ())):
             if self._stated.get(key) is not None:
                 return self._stated[key]

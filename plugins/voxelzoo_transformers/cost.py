@@ -145,6 +145,17 @@ def block_size(width: int, inner: int) -> int:
     """Parameters of a transformer block: four projections of attention and two of the MLP.
 
     Biases and norms, under 1 % of them, are not counted.
+
+    Parameters
+    ----------
+    width : int
+        Units of a hidden state.
+    inner : int
+        Units of the MLP.
+
+    Returns
+    -------
+    int
     """
     return 4 * width * width + 2 * width * inner
 

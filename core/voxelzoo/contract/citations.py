@@ -16,6 +16,15 @@ _FIELD = re.compile(r"(\w+)\s*=\s*")
 def bibtex_key(entry: str) -> str:
     """The key of a BibTeX entry, ``zhang2022opt`` of ``@article{zhang2022opt, ...}``.
 
+    Parameters
+    ----------
+    entry : str
+        One entry.
+
+    Returns
+    -------
+    str
+
     Raises
     ------
     ValueError
@@ -28,7 +37,17 @@ def bibtex_key(entry: str) -> str:
 
 
 def bibtex_fields(entry: str) -> dict[str, str]:
-    """Fields of a BibTeX entry by lower-case name, without their outer braces or quotes.
+    """Fields of a BibTeX entry.
+
+    Parameters
+    ----------
+    entry : str
+        One entry.
+
+    Returns
+    -------
+    dict of str to str
+        Values by lower-case name, without their outer braces or quotes.
 
     Raises
     ------
@@ -63,6 +82,15 @@ def citation_line(entry: str) -> str:
 
     More than three authors are given as the first and "et al.". An entry that has no author or
     year is given by its key.
+
+    Parameters
+    ----------
+    entry : str
+        One entry.
+
+    Returns
+    -------
+    str
 
     Examples
     --------

@@ -1,9 +1,10 @@
-"""What extractors, aligners, regressors and datasets must have, and what they may have.
+"""What extractors and datasets must have, and what they may have.
 
-This module is the whole contract: the host reads nothing of a plugin's objects that is not here.
-:class:`Extractor`, :class:`Aligner`, :class:`Regressor` and :class:`Dataset` are required. The
-other protocols are optional: an object that has the methods or attributes of one gets what its
-docstring promises, and ``zoo check`` then tests them. Nothing has to be inherited or registered.
+This module and :mod:`voxelzoo.contract.regression` are the whole contract: the host reads nothing
+of a plugin's objects that is not there. :class:`Extractor`, :class:`Aligner`, :class:`Regressor`
+and :class:`Dataset` are required. The other protocols are optional: an object that has the methods
+or attributes of one gets what its docstring promises, and ``zoo check`` then tests them. Nothing
+has to be inherited or registered.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from voxelzoo.contract.specs import DatasetSpec, ModelEntry
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from scipy.sparse import csc_array
 
     from voxelzoo.stimuli.clocks import ScanClock
     from voxelzoo.stimuli.stories import Story
@@ -37,30 +37,35 @@ class ExtractorRequest:
     """Which model an extractor is to run, and how."""
 
     model: ModelEntry
+    """The model's row of the catalogue."""
     untrained: bool = False
     """Build the true architecture with random weights from ``seed``, downloading nothing."""
     seed: int = 0
+    """Seed of random weights."""
     device: str = "cpu"
+    """A torch device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``."""
     dtype: str = "float32"
+    """Precision of the network: ``float32``, ``float16`` or ``bfloat16``."""
     protocol: str = "clean"
     """``clean`` or ``antonello2023``."""
     options: Mapping[str, str] = field(default_factory=dict)
     """The user's settings, such as ``window``, ``stride`` (seconds) or ``context`` (a policy)."""
     allow_pickle: bool = False
+    """Weights may be read from a pickle, which can run any code that is in it."""
     trust_remote_code: bool = False
-    notify: Callable[[str], None] = lambda message: None
+    """Code that a checkpoint brings may run, if the model's row allows it too."""
+    notify: Callable[[str], None] = lambda _: None
     """Shows the user one line (which tokenizer was used; that a batch was halved)."""
 
 
 @dataclass(frozen=True)
 class StateBlock:
-    """Consecutive states of one story: rows ``start, start + 1, ...`` of :meth:`Extractor.times`.
-
-    ``states`` is (layer, time, unit), float32, its layers in the order they were asked for.
-    """
+    """Consecutive states of one story."""
 
     start: int
+    """Row of :meth:`Extractor.times` to which the first state belongs."""
     states: NDArray[np.float32]
+    """(layer, time, unit), layers in the requested order."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,17 @@ class Extractor(Protocol):
         ...
 
     def times(self, story: Story) -> NDArray[np.float64]:
-        """Time of each state on the story's clock, (time,), in seconds, never decreasing.
+        """Time of each state of a story.
+
+        Parameters
+        ----------
+        story : Story
+            The stimulus.
+
+        Returns
+        -------
+        ndarray of float64
+            Seconds on the story's clock, (time,), never decreasing.
 
         Raises
         ------
@@ -109,7 +124,19 @@ class Extractor(Protocol):
         ...
 
     def extract(self, story: Story, layers: Sequence[int]) -> Iterator[StateBlock]:
-        """States of ``layers`` in blocks that cover :meth:`times` in order, without gaps.
+        """States of a story, block by block.
+
+        Parameters
+        ----------
+        story : Story
+            The stimulus.
+        layers : sequence of int
+            Some of :meth:`layers`, in any order.
+
+        Yields
+        ------
+        StateBlock
+            Together the blocks cover :meth:`times` in order, without gaps.
 
         Raises
         ------
@@ -130,9 +157,19 @@ class EstimatesCost(Protocol):
     """An extractor that knows what a story will take: ``zoo plan`` shows it."""
 
     def cost(self, story: Story, layers: Sequence[int]) -> Cost:
-        """Passes, operations, seconds and memory of extracting ``layers`` of a story.
+        """Estimate what extracting layers of a story takes; nothing is loaded.
 
-        Nothing is loaded.
+        Parameters
+        ----------
+        story : Story
+            The stimulus.
+        layers : sequence of int
+            The layers to extract.
+
+        Returns
+        -------
+        Cost
+            Passes, operations, seconds and memory.
         """
         ...
 
@@ -145,169 +182,21 @@ class Resumes(Extractor, Protocol):
     """
 
     def extract(self, story: Story, layers: Sequence[int], start: int = 0) -> Iterator[StateBlock]:
-        """As :meth:`Extractor.extract`, from row ``start`` of :meth:`Extractor.times` on."""
-        ...
+        """As :meth:`Extractor.extract`, but not from the beginning of the story.
 
+        Parameters
+        ----------
+        story : Story
+            The stimulus.
+        layers : sequence of int
+            The layers to extract.
+        start : int, default 0
+            First row of :meth:`Extractor.times` whose state is returned.
 
-# -------------------------------------------------------------------------------------- aligners
-
-
-@runtime_checkable
-class Aligner(Protocol):
-    """Resamples states from their own times to scan times, linearly."""
-
-    def weights(
-        self, times: NDArray[np.float64], scan_times: NDArray[np.float64]
-    ) -> NDArray[np.float64] | csc_array:
-        """Matrix (TR, time) that takes states at ``times`` (s) to ``scan_times`` (s).
-
-        Being linear, it is applied block by block while extraction runs. Dense, or sparse for long
-        stories: two hours at 10 Hz make a dense one of 2 GB.
-        """
-        ...
-
-    def fingerprint(self) -> Mapping[str, Any]:
-        """Its parameters, as JSON values."""
-        ...
-
-
-# ------------------------------------------------------------------------------------ regressors
-
-
-@runtime_checkable
-class Regressor(Protocol):
-    """A linear model from design to voxels, following the scikit-learn API.
-
-    Optional: :class:`HasAlphas`, :class:`HasCVScores`, :class:`HasCoefficients`,
-    :class:`ReportsPath`; for several feature spaces, :class:`StacksSpaces`,
-    :class:`HasWeightIntervals`, :class:`SplitsScores`, :class:`PartitionsVariance`; and
-    :class:`FormsDelays` or :class:`TakesSpaces` where its :class:`RegressorSpec` says so.
-    """
-
-    def fit(self, X: Any, Y: Any, groups: Any = None) -> Regressor:
-        """Fits ``Y`` (TR, voxel) from ``X`` (TR, feature); ``groups`` (TR,) names each story."""
-        ...
-
-    def predict(self, X: Any) -> Any:
-        """Predictions (TR, voxel)."""
-        ...
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Its parameters: part of the key of a result.
-
-        One named ``cache``, if it is ``None``, is set to a folder in which fits on the same design
-        may share what they can; it must not change a value.
-        """
-        ...
-
-
-@runtime_checkable
-class FormsDelays(Protocol):
-    """A regressor that forms FIR delays itself, declared by ``RegressorSpec(delays="self")``.
-
-    It is given the states as they are. Delays never cross from one group (story) to the next.
-    """
-
-    def set_params(self, **parameters: Any) -> Any:
-        """Takes ``delays``, a tuple of whole TRs."""
-        ...
-
-    def predict(self, X: Any, groups: Any = None) -> Any:
-        """Predictions (TR, voxel); ``groups`` (TR,) names the story of each row."""
-        ...
-
-
-@runtime_checkable
-class TakesSpaces(Protocol):
-    """A regressor for several feature spaces, declared by ``RegressorSpec(spaces=True)``."""
-
-    def set_params(self, **parameters: Any) -> Any:
-        """Takes ``spaces``, a mapping of each space's name to its slice of the design's columns."""
-        ...
-
-
-@runtime_checkable
-class HasAlphas(Protocol):
-    """A fitted regressor with one penalty a voxel; results then have the map ``alpha``."""
-
-    alpha_: NDArray[np.floating[Any]]
-    """Penalty of each voxel, (voxel,); NaN where a voxel could not be fitted."""
-
-
-@runtime_checkable
-class HasCVScores(Protocol):
-    """A fitted regressor with cross-validated scores; results then have the map ``cv_r``.
-
-    A layer can then be chosen without looking at the held-out data. Without it, the layer is chosen
-    on the test data, and reports call that choice optimistic.
-    """
-
-    cv_score_: NDArray[np.floating[Any]]
-    """Pearson's r of each voxel within the training data, (voxel,): the mean over folds, at the
-    chosen parameters. NaN where a voxel could not be fitted."""
-
-
-@runtime_checkable
-class HasCoefficients(Protocol):
-    """A fitted regressor with linear weights; ``zoo run --keep weights`` needs them."""
-
-    def coef_block(self, targets: slice) -> NDArray[np.floating[Any]]:
-        """Weights (voxel, feature) of some voxels, for the columns of ``X`` that ``fit`` was given.
-
-        With :class:`FormsDelays` the features are the delayed ones: every unit at the first delay,
-        then every unit at the next.
-        """
-        ...
-
-
-@runtime_checkable
-class ReportsPath(Protocol):
-    """A fitted regressor that says how it was computed; the result records it."""
-
-    path_: str
-    """Device, precision and algorithm, in a few words."""
-
-
-@runtime_checkable
-class StacksSpaces(Protocol):
-    """A fitted regressor of several spaces that weighs them; results then have ``weights``."""
-
-    weights_: NDArray[np.floating[Any]]
-    """Weight of each space in each voxel's prediction, (voxel, space), in the order of
-    ``spaces``."""
-
-
-@runtime_checkable
-class HasWeightIntervals(Protocol):
-    """A fitted :class:`StacksSpaces` with an interval of each weight, from resampling."""
-
-    weights_low_: NDArray[np.floating[Any]]
-    """Lower end, (voxel, space)."""
-    weights_high_: NDArray[np.floating[Any]]
-    """Upper end, (voxel, space)."""
-
-
-@runtime_checkable
-class SplitsScores(Protocol):
-    """A fitted regressor of several spaces that says what each adds; results have ``split_r``."""
-
-    def score_split(self, X: Any, Y: Any) -> NDArray[np.floating[Any]]:
-        """What each space adds to Pearson's r on held-out rows, (space, voxel), in their order.
-
-        Either shares that add up to r, or each space's gain over the others alone; the regressor's
-        documentation says which.
-        """
-        ...
-
-
-@runtime_checkable
-class PartitionsVariance(Protocol):
-    """A fitted regressor of several spaces that says what they explain alone and together."""
-
-    def partition(self, X: Any, Y: Any) -> Mapping[frozenset[str], NDArray[np.floating[Any]]]:
-        """Held-out R2 (voxel,) that exactly these spaces share, for every non-empty set of them.
-
-        The values of a voxel add up to the R2 of all spaces together.
+        Yields
+        ------
+        StateBlock
+            Blocks that cover the rows from ``start`` on.
         """
         ...
 
@@ -320,8 +209,11 @@ class DatasetInfo:
     """A dataset's name, summary, licence and citation."""
 
     name: str
+    """Short name, as ``--dataset`` takes it."""
     summary: str
+    """One line: who heard what, and how it was recorded."""
     licence: str | None = None
+    """SPDX identifier of the data's licence."""
     citation: str | None = None
     """One line for people."""
 
@@ -367,6 +259,15 @@ class Dataset(Protocol):
     def story(self, name: str) -> Story:
         """The stimulus: words, sound, or features computed elsewhere.
 
+        Parameters
+        ----------
+        name : str
+            A training or test story.
+
+        Returns
+        -------
+        Story
+
         Raises
         ------
         NotFoundError
@@ -377,11 +278,33 @@ class Dataset(Protocol):
         ...
 
     def clock(self, story: str) -> ScanClock:
-        """When each response row of the story was acquired."""
+        """When each response row of a story was acquired.
+
+        Parameters
+        ----------
+        story : str
+            A training or test story.
+
+        Returns
+        -------
+        ScanClock
+        """
         ...
 
     def responses(self, subject: str, story: str) -> NDArray[np.float32]:
-        """(TR, voxel), or (repeat, TR, voxel) where the story was heard more than once.
+        """Responses of one subject to one story.
+
+        Parameters
+        ----------
+        subject : str
+            One of :meth:`subjects`.
+        story : str
+            A story that this subject heard.
+
+        Returns
+        -------
+        ndarray of float32
+            (TR, voxel), or (repeat, TR, voxel) if the subject heard the story more than once.
 
         Raises
         ------
@@ -393,11 +316,35 @@ class Dataset(Protocol):
         ...
 
     def voxel_labels(self, subject: str) -> Sequence[str] | None:
-        """A region's name for each voxel, or ``None``."""
+        """Region of each voxel.
+
+        Parameters
+        ----------
+        subject : str
+            One of :meth:`subjects`.
+
+        Returns
+        -------
+        sequence of str or None
+            One name for each voxel; ``None`` if regions are not known.
+        """
         ...
 
     def fingerprint(self, subject: str, story: str) -> str:
-        """Digest of everything that affects :meth:`responses`: content and preparation."""
+        """Digest of everything that affects :meth:`responses`: content and preparation.
+
+        Parameters
+        ----------
+        subject : str
+            One of :meth:`subjects`.
+        story : str
+            A story that this subject heard.
+
+        Returns
+        -------
+        str
+            Equal digests mean equal responses. Part of the key of a result.
+        """
         ...
 
 
@@ -424,7 +371,20 @@ class OpensResponses(Protocol):
     """A dataset whose responses can be read in voxel blocks, for those too large for memory."""
 
     def open_responses(self, subject: str, story: str) -> AbstractContextManager[StoredResponses]:
-        """A context of the responses on disk: the values of :meth:`Dataset.responses`, unread."""
+        """Open responses without reading them.
+
+        Parameters
+        ----------
+        subject : str
+            One of :meth:`Dataset.subjects`.
+        story : str
+            A story that this subject heard.
+
+        Returns
+        -------
+        context manager of StoredResponses
+            The values of :meth:`Dataset.responses`, still on disk.
+        """
         ...
 
 
@@ -435,7 +395,15 @@ class HasOwnStories(Protocol):
     def own_stories(self, subject: str) -> Sequence[str]:
         """Training stories that this subject heard and not every other subject did.
 
-        None of them is in :meth:`Dataset.train_stories`.
+        Parameters
+        ----------
+        subject : str
+            One of :meth:`Dataset.subjects`.
+
+        Returns
+        -------
+        sequence of str
+            None of them is in :meth:`Dataset.train_stories`.
         """
         ...
 

@@ -53,6 +53,7 @@ class ModelEntry:
     plugin: str
     """Entry-point name of the plugin that runs it."""
     modality: Modality
+    """What it needs of a story."""
     extractor: str | None = None
     """The plugin's extractor, if it registers more than one."""
     family: str | None = None
@@ -64,6 +65,7 @@ class ModelEntry:
     tokenizer: str | None = None
     """Hub id or folder of the tokenizer, if it is not in ``repo``."""
     n_parameters: int | None = None
+    """Number of parameters, without a head."""
     n_layers: int | None = None
     """Transformer blocks. Hidden states are ``n_layers + 1``: state 0 precedes the first block."""
     embed_dim: int | None = None
@@ -71,6 +73,7 @@ class ModelEntry:
     architecture: Mapping[str, Any] = field(default_factory=dict)
     """Configuration that rebuilds the network without its weights (``model_type`` and figures)."""
     sample_rate_hz: int | None = None
+    """Samples per second of the sound that it was trained on."""
     causal: bool = True
     """A state depends on nothing later than its time."""
     in_paper: bool = False
@@ -78,10 +81,15 @@ class ModelEntry:
     licence: str | None = None
     """SPDX or hub identifier."""
     gated: bool = False
+    """Its licence must be accepted on the hub before it can be downloaded."""
     weights_format: Literal["safetensors", "pickle"] = "safetensors"
+    """How its weights are stored. A pickle is read only with ``--allow-pickle``."""
     trust_remote_code: bool = False
+    """Its checkpoint brings code of its own, which runs only if the user allows it."""
     languages: tuple[str, ...] = ()
+    """ISO 639 codes of the languages that it was trained on; ``mul`` for many."""
     release_date: str | None = None
+    """``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``."""
     reference: str | None = None
     """Address of the paper or model card."""
     citation: str | None = None
@@ -91,8 +99,11 @@ class ModelEntry:
     control: Control | None = None
     """For a baseline: what it controls for."""
     summary: str | None = None
+    """One line: what it is."""
     aliases: tuple[str, ...] = ()
+    """Other names by which it is found."""
     tags: tuple[str, ...] = ()
+    """Free labels."""
 
     @property
     def id(self) -> str:
@@ -110,6 +121,7 @@ class _SpecFields:
     """What every spec may say, whatever it names."""
 
     api_version: int = API_VERSION
+    """The plugin API that it was written for."""
     requires: tuple[str, ...] = ()
     """Top-level packages that must be importable before the target is imported."""
     licence: str | None = None
@@ -120,18 +132,19 @@ class _SpecFields:
 
 @dataclass(frozen=True)
 class ExtractorSpec(_SpecFields):
-    """Names an extractor: what turns a story into states.
-
-    ``target`` is ``"package.module:Class"``; the host calls it with an :class:`ExtractorRequest`
-    and gets an :class:`Extractor`. ``tiny`` is a very small model of the family, which the
-    conformance kit builds untrained and puts through every check.
-    """
+    """Names an extractor: what turns a story into states."""
 
     name: str
+    """Name within the plugin, which rows of the catalogue use."""
     target: str
+    """``"package.module:Class"``; the host calls it with an :class:`ExtractorRequest` and gets an
+    :class:`Extractor`."""
     modality: Modality
+    """What it needs of a story."""
     summary: str
+    """One line: what it extracts."""
     tiny: ModelEntry | None = None
+    """A very small model, which the conformance kit builds untrained and checks."""
     options: tuple[str, ...] = ()
     """Settings it reads from :attr:`ExtractorRequest.options`; the host passes no other."""
     neutral_options: tuple[str, ...] = ()
@@ -148,26 +161,32 @@ class ExtractorSpec(_SpecFields):
 
 @dataclass(frozen=True)
 class AlignerSpec(_SpecFields):
-    """Names an aligner: ``target(**options)`` is an :class:`Aligner`."""
+    """Names an aligner."""
 
     name: str
+    """Name, as ``--aligner`` takes it."""
     target: str
+    """``"package.module:Class"``; ``target(**options)`` is an :class:`Aligner`."""
     summary: str
+    """One line: how it resamples."""
     default_for: tuple[str, ...] = ()
     """Protocols that use it if the user names no aligner."""
 
 
 @dataclass(frozen=True)
 class RegressorSpec(_SpecFields):
-    """Names a regressor: ``target(**options)`` is a :class:`Regressor`.
+    """Names a regressor.
 
     A class with a ``cache`` parameter is given a folder, in which it may keep what other fits on
     the same design can use; it must change no value.
     """
 
     name: str
+    """Name, as ``--regressor`` takes it."""
     target: str
+    """``"package.module:Class"``; ``target(**options)`` is a :class:`Regressor`."""
     summary: str
+    """One line: what it fits."""
     delays: Literal["host", "self"] = "host"
     """``self``: it is a :class:`FormsDelays`; ``host``: its design comes with delays."""
     spaces: bool = False
@@ -187,21 +206,23 @@ class RegressorSpec(_SpecFields):
 
 @dataclass(frozen=True)
 class DatasetSpec(_SpecFields):
-    """Names a dataset: ``target(path, **options)`` is a :class:`Dataset`.
-
-    ``path`` is ``None`` for a dataset that needs none. Results cite ``bibtex`` of the spec whose
-    name is that of :meth:`Dataset.info`.
-    """
+    """Names a dataset. Results cite ``bibtex`` of the spec named as :meth:`Dataset.info` is."""
 
     name: str
+    """Name, as ``--dataset`` takes it."""
     target: str
+    """``"package.module:Class"``; ``target(path, **options)`` is a :class:`Dataset`. ``path`` is
+    ``None`` for a dataset that needs none."""
     summary: str
+    """One line: who heard what, and how it was recorded."""
     recognise: Callable[[Path], bool] | None = None
     """Whether a folder has this dataset's layout; quick, and imports nothing heavy."""
     needs_path: bool = True
+    """It is read from a folder that the user names."""
     default: bool = False
     """Used if the user names no dataset; it needs no path."""
     homepage: str | None = None
+    """Address where it is described."""
     obtain: tuple[str, ...] = ()
     """Commands that download it, for people to run, if ``zoo data fetch`` has no checksums."""
     pickles: bool = False

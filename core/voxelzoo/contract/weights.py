@@ -26,14 +26,34 @@ def hub_cache() -> Path:
 
 
 def is_local(repo: str) -> bool:
-    """Whether ``repo`` names a folder rather than a hub repository ``org/name``."""
+    """Whether a model's repository is a folder.
+
+    Parameters
+    ----------
+    repo : str
+        A path, or ``org/name`` of the hub.
+
+    Returns
+    -------
+    bool
+    """
     return repo.startswith((".", "/", "~")) or Path(repo).is_dir()
 
 
 def local_snapshot(repo: str, revision: str | None = None) -> Path | None:
-    """Folder that holds ``repo`` here: itself if local, else its snapshot in the hub's cache.
+    """Folder of a model's repository on this machine.
 
-    Without ``revision`` it is the snapshot that ``main`` last pointed to.
+    Parameters
+    ----------
+    repo : str
+        A path, or ``org/name`` of the hub.
+    revision : str, optional
+        A commit or branch of the hub; by default what ``main`` last pointed to.
+
+    Returns
+    -------
+    Path or None
+        The path itself, or the snapshot in the hub's cache; None if it is not there.
     """
     if is_local(repo):
         folder = Path(repo).expanduser()
@@ -49,9 +69,19 @@ def local_snapshot(repo: str, revision: str | None = None) -> Path | None:
 
 
 def weight_files(folder: Path, weights_format: str = "safetensors") -> list[Path]:
-    """Weight files of a checkpoint folder, every shard; empty where one of them is missing.
+    """Weight files of a checkpoint.
 
-    Safetensors are preferred; pickles count only for a row that says ``pickle``.
+    Parameters
+    ----------
+    folder : Path
+        The checkpoint's folder.
+    weights_format : {"safetensors", "pickle"}, default "safetensors"
+        With ``pickle``, a pickle is used if there are no safetensors.
+
+    Returns
+    -------
+    list of Path
+        Every shard; empty if one of them is missing.
     """
     for kind in ("safetensors", "pickle"):
         if kind == "pickle" and weights_format != "pickle":
@@ -71,7 +101,18 @@ def weight_files(folder: Path, weights_format: str = "safetensors") -> list[Path
 
 
 def weights_location(entry: ModelEntry) -> Path | None:
-    """Folder with the row's complete weights on this machine, or ``None``."""
+    """Where a model's weights are on this machine.
+
+    Parameters
+    ----------
+    entry : ModelEntry
+        The model's row.
+
+    Returns
+    -------
+    Path or None
+        The folder; None if weights are missing or incomplete.
+    """
     if entry.repo is None:
         return None
     folder = local_snapshot(entry.repo, entry.revision)

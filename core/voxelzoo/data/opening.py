@@ -192,9 +192,23 @@ def own_stories_left(
 
 @contextmanager
 def opened_responses(dataset: Dataset, subject: str, story: str) -> Iterator[StoredResponses]:
-    """A context of a subject's responses, to be sliced by voxel: ``opened[..., first:stop]``.
+    """Open a subject's responses, to be read some voxels at a time.
 
     The array stays on disk if the dataset can open it there. Otherwise it is read whole.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The dataset.
+    subject : str
+        One of its subjects.
+    story : str
+        A story that this subject heard.
+
+    Yields
+    ------
+    StoredResponses
+        Sliced by voxel: ``opened[..., first:stop]``.
     """
     with (
         dataset.open_responses(subject, story)

@@ -76,6 +76,11 @@ class BlockList:
     def check_names(self, points: Sequence[PluginPoint]) -> None:
         """Notes disabled names that no installed plugin has.
 
+        Parameters
+        ----------
+        points
+            Every installed plugin.
+
         Raises
         ------
         NotFoundError

@@ -124,6 +124,11 @@ def validate_registry(path: Path) -> list[str]:
 
     A row need not state fields that the packaged registry gives it.
 
+    Parameters
+    ----------
+    path
+        The file.
+
     Raises
     ------
     PluginError

@@ -10,6 +10,11 @@ def unmet_requirements(distribution: str) -> list[str]:
 
     Each as ``"torch>=2.11,<2.12, found 2.9"`` or ``"torch, not installed"``. Extras are ignored.
     Development and local builds count as the release they precede.
+
+    Parameters
+    ----------
+    distribution
+        Its name.
     """
     from importlib.metadata import Distribution, PackageNotFoundError  # for start-up time
 

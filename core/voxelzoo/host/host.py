@@ -36,12 +36,22 @@ class Host:
         """The record of the plugin with this entry-point name, or ``None``.
 
         Of several with one name, the one that is loaded.
+
+        Parameters
+        ----------
+        plugin
+            Entry-point name.
         """
         records = [record for record in self.records if record.name == plugin]
         return min(records, key=lambda record: record.status != "loaded", default=None)
 
     def require_plugin(self, plugin: str) -> PluginRecord:
         """The record of a loaded plugin.
+
+        Parameters
+        ----------
+        plugin
+            Entry-point name.
 
         Raises
         ------
@@ -95,7 +105,17 @@ class Host:
         )
 
     def aligner(self, name: str) -> Registered[AlignerSpec]:
-        """The aligner with this short name, or ``plugin/name``.
+        """Find an aligner by name.
+
+        Parameters
+        ----------
+        name
+            Short name, or ``plugin/name``.
+
+        Returns
+        -------
+        Registered
+            The spec, with the plugin that registered it.
 
         Raises
         ------
@@ -105,7 +125,17 @@ class Host:
         return self._one("aligner", self.aligners, name)
 
     def regressor(self, name: str) -> Registered[RegressorSpec]:
-        """The regressor with this short name, or ``plugin/name``.
+        """Find a regressor by name.
+
+        Parameters
+        ----------
+        name
+            Short name, or ``plugin/name``.
+
+        Returns
+        -------
+        Registered
+            The spec, with the plugin that registered it.
 
         Raises
         ------
@@ -115,7 +145,17 @@ class Host:
         return self._one("regressor", self.regressors, name)
 
     def dataset(self, name: str) -> Registered[DatasetSpec]:
-        """The dataset with this short name, or ``plugin/name``.
+        """Find a dataset by name.
+
+        Parameters
+        ----------
+        name
+            Short name, or ``plugin/name``.
+
+        Returns
+        -------
+        Registered
+            The spec, with the plugin that registered it.
 
         Raises
         ------
@@ -129,6 +169,11 @@ class Host:
     def default_aligner(self, protocol: str) -> Registered[AlignerSpec]:
         """The aligner that a protocol uses if the user names none.
 
+        Parameters
+        ----------
+        protocol
+            Name of the protocol.
+
         Raises
         ------
         NotFoundError
@@ -139,6 +184,11 @@ class Host:
 
     def default_regressor(self, protocol: str) -> Registered[RegressorSpec]:
         """The regressor that a protocol uses if the user names none.
+
+        Parameters
+        ----------
+        protocol
+            Name of the protocol.
 
         Raises
         ------
@@ -173,6 +223,11 @@ class Host:
 
     def control(self, kind: Control) -> Registered[ModelEntry]:
         """The baseline that controls for something (``ModelEntry.control``), such as ``timing``.
+
+        Parameters
+        ----------
+        kind
+            What it controls for.
 
         Raises
         ------

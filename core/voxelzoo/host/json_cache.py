@@ -58,6 +58,11 @@ class JsonCache:
         """Keeps JSON values; values that are not JSON, or a folder that is not writable: nothing.
 
         Other runs may write at the same time: a file is replaced whole.
+
+        Parameters
+        ----------
+        content
+            The value.
         """
         with suppress(OSError, TypeError, ValueError):
             text = json.dumps({"key": self._key, "content": content}, allow_nan=False)

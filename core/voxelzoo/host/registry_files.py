@@ -38,6 +38,11 @@ class RegistryFile:
 def read_registry_file(path: Path) -> RegistryFile:
     """Reads and checks a registry file row by row, collecting every problem.
 
+    Parameters
+    ----------
+    path
+        The file.
+
     Raises
     ------
     PluginError

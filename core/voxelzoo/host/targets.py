@@ -87,6 +87,13 @@ def _pip(requirement: str) -> str:
 def build(registered: Registered[Any], options: Mapping[str, Any]) -> Any:
     """Imports a spec's target and calls it with ``options``.
 
+    Parameters
+    ----------
+    registered
+        The spec, with the plugin it comes from.
+    options
+        Arguments of the target, by name.
+
     Raises
     ------
     UsageError

@@ -31,7 +31,22 @@ def validated_blocks(
 ) -> Iterator[StateBlock]:
     """The extractor's blocks, checked against the contract: in order, complete and finite.
 
-    From row ``start`` on, if the extractor can begin there (:func:`starts_anywhere`).
+    Parameters
+    ----------
+    model : Model
+        The model.
+    story : Story
+        What it reads.
+    layers : sequence of int
+        The layers to extract.
+    n_times : int
+        Number of states that the model has times for.
+    start : int, default 0
+        First row, if the extractor can begin there (:func:`starts_anywhere`).
+
+    Yields
+    ------
+    StateBlock
     """
     done = start
     who = f"{model.registered.id} ({model.registered.distribution})"

@@ -258,6 +258,11 @@ def starts_anywhere(extractor: Extractor) -> TypeGuard[Resumes]:
     """Whether ``extract`` takes ``start``, so that a run can continue within a story.
 
     The method's name alone does not tell, as ``isinstance`` would have it.
+
+    Parameters
+    ----------
+    extractor : Extractor
+        The extractor.
     """
     return "start" in inspect.signature(extractor.extract).parameters
 

@@ -93,10 +93,17 @@ def held_out_responses(
 def held_out_repeats(
     evaluation: Evaluation, protocol: FitProtocol, responses: Mapping[str, Responses]
 ) -> dict[str, VoxelArray]:
-    """Each repeat of the responses that are predicted, (repeat, TR, voxel), by story.
+    """Each repeat of the responses that are predicted.
 
-    Only stories that were repeated are among them. Parameters are those of
-    :func:`held_out_responses`.
+    Parameters
+    ----------
+    evaluation, protocol, responses
+        As for :func:`held_out_responses`.
+
+    Returns
+    -------
+    dict of str to VoxelArray
+        (repeat, TR, voxel) by story; only stories that were repeated.
     """
     if evaluation.kind != "stories":
         return {}

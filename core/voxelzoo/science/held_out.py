@@ -121,7 +121,16 @@ class HeldOut:
         return region_masks(self.labels, self.n_voxels)
 
     def without_first(self, n_trs: int) -> HeldOut:
-        """The same without the first ``n_trs`` TRs of each part.
+        """The same without the first TRs of each part.
+
+        Parameters
+        ----------
+        n_trs : int
+            TRs to drop.
+
+        Returns
+        -------
+        HeldOut
 
         Raises
         ------

@@ -24,7 +24,9 @@ class FitProtocol:
     """
 
     name: str
+    """``clean`` or ``antonello2023``."""
     summary: str
+    """What it does, in a clause."""
     delays: tuple[int, ...] = (1, 2, 3, 4)
     """FIR delays in TRs (paper, section 2.3: 2 to 8 s)."""
     delays_cross_stories: bool = False
@@ -64,6 +66,15 @@ PROTOCOLS = {protocol.name: protocol for protocol in (CLEAN, ANTONELLO2023)}
 
 def find_protocol(name: str) -> FitProtocol:
     """The protocol of this name.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+
+    Returns
+    -------
+    FitProtocol
 
     Raises
     ------

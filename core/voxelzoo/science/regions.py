@@ -74,6 +74,15 @@ def usable_voxels(rows: Floats) -> NDArray[np.bool_]:
 def finite_mean(values: Floats) -> float:
     """Mean of the finite values, whatever the shape; NaN if there are none.
 
+    Parameters
+    ----------
+    values : ndarray
+        Of any shape.
+
+    Returns
+    -------
+    float
+
     Examples
     --------
     >>> finite_mean(np.array([1.0, np.nan, 2.0]))

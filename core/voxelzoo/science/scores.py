@@ -17,9 +17,17 @@ Floats = NDArray[np.floating[Any]]
 
 
 def correlation(prediction: Floats, response: Floats) -> Floats:
-    """Pearson r over time of each voxel: (TR, voxel) and (TR, voxel) give (voxel,) float64.
+    """Pearson's r over time of each voxel.
 
-    NaN where either side is constant or not finite.
+    Parameters
+    ----------
+    prediction, response : ndarray
+        (TR, voxel).
+
+    Returns
+    -------
+    ndarray of float64
+        (voxel,); NaN where either side is constant or not finite.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         x = prediction - prediction.mean(axis=0, dtype=np.float64)
@@ -30,9 +38,17 @@ def correlation(prediction: Floats, response: Floats) -> Floats:
 
 
 def explained_variance(prediction: Floats, response: Floats) -> Floats:
-    """R2 of each voxel, (voxel,): 1 minus the squared error divided by the response's variance.
+    """R2 of each voxel: 1 minus the squared error divided by the response's variance.
 
-    NaN where the response is constant or either side not finite.
+    Parameters
+    ----------
+    prediction, response : ndarray
+        (TR, voxel).
+
+    Returns
+    -------
+    ndarray of float64
+        (voxel,); NaN where the response is constant or either side not finite.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         error = np.square(response - prediction, dtype=np.float64).sum(axis=0)

@@ -67,15 +67,15 @@ class HeldOutStories:
 
 @dataclass(frozen=True)
 class ContiguousFolds:
-    """One story cut into contiguous folds; each is predicted by a fit on the rest.
-
-    ``gap`` TRs on both sides of the held-out fold train nothing: responses outlast their cause, and
-    neighbouring TRs are no independent evidence.
-    """
+    """One story cut into contiguous folds; each is predicted by a fit on the rest."""
 
     story: str
+    """Name of the story."""
     n_folds: int
+    """Number of folds."""
     gap: int
+    """TRs on both sides of the held-out fold that train nothing: responses outlast their cause, and
+    neighbouring TRs are no independent evidence."""
     kind: ClassVar[Literal["folds"]] = "folds"
     joined: ClassVar[bool] = False
     """A voxel's score is the mean over folds: each has a fit, so an offset, of its own."""

@@ -41,7 +41,19 @@ _ZERO_CROSSINGS, _ROLLOFF = 6, 0.99
 
 
 def n_samples_at(audio: Audio, rate: int) -> int:
-    """Number of samples of the recording after resampling to ``rate`` Hz."""
+    """Number of samples of a recording after resampling.
+
+    Parameters
+    ----------
+    audio : Audio
+        The recording.
+    rate : int
+        Samples per second.
+
+    Returns
+    -------
+    int
+    """
     return -(-audio.n_samples * rate // audio.native_rate)
 
 

@@ -53,7 +53,18 @@ class WindowPolicy:
     variant: Literal["paper", "code"] = "paper"
 
     def start(self, i: int) -> int:
-        """First item, counted from 0, of the context that ends with item ``i``, counted from 1."""
+        """First item of a context.
+
+        Parameters
+        ----------
+        i : int
+            Last item of the context, counted from 1.
+
+        Returns
+        -------
+        int
+            Counted from 0.
+        """
         if self.kind == "full":
             return 0
         if self.kind == "none":
@@ -68,9 +79,17 @@ class WindowPolicy:
         return 0 if i <= self.size else step * ((i - self.restart) // step)
 
     def windows(self, n: int) -> list[TextWindow]:
-        """Windows from which each of ``n`` items is read once, in order.
+        """Windows from which every item is read once, in order.
 
-        Items whose contexts start at the same item share a window.
+        Parameters
+        ----------
+        n : int
+            Number of items.
+
+        Returns
+        -------
+        list of TextWindow
+            Items whose contexts start at the same item share a window.
         """
         windows: list[TextWindow] = []
         for i in range(1, n + 1):
@@ -175,10 +194,12 @@ def parse_window_policy(text: str) -> WindowPolicy:
 
 @dataclass(frozen=True)
 class AudioWindow:
-    """Samples ``start..stop`` (exclusive) of a recording; its state has the time of ``stop``."""
+    """A window of sound."""
 
     start: int
+    """First sample."""
     stop: int
+    """End, exclusive: the time of the window's state."""
 
 
 def audio_windows(n_samples: int, rate: int, length: float, stride: float) -> list[AudioWindow]:

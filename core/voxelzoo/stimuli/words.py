@@ -78,7 +78,17 @@ class Words:
         )
 
     def shifted(self, seconds: float) -> Words:
-        """The same words, ``seconds`` later: the misalignment control."""
+        """The same words at another time: the misalignment control.
+
+        Parameters
+        ----------
+        seconds : float
+            How much later.
+
+        Returns
+        -------
+        Words
+        """
         return Words(self.text, self.onsets + seconds, self.offsets + seconds)
 
     @cached_property

@@ -67,6 +67,15 @@ class DamagedArtefactError(DataError):
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces, so that equal values have equal text.
 
+    Parameters
+    ----------
+    value : Any
+        JSON values; not NaN, nor infinite.
+
+    Returns
+    -------
+    str
+
     Examples
     --------
     >>> canonical_json({"b": 1, "a": [2.0, None]})
@@ -130,6 +139,15 @@ class Artefact:
 
     def read(self, name: str) -> NDArray[Any]:
         """Read one array.
+
+        Parameters
+        ----------
+        name : str
+            Its name in :attr:`arrays`.
+
+        Returns
+        -------
+        ndarray
 
         Raises
         ------

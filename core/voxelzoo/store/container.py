@@ -92,6 +92,11 @@ def compress(path: Path, target: Path) -> None:
 def seal(path: Path) -> None:
     """Read back what was written, compare it, add the digest, and wait until it is on disk.
 
+    Parameters
+    ----------
+    path : Path
+        The file.
+
     Raises
     ------
     OSError
@@ -113,6 +118,11 @@ def seal(path: Path) -> None:
 def check(path: Path) -> None:
     """Compare every byte of a file with its digest.
 
+    Parameters
+    ----------
+    path : Path
+        The file.
+
     Raises
     ------
     DamagedError
@@ -131,6 +141,11 @@ def check(path: Path) -> None:
 def read_document(path: Path) -> tuple[Any, tuple[str, ...]]:
     """The document of a file, and the names of its arrays.
 
+    Parameters
+    ----------
+    path : Path
+        The file.
+
     Raises
     ------
     DamagedError
@@ -146,6 +161,13 @@ def read_document(path: Path) -> tuple[Any, tuple[str, ...]]:
 
 def read_array(path: Path, name: str) -> NDArray[Any]:
     """One array of a file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    name : str
+        Name of the array.
 
     Raises
     ------

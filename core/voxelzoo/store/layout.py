@@ -38,6 +38,17 @@ KEPT = frozenset({PREDICTIONS, WEIGHTS})
 def group_name(kind: EvaluationKind, part: str) -> str:
     """Folder of the arrays of one held-out story or fold.
 
+    Parameters
+    ----------
+    kind : {"stories", "folds"}
+        What was held out.
+    part : str
+        Name of the story, or of the fold.
+
+    Returns
+    -------
+    str
+
     Examples
     --------
     >>> group_name("stories", "a/b.v2"), group_name("folds", "fold3")

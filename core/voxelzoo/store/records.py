@@ -58,7 +58,9 @@ class ScoreSummary:
     """
 
     mean_r: float | None
+    """Mean r."""
     median_r: float | None
+    """Median r."""
     best_voxel_r: float | None
     """Greatest r of any voxel."""
     mean_signed_r2: float | None
@@ -117,6 +119,7 @@ class ResultRecord:
     family: str
     """Model family, ``baselines``, or ``joint``."""
     n_parameters: int | None = None
+    """Parameters of the model; ``None`` if that is not known."""
     untrained: bool = False
     """Whether weights were random."""
     fit: Literal["layer", "joint"]
@@ -132,12 +135,17 @@ class ResultRecord:
 
     # Data
     subject: str
+    """Whose responses were predicted."""
     is_average: bool = False
     """Whether the "subject" is a mean over other subjects."""
     dataset: str
+    """Name of the dataset."""
     dataset_licence: str | None = None
+    """SPDX identifier of the data's licence."""
     dataset_citation: str | None = None
+    """One line to cite the data."""
     n_voxels: int
+    """Voxels that were fitted."""
     n_undefined_voxels: int
     """Voxels without a defined r."""
     tr: float | None = None
@@ -176,12 +184,15 @@ class ResultRecord:
 
     # How it was fitted
     protocol: str
+    """``clean`` or ``antonello2023``."""
     standardised_responses: bool
     """Whether responses were z-scored within each story."""
     aligner: str
+    """Name of the aligner."""
     aligner_settings: Mapping[str, Any] = field(default_factory=dict)
     """All settings of the aligner, defaults included."""
     regressor: str
+    """Name of the regressor."""
     regressor_options: Mapping[str, Any] = field(default_factory=dict)
     """Options that were set, other than those that change no value."""
     delays: tuple[int, ...]
@@ -202,6 +213,7 @@ class ResultRecord:
     """Version of each package."""
 
     scores: ScoreSummary
+    """Scores over voxels."""
 
     @property
     def schema_version(self) -> int:

@@ -91,6 +91,7 @@ class Result:
     """
 
     artefact: Artefact
+    """Where the store keeps it."""
     computed: bool = False
     """Whether this call computed it; else it was in the store."""
 
@@ -289,9 +290,19 @@ class Result:
         return by_part(self.record, self.labels, "response", self.read_responses())
 
     def coefficients(self, voxels: slice = slice(None)) -> xarray.DataArray:
-        """Weights of the design's columns, (delay, unit, voxel), with delays in seconds.
+        """Weights of the design's columns.
 
         Raises :class:`UsageError` if weights were not kept.
+
+        Parameters
+        ----------
+        voxels : slice, default all
+            The voxels to read.
+
+        Returns
+        -------
+        DataArray
+            (delay, unit, voxel), delays in seconds.
         """
         from voxelzoo.store.xarrays import coefficients
 

@@ -188,6 +188,17 @@ class Store:
     def by_key(self, kind: Kind, prefix: str) -> Artefact:
         """The artefact whose key begins with ``prefix``.
 
+        Parameters
+        ----------
+        kind : str
+            Kind of artefact.
+        prefix : str
+            Beginning of its key, as long as it is unique.
+
+        Returns
+        -------
+        Artefact
+
         Raises
         ------
         NotFoundError
@@ -203,6 +214,15 @@ class Store:
 
     def result(self, prefix: str) -> Result:
         """The result whose key begins with ``prefix``.
+
+        Parameters
+        ----------
+        prefix : str
+            Beginning of its key, as long as it is unique.
+
+        Returns
+        -------
+        Result
 
         Raises
         ------

@@ -62,6 +62,22 @@ def by_part(
     """(voxel,) or (TR, voxel) of every held-out story or fold, one along a new axis.
 
     Stories that are shorter than the longest are NaN after their end.
+
+    Parameters
+    ----------
+    record : ResultRecord
+        The result.
+    labels : sequence of str or None
+        Region of each voxel.
+    name : str
+        Name of the array.
+    parts : mapping of str to ndarray
+        (voxel,) or (TR, voxel) of each held-out story or fold.
+
+    Returns
+    -------
+    DataArray
+        (story, voxel) or (story, TR, voxel); of folds, ``fold`` instead of ``story``.
     """
     dim = "story" if record.kind == "stories" else "fold"
     coords = _voxels(labels, record.n_voxels) | {dim: list(parts)}

@@ -28,7 +28,18 @@ class PositionBias:
         return self.gate * self.distance
 
     def of(self, window: int, head: int) -> Tensor:
-        """The bias of one head, (query, key)."""
+        """The bias of one head, (query, key).
+
+        Parameters
+        ----------
+        window, head : int
+            Which one.
+
+        Returns
+        -------
+        Tensor
+            (query, key).
+        """
         distance = self.distance[min(window, len(self.distance) - 1), head]
         return self.gate[window, head] * distance
 

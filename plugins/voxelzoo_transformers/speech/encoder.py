@@ -36,7 +36,18 @@ class SoundBatch:
         return len(self.windows)
 
     def sound(self, i: int) -> Tensor:
-        """The sound of window ``i``, (sample,), float32; it depends on nothing after its end."""
+        """The sound of one window.
+
+        Parameters
+        ----------
+        i : int
+            Which window.
+
+        Returns
+        -------
+        Tensor
+            (sample,), float32. It depends on nothing after the window's end.
+        """
         window, ending = self.windows[i], self.endings[i]
         sound = self.span[window.start : window.stop]
         if not len(ending):
@@ -44,7 +55,17 @@ class SoundBatch:
         return torch.cat([sound[: self.n_shared(i)], ending[-len(sound) :]])
 
     def n_shared(self, i: int) -> int:
-        """Samples at the beginning of window ``i`` that are the same as those of ``span``."""
+        """Samples at the beginning of a window that are the same as those of ``span``.
+
+        Parameters
+        ----------
+        i : int
+            Which window.
+
+        Returns
+        -------
+        int
+        """
         window = self.windows[i]
         return max(0, window.stop - window.start - len(self.endings[i]))
 
@@ -129,16 +150,32 @@ class SpeechEncoder(ABC):
         return torch.stack([states[layer] for layer in layers])
 
     def sized_for(self, device: str) -> Self:
-        """Sets batch sizes that suit the device, and returns itself.
+        """Set batch sizes that suit the device.
 
         A CPU is fastest if a block's widest activations stay near its cache; a GPU needs more work.
+
+        Parameters
+        ----------
+        device : str
+            A torch device.
+
+        Returns
+        -------
+        SpeechEncoder
+            Itself.
         """
         if torch.device(device).type != "cpu":
             self.batch_size = self.block_batch_size = GPU_BATCH
         return self
 
     def limit_batches(self, size: int) -> None:
-        """Makes no batch larger than ``size`` windows from now on."""
+        """Make batches smaller.
+
+        Parameters
+        ----------
+        size : int
+            Most windows of a batch from now on.
+        """
         self.batch_size = size
         self.block_batch_size = min(self.block_batch_size, size)
 

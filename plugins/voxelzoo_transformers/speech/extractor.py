@@ -123,7 +123,17 @@ class SpeechExtractor(ABC):
         return list(zip(self.config.conv_kernel, self.config.conv_stride, strict=True))
 
     def n_frames(self, n_samples: int) -> int:
-        """Frames that pass through the blocks for a window of that many samples."""
+        """Frames that pass through the blocks for a window of sound.
+
+        Parameters
+        ----------
+        n_samples : int
+            Length of the window.
+
+        Returns
+        -------
+        int
+        """
         return conv_frames(n_samples, self.convolutions())
 
     def n_layers(self) -> int:
@@ -139,11 +149,34 @@ class SpeechExtractor(ABC):
         return NetworkSize(total, self.n_layers() * block)
 
     def block_size(self, width: int, inner: int) -> int:
-        """Parameters of one block, of which the MLP is ``inner`` units wide."""
+        """Parameters of one block.
+
+        Parameters
+        ----------
+        width : int
+            Units of a hidden state.
+        inner : int
+            Units of the MLP.
+
+        Returns
+        -------
+        int
+        """
         return block_size(width, inner)
 
     def convolution_flops(self, n_samples: int) -> float:
-        """Operations of the convolutions for a window of that many samples."""
+        """Operations of the convolutions for a window of sound.
+
+        Parameters
+        ----------
+        n_samples : int
+            Length of the window.
+
+        Returns
+        -------
+        float
+            A multiplication and an addition count as two.
+        """
         flops, inputs = 0.0, 1
         for i, (kernel, _) in enumerate(self.convolutions()):
             units = int(self.config.conv_dim[i])

@@ -392,7 +392,17 @@ class CausalLMExtractor:
             done += len(few)
 
     def tokens_per_batch(self, layers: Sequence[int]) -> int:
-        """Tokens to feed: fewer if many layers are kept, so that a block keeps its size."""
+        """Tokens to feed: fewer if many layers are kept, so that a block keeps its size.
+
+        Parameters
+        ----------
+        layers : sequence of int
+            The layers that are kept.
+
+        Returns
+        -------
+        int
+        """
         bytes_per_token = 4 * int(self.config.hidden_size) * max(1, len(layers))
         return min(self.batch_tokens, max(1, BLOCK_BYTES // bytes_per_token))
 

@@ -38,6 +38,7 @@ class ClockReport:
     """
 
     tr: float
+    """From one volume to the next."""
     start: float
     """Onset of the first volume that was kept."""
     first_sample: float
