@@ -186,10 +186,6 @@ class ImagingDataset(ABC):
         ----------
         stories : sequence of str
             Every story.
-
-        Returns
-        -------
-        tuple of str
         """
         return ()
 
@@ -200,10 +196,6 @@ class ImagingDataset(ABC):
         ----------
         run : Run
             One scan of one story.
-
-        Returns
-        -------
-        dict
         """
         name = re.sub(r"_hemi-[LR]", "", run.first.name).split(".")[0] + ".json"
         file = run.beside(run.first.name.split(".")[0] + ".json", name)
@@ -216,10 +208,6 @@ class ImagingDataset(ABC):
         ----------
         run : Run
             One scan of one story.
-
-        Returns
-        -------
-        Path or None
         """
         stem = run.first.name.split(".")[0]
         return run.beside(re.sub(r"(_desc-[^_]+)?_bold$", "_desc-brain_mask", stem) + ".nii.gz")
