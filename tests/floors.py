@@ -22,7 +22,7 @@ FLOORS = (
     ("contract",),
     ("stimuli",),
     ("disk",),
-    ("blocks", "bounded_yaml", "errors", "memory", "progress", "strict_yaml", "text"),
+    ("blocks", "bounded_yaml", "errors", "memory", "progress", "signals", "strict_yaml", "text"),
 )
 """From the top down. A module may import its own floor and those below it."""
 

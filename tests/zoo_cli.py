@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ class Ended:
 
 Zoo = Callable[..., Ended]
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 def runner(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Zoo:
     """``zoo("list", "--json")``."""
@@ -37,13 +40,18 @@ def runner(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
     def zoo(*arguments: object) -> Ended:
         monkeypatch.setattr(sys, "argv", ["zoo", *map(str, arguments)])
         capfd.readouterr()
+        handlers = {number: signal.getsignal(number) for number in SIGNALS}
         try:
             main()
             code = 0
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else 1
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         out, err = capfd.readouterr()
         assert "Traceback" not in err, err
+        assert "internal error" not in err, err
         return Ended(code, out, err)
 
     return zoo

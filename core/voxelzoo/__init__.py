@@ -8,8 +8,17 @@ Notebooks use the names below, each loaded on first use; ``__init__.pyi`` is the
 Plugins import :mod:`voxelzoo.api`. Everything else is internal.
 """
 
-import lazy_loader
-
 __version__ = "0.2.0.dev0"
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+def __getattr__(name: str) -> object:
+    # Reading the table takes 20 ms, for which the command line does not wait.
+    import lazy_loader
+
+    getter, lister, names = lazy_loader.attach_stub(__name__, __file__)
+    globals().update(__dir__=lister, __all__=names)
+    return names if name == "__all__" else getter(name)
+
+
+def __dir__() -> list[str]:
+    return list(__getattr__("__all__"))

@@ -12,6 +12,10 @@ class ZooError(Exception):
     exit_code = 1
 
 
+class Interrupted(KeyboardInterrupt):
+    """The user, or the system, asked this process to end; unlike an interrupt that code raised."""
+
+
 class UsageError(ZooError):
     """An option or argument has a value that makes no sense (exit code 2)."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -118,6 +119,44 @@ def number(value: Any) -> float | None:
     if value is None or value != value or value in (float("inf"), float("-inf")):
         return None
     return float(f"{float(value):.6g}")
+
+
+_NOT_SHOWN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Characters that a terminal obeys, that reorder a line, or that cannot be encoded. Line feeds and
+tabs are not among them."""
+
+
+def plain(text: object) -> str:
+    r"""Text that a terminal shows and does not obey: control characters are written as escapes.
+
+    Names, labels and licences come from files and plugins of others.
+
+    Examples
+    --------
+    >>> print(plain("\x1b[31mred"), plain("naïve"))
+    \x1b[31mred naïve
+    """
+    return _NOT_SHOWN.sub(lambda match: ascii(match[0])[1:-1], str(text))
+
+
+def spreadsheet_text(text: str) -> str:
+    """Text that a spreadsheet does not take for a formula: one is put behind an apostrophe.
+
+    Examples
+    --------
+    >>> spreadsheet_text("=1+1"), spreadsheet_text("V1"), spreadsheet_text("-0.5")
+    ("'=1+1", 'V1', '-0.5')
+    """
+    text = plain(text)
+    if text.lstrip()[:1] not in ("=", "+", "-", "@"):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
 
 
 def one_line(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from voxelzoo import errors
-from voxelzoo.cli import app
+from voxelzoo.cli.application import app
 
 
 @dataclass(frozen=True)

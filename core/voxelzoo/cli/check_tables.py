@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from voxelzoo.cli.output import print_table
+from voxelzoo.cli.output import print_line, print_table
 from voxelzoo.data.check.findings import CheckReport, StoryReport, by_severity
 from voxelzoo.text import counted
 
@@ -22,14 +22,14 @@ MOST_ALIKE = 10
 def print_check(check: DatasetCheck) -> None:
     """Stories, clocks, responses, the alignment curve, and findings, errors first."""
     report = check.report
-    print(f"{report.name}: {report.summary}" if report.summary else report.name)
+    print_line(f"{report.name}: {report.summary}" if report.summary else report.name)
     if report.licence or report.citation:
         licence, citation = report.licence or "not given", report.citation or "not given"
-        print(f"licence: {licence}; citation: {citation}")
+        print_line(f"licence: {licence}; citation: {citation}")
     if report.evaluation:
-        print(f"held out: {report.evaluation}")
+        print_line(f"held out: {report.evaluation}")
     for subject, reason in report.unusable.items():
-        print(f"subject {subject} cannot be used: {reason}")
+        print_line(f"subject {subject} cannot be used: {reason}")
     if report.stories:
         _print_stories(report.stories)
     if report.responses:
@@ -37,7 +37,7 @@ def print_check(check: DatasetCheck) -> None:
         print_table(_response_rows(report), ("subject", which, *RESPONSE_COLUMNS), "\nresponses")
     if check.alignment is not None:
         _print_curve(check.alignment)
-    print()
+    print_line()
     _print_findings(report)
 
 
@@ -46,11 +46,13 @@ def _print_findings(report: CheckReport) -> None:
     for finding in by_severity(report.findings):
         n_alike[finding.severity, finding.kind] += 1
         if n_alike[finding.severity, finding.kind] <= MOST_ALIKE:
-            print(f"{finding.severity}: {finding.where}: {finding.message} [{finding.kind}]")
+            print_line(f"{finding.severity}: {finding.where}: {finding.message} [{finding.kind}]")
     for (severity, kind), n in n_alike.items():
         if n > MOST_ALIKE:
-            print(f"{severity}: and {n - MOST_ALIKE} more of kind {kind}; --json lists them all")
-    print(f"{counted(report.n('error'), 'error')}, {counted(report.n('warning'), 'warning')}")
+            print_line(
+                f"{severity}: and {n - MOST_ALIKE} more of kind {kind}; --json lists them all"
+            )
+    print_line(f"{counted(report.n('error'), 'error')}, {counted(report.n('warning'), 'warning')}")
 
 
 STORY_COLUMNS = (
@@ -178,14 +180,14 @@ def _print_curve(curve: AlignmentCurve) -> None:
     bars = "".join(BARS[max(0, min(8, round(8 * r / top)))] * 2 for r in curve.r)
     width = len(bars)
     marks = f"{curve.shifts[0]:+g} s".ljust(width // 2) + "0"
-    print(
+    print_line(
         "\nalignment: held-out r of word rate with the stimulus shifted; "
         f"{counted(curve.n_voxels, 'voxel')} of {counted(curve.n_subjects, 'subject')}, "
         f"{counted(curve.n_stories, 'story', 'stories')}"
     )
-    print(f"  {bars}  best r {top:.3f}")
-    print(f"  {marks.ljust(width - 5)}{curve.shifts[-1]:+g} s")
-    print(f"  {curve.say()}")
+    print_line(f"  {bars}  best r {top:.3f}")
+    print_line(f"  {marks.ljust(width - 5)}{curve.shifts[-1]:+g} s")
+    print_line(f"  {curve.say()}")
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

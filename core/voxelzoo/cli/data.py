@@ -10,7 +10,7 @@ import typer
 
 from voxelzoo.api import MissingError, UsageError
 from voxelzoo.cli.options import AllowPickleOption, DatasetOptionOption, QuietOption, read_pairs
-from voxelzoo.cli.output import TerminalProgress, print_json, print_table
+from voxelzoo.cli.output import TerminalProgress, print_json, print_line, print_table
 from voxelzoo.cli.session import DisableOption, JsonOption, NoPluginsOption
 from voxelzoo.contract.specs import DatasetSpec
 from voxelzoo.host.host import Host
@@ -81,7 +81,7 @@ def describe(
         return
     for name, value in facts.items():
         if value:
-            print(f"{name.replace('_', ' ')}: {_shown(value)}")
+            print_line(f"{name.replace('_', ' ')}: {_shown(value)}")
 
 
 def _without_data(host: Host, text: str) -> Registered[DatasetSpec] | None:
@@ -216,7 +216,7 @@ def import_(
     if as_json:
         print_json(path=str(done.root), written=done.n_written, kept=done.n_kept)
     else:
-        print(f"{done.root}: {counted(done.n_written, 'piece')} written, {done.n_kept} kept")
+        print_line(f"{done.root}: {counted(done.n_written, 'piece')} written, {done.n_kept} kept")
 
 
 @app.command()
@@ -252,7 +252,7 @@ def fetch(
     if as_json:
         print_json(path=str(target), **asdict(done))
     else:
-        print(f"{target}: {counted(done.n_fetched, 'file')} fetched, {done.n_kept} kept")
+        print_line(f"{target}: {counted(done.n_fetched, 'file')} fetched, {done.n_kept} kept")
 
 
 def _print_how_to_obtain(spec: DatasetSpec, target: Path, as_json: bool) -> None:
@@ -264,7 +264,7 @@ def _print_how_to_obtain(spec: DatasetSpec, target: Path, as_json: bool) -> None
         print_json(fetched=0, commands=commands)
         raise typer.Exit(MissingError.exit_code)
     for command in commands:
-        print(command)
+        print_line(command)
     raise MissingError(
         f"no checksums of dataset {spec.name!r} are known, so nothing was downloaded; "
         + ("get it as above, or pass --manifest" if commands else "pass --manifest")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from voxelzoo.cli.output import print_json
+from voxelzoo.cli.output import print_json, print_line
 from voxelzoo.cli.session import JsonOption, RegistryOption
 from voxelzoo.host.zoo import open_zoo
 
@@ -34,10 +34,10 @@ def explain(
     if as_json:
         print_json(explanation=explanation.record())
     elif bibtex:
-        print(explanation.bibtex)
+        print_line(explanation.bibtex)
     else:
-        print(explanation.paragraph)
-        print()
-        print(explanation.bibtex)
+        print_line(explanation.paragraph)
+        print_line()
+        print_line(explanation.bibtex)
     if explanation.missing and not as_json:
-        typer.echo(f"zoo: not known: {'; '.join(explanation.missing)}", err=True)
+        print_line(f"zoo: not known: {'; '.join(explanation.missing)}", error=True)

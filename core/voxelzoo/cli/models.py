@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from voxelzoo.api import UsageError
-from voxelzoo.cli.output import print_json, print_table
+from voxelzoo.cli.output import print_json, print_line, print_table
 from voxelzoo.cli.session import DisableOption, JsonOption, NoPluginsOption, RegistryOption
 from voxelzoo.contract.weights import weights_location
 from voxelzoo.host.listing import model_row
@@ -83,7 +83,7 @@ def list_models(
         print_json(models=rows)
     elif quiet:
         for row in rows:
-            print(row["model"])
+            print_line(row["model"])
     else:
         if sys.stdout.isatty():
             rows = [
@@ -94,7 +94,7 @@ def list_models(
     bad = [record for record in session.host.records if record.status in ("failed", "incompatible")]
     if bad:
         names = ", ".join(f"{record.name} ({record.distribution})" for record in bad)
-        print(f"not loaded: {names}; see `zoo plugins list`", file=sys.stderr)
+        print_line(f"not loaded: {names}; see `zoo plugins list`", error=True)
 
 
 def show(

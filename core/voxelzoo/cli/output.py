@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from voxelzoo.errors import ZooError
-from voxelzoo.text import human_seconds
+from voxelzoo.text import human_seconds, plain
 
 SCHEMA_VERSION = 1
 
@@ -28,7 +29,25 @@ def print_json(**content: Any) -> None:
         Its fields, as JSON values; ``schema_version`` is added.
     """
     document = {"schema_version": SCHEMA_VERSION, **content}
-    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    print(_NOT_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+
+
+_NOT_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that JSON allows as they are, and a terminal obeys or cannot show."""
+
+
+def print_line(text: object = "", error: bool = False) -> None:
+    """Print text of which nothing is obeyed by a terminal.
+
+    Parameters
+    ----------
+    text : object
+        The text, of one line or several.
+    error : bool, default False
+        Whether it goes to stderr.
+    """
+    print(plain(text), file=sys.stderr if error else sys.stdout, flush=error)
 
 
 def fail(error: ZooError, as_json: bool) -> None:
@@ -49,7 +68,7 @@ def fail(error: ZooError, as_json: bool) -> None:
                 "exit_code": error.exit_code,
             }
         )
-    print(f"zoo: {error}", file=sys.stderr)
+    print_line(f"zoo: {error}", error=True)
 
 
 def print_table(rows: Sequence[Row], columns: Sequence[str], title: str | None = None) -> None:
@@ -65,17 +84,18 @@ def print_table(rows: Sequence[Row], columns: Sequence[str], title: str | None =
         Printed above the table on a terminal.
     """
     if not sys.stdout.isatty():
-        print("\t".join(columns))
+        print("\t".join(map(_tsv, columns)))
         for row in rows:
             print("\t".join(_tsv(row[column]) for column in columns))
         return
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(
         box=box.SIMPLE_HEAD,
-        title=title,
+        title=None if title is None else Text(plain(title)),
         title_justify="left",
         title_style="",
         pad_edge=False,
@@ -84,13 +104,13 @@ def print_table(rows: Sequence[Row], columns: Sequence[str], title: str | None =
     for column in columns:
         numeric = all(isinstance(row[column], int | float | None) for row in rows)
         table.add_column(
-            column.replace("_", " "),
+            Text(plain(column.replace("_", " "))),
             justify="right" if numeric else "left",
             no_wrap=numeric or column in ("model", "name", "subject", "key"),
             overflow="fold",
         )
     for row in rows:
-        table.add_row(*(_human(row[column]) for column in columns))
+        table.add_row(*(Text(plain(_human(row[column]))) for column in columns))
     Console().print(table)
 
 
@@ -99,7 +119,7 @@ def _tsv(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return " ".join(str(value).split())
+    return plain(" ".join(str(value).split()))
 
 
 def _human(value: Any) -> str:
@@ -135,7 +155,7 @@ class TerminalProgress:
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
             self._bars = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 TextColumn("{task.percentage:>3.0f}%"),
                 TimeRemainingColumn(),
@@ -157,15 +177,15 @@ class TerminalProgress:
         if self._quiet:
             return
         if self._bars:
-            self._bars.console.print(line, highlight=False, markup=False)
+            self._bars.console.print(plain(line), highlight=False, markup=False)
         else:
-            print(line, file=sys.stderr, flush=True)
+            print_line(line, error=True)
 
     @contextmanager
     def task(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
         """Show a bar; without a terminal, a line every ten seconds and one at the end."""
         if self._bars:
-            bar = self._bars.add_task(what, total=total)
+            bar = self._bars.add_task(plain(what), total=total)
             yield lambda steps: self._bars.advance(bar, steps)
             self._bars.remove_task(bar)
             return

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from voxelzoo.cli.output import print_json, print_table
+from voxelzoo.cli.output import print_json, print_line, print_table
 from voxelzoo.cli.session import DisableOption, JsonOption, NoPluginsOption
 from voxelzoo.host.loading import load_host
 
@@ -42,7 +42,7 @@ def list_plugins(
         return
     print_table(rows, ("name", "distribution", "version", "status", "hooks", "ms", "error"))
     for problem in host.problems:
-        print(problem)
+        print_line(problem)
 
 
 def check(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from voxelzoo.api import PluginError
-from voxelzoo.cli.output import print_json
+from voxelzoo.cli.output import print_json, print_line
 from voxelzoo.cli.session import JsonOption
 from voxelzoo.host.catalogue import default_registry_path, validate_registry
 from voxelzoo.host.registry_files import registry_schema
@@ -36,9 +36,9 @@ def validate(
     else:
         for path, found in problems.items():
             for problem in found:
-                print(problem)
+                print_line(problem)
             if not found:
-                print(f"{path}: valid")
+                print_line(f"{path}: valid")
     if any(problems.values()):
         raise typer.Exit(PluginError.exit_code)
 
@@ -49,4 +49,4 @@ def schema() -> None:
 
     Example:  zoo registry schema > registry.schema.json
     """
-    print(json.dumps(registry_schema(), indent=2))
+    print_line(json.dumps(registry_schema(), indent=2))

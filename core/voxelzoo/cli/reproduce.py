@@ -19,7 +19,7 @@ from voxelzoo.cli.options import (
     read_keep,
     read_pairs,
 )
-from voxelzoo.cli.output import TerminalProgress, print_json, print_table
+from voxelzoo.cli.output import TerminalProgress, print_json, print_line, print_table
 from voxelzoo.cli.session import JsonOption, RegistryOption
 from voxelzoo.runs.options import DEFAULT_STORE
 
@@ -111,7 +111,7 @@ def reproduce(
 
     paper = open_recipe(recipe, miniature=miniature, untrained=untrained)
     if show:
-        typer.echo(paper.text, nl=False)
+        print_line(paper.text.removesuffix("\n"))
         return
     options = ReproduceOptions(
         dataset=dataset,
@@ -168,12 +168,12 @@ def _print(reproduction: Reproduction) -> None:
     else:
         print_table([_row(line) for line in reproduction.lines], SHOWN)
     for note in notes:
-        typer.echo(f"zoo: {note}", err=True)
+        print_line(f"zoo: {note}", error=True)
     counts = Counter(line.status for line in reproduction.lines)
     totals = ", ".join(f"{n} {status}" for status, n in counts.items())
     outcomes = reproduction.outcomes
     results = f"{outcomes.n_computed} computed, {outcomes.n_kept} from the store"
-    typer.echo(f"zoo: {totals}; results: {results}", err=True)
+    print_line(f"zoo: {totals}; results: {results}", error=True)
 
 
 def _for_a_terminal(lines: Sequence[ComparisonLine]) -> list[dict[str, Any]]:

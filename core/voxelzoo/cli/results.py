@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from voxelzoo.api import UsageError
-from voxelzoo.cli.output import print_json, print_table
+from voxelzoo.cli.output import print_json, print_line, print_table
 from voxelzoo.cli.session import JsonOption
 from voxelzoo.disk.files import written_whole
+from voxelzoo.text import spreadsheet_text
 
 if TYPE_CHECKING:
     from voxelzoo.store.result_list import Results
@@ -44,7 +44,7 @@ def open_store(store: Path) -> Store:
 
 def read_results(store: Store, **wanted: Any) -> Results:
     """Results with these values; those of another version are named in one line on stderr."""
-    return store.results(notify=lambda line: print(f"zoo: {line}", file=sys.stderr), **wanted)
+    return store.results(notify=lambda line: print_line(f"zoo: {line}", error=True), **wanted)
 
 
 @app.command("list")
@@ -155,7 +155,7 @@ def _write_csv(path: Path, results: list[Result]) -> None:
 
     named = ("r", "signed_r2", "ceiling", "r_repeated", "r_normalised", "alpha")
     what = ("key", "model", "layer", "subject", "dataset")
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([*what, "voxel", "label", *named])
         for result in results:
@@ -165,9 +165,13 @@ def _write_csv(path: Path, results: list[Result]) -> None:
                 values = [None if c is None else float(c[voxel]) for c in columns.values()]
                 writer.writerow(
                     [
-                        *(record[name] for name in what),
+                        *(_cell(record[name]) for name in what),
                         voxel,
-                        labels[voxel] if labels else "",
+                        _cell(labels[voxel]) if labels else "",
                         *("" if v is None or not np.isfinite(v) else f"{v:.6g}" for v in values),
                     ]
                 )
+
+
+def _cell(value: Any) -> Any:
+    return spreadsheet_text(value) if isinstance(value, str) else value

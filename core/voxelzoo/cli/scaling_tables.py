@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from voxelzoo.cli.output import print_json, print_table
+from voxelzoo.cli.output import print_json, print_line, print_table
 from voxelzoo.text import counted, human_count, listed
 
 Row = Mapping[str, Any]
@@ -15,7 +15,7 @@ Row = Mapping[str, Any]
 def print_notes(notes: Sequence[str]) -> None:
     """What was skipped, on stderr."""
     for note in notes:
-        print(f"zoo: {note}", file=sys.stderr)
+        print_line(f"zoo: {note}", error=True)
 
 
 def print_law(law: Mapping[str, Any], as_json: bool) -> None:
@@ -52,7 +52,7 @@ def _print_slope(slope: Mapping[str, Any], metric: str) -> None:
         line += f", {slope['percent_per_decade']:+.1f} %"
     if slope["r"] is not None:
         line += f"; r of the fit {slope['r']:.3f}"
-    print(line)
+    print_line(line)
     rows = []
     for source, interval in slope["intervals"].items():
         spans = interval or {"per_decade": None, "percent_per_decade": None}
@@ -112,7 +112,7 @@ def _print_controls(record: Mapping[str, Any], hidden: Sequence[str] = ()) -> No
     for absent in record["absent_controls"]:
         n = len(absent["more_commands"])
         more = f" (and for {counted(n, 'more training set')}: see --json)" if n else ""
-        print(f"zoo: no control {absent['control']!r}: {absent['command']}{more}", file=sys.stderr)
+        print_line(f"zoo: no control {absent['control']!r}: {absent['command']}{more}", error=True)
 
 
 def _layers(layers: Sequence[int] | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from voxelzoo.api import DataError, UsageError
-from voxelzoo.cli.output import TerminalProgress, print_json, print_table
+from voxelzoo.cli.output import TerminalProgress, print_json, print_line, print_table
 from voxelzoo.cli.results import StoreOption, open_store
 from voxelzoo.cli.session import JsonOption
 from voxelzoo.text import counted, human_bytes
@@ -168,7 +167,7 @@ def _report(
     line = f"{did} {n}, {human_bytes(freed)} freed"
     if not yes:
         line = f"would {do} {n} and free {human_bytes(freed)}; pass --yes to do it"
-    print(line, file=sys.stderr)
+    print_line(line, error=True)
 
 
 def _files(store: Store, wanted: Selection) -> list[StoredFile]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from voxelzoo.cli.arguments import command_of
-from voxelzoo.cli.output import print_json, print_table
+from voxelzoo.cli.output import print_json, print_line, print_table
 from voxelzoo.cli.results import StoreOption, open_store
 from voxelzoo.cli.session import JsonOption
 from voxelzoo.reports.options import SignificanceOptions
@@ -134,7 +134,7 @@ def run(typed: SignificanceArguments) -> None:
         all_subjects=typed.all_subjects,
         without_first=typed.without_first,
         by_story=typed.by_story,
-        notify=lambda line: print(f"zoo: {line}", file=sys.stderr),
+        notify=lambda line: print_line(f"zoo: {line}", error=True),
     )
     if typed.out is not None:
         save_npz(typed.out, report.maps)
@@ -153,7 +153,7 @@ def _print(report: SignificanceReport) -> None:
     for subject in report.subjects:
         rows = [_brief(row) for row in subject.table.rows]
         print_table(rows, list(rows[0]), title=subject.title)
-        print("; ".join(subject.table.notes))
+        print_line("; ".join(subject.table.notes))
     if across := report.across_subjects:
         title = f"over {len(report.subjects)} subjects (p by sign flips)"
         print_table(across, list(across[0]), title=title)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from voxelzoo.api import UsageError
 from voxelzoo.recipes.figures.result import Axes, FigureResult
 from voxelzoo.recipes.reproduction import Reproduction
-from voxelzoo.text import human_count
+from voxelzoo.text import human_count, spreadsheet_text
 
 
 def write(reproduction: Reproduction, folder: Path) -> list[Path]:
@@ -61,10 +61,13 @@ def write(reproduction: Reproduction, folder: Path) -> list[Path]:
 
 def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
-        writer.writerows(rows)
+        for row in rows:
+            writer.writerow(
+                {k: spreadsheet_text(v) if isinstance(v, str) else v for k, v in row.items()}
+            )
     return path
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hermetic import Site
-from voxelzoo.cli import COMMANDS
+from voxelzoo.cli.application import COMMANDS
 from zoo_cli import Zoo
 
 HEAVY = {"numpy", "torch", "scipy", "zarr", "pandas", "sklearn", "transformers", "rich"}

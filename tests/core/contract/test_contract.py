@@ -20,7 +20,7 @@ SOURCES = sorted(CORE.rglob("*.py"))
 
 READS_OTHER_OBJECTS = {
     "bounded_yaml.py": {"yaml"},
-    "cli/__init__.py": {"import_module(module)", "parameter"},
+    "cli/application.py": {"import_module(module)", "parameter", "error"},
     "data/memory.py": {"words"},
     "host/catalogue_merging.py": {"registered.spec"},
     "host/loading.py": {"plugin"},

@@ -23,7 +23,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two baselines on both simulated subjects, and one result without predictions."""
     import os
 
-    from voxelzoo.cli import app
+    from voxelzoo.cli.application import app
 
     root = tmp_path_factory.mktemp("tested") / "store"
     os.environ["HF_HUB_OFFLINE"] = "1"
