@@ -98,7 +98,9 @@ class PodcastDataset:
     def info(self) -> DatasetInfo:
         """Name, licence and citation."""
         return DatasetInfo.of(
-            PODCAST_ECOG, "High-gamma power of electrodes during a podcast, OpenNeuro ds005574."
+            PODCAST_ECOG,
+            "High-gamma power of electrodes during a podcast, OpenNeuro ds005574.",
+            delays="0.1s-0.4s",
         )
 
     def subjects(self) -> tuple[str, ...]:

@@ -122,7 +122,7 @@ class RunArguments(ModelArguments):
     own_stories: options.OwnStoriesOption = RunOptions.own_stories
     subset_seed: options.SubsetSeedOption = RunOptions.subset_seed
     folds: options.FoldsOption = RunOptions.folds
-    gap: options.GapOption = RunOptions.gap
+    gap: options.GapOption = str(RunOptions.gap)
     ceiling: options.CeilingOption = RunOptions.ceiling
     shift: options.ShiftOption = RunOptions.shift
     allow_leak: options.AllowLeakOption = None
@@ -141,7 +141,7 @@ class RunArguments(ModelArguments):
             aligner_options=aligner_options,
             regressor=regressor,
             regressor_options=regressor_options,
-            delays=None if self.delays is None else options.read_delays(self.delays),
+            delays=self.delays,
             train_stories=self.train_stories,
             own_stories=self.own_stories,
             subset_seed=self.subset_seed,

@@ -96,7 +96,13 @@ RegressorOption = Annotated[
         "if needed: ridge:alphas=[1,10],scoring=r2."
     ),
 ]
-DelaysOption = Annotated[str | None, typer.Option(help="FIR delays in TRs (1,2,3,4).")]
+DelaysOption = Annotated[
+    str | None,
+    typer.Option(
+        help="FIR delays, in TRs (1,2,3,4 or 1-4) or in seconds (2s-8s, which whole TRs cover). "
+        "Default: 2s-8s; under antonello2023, 1,2,3,4."
+    ),
+]
 TrainStoriesOption = Annotated[
     int | None,
     typer.Option(
@@ -117,7 +123,12 @@ FoldsOption = Annotated[
     int, typer.Option(help="Number of cross-validation folds, if there is only one story.")
 ]
 GapOption = Annotated[
-    int, typer.Option(help="TRs excluded from training on each side of a held-out fold.")
+    str,
+    typer.Option(
+        metavar="TIME",
+        help="Time excluded from training on each side of a held-out fold: TRs (5) or seconds "
+        "(10s).",
+    ),
 ]
 CeilingOption = Annotated[
     str | None,
@@ -206,11 +217,3 @@ def read_pairs(where: str, settings: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"{where} {setting!r}: settings are KEY=VALUE")
         pairs[key.strip()] = value.strip()
     return pairs
-
-
-def read_delays(text: str) -> tuple[int, ...]:
-    """``--delays``: whole TRs, separated by commas."""
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--delays {text!r}: whole TRs, such as 1,2,3,4") from None

@@ -44,9 +44,13 @@ class SignificanceArguments:
             help="Resampling unit for confidence intervals: time (blocks of TRs) or stories."
         ),
     ] = DEFAULTS.over
-    block: Annotated[int, typer.Option(help="TRs in a block, for intervals and permutations.")] = (
-        DEFAULTS.block
-    )
+    block: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME",
+            help="Length of a block, for intervals and permutations: TRs (10) or seconds (20s).",
+        ),
+    ] = str(DEFAULTS.block)
     ceiling: Annotated[
         str,
         typer.Option(
@@ -66,11 +70,12 @@ class SignificanceArguments:
         ),
     ] = False
     without_first: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            metavar="N",
-            help="Report the change in r when the first N TRs of each test story are dropped, "
-            "instead of the usual test (Antonello et al. 2023: the long-context artefact).",
+            metavar="TIME",
+            help="Report the change in r when the start of each test story is dropped, in TRs (50) "
+            "or seconds (100s), instead of the usual test (Antonello et al. 2023: the long-context "
+            "artefact).",
         ),
     ] = None
     by_story: Annotated[
@@ -111,7 +116,7 @@ def run(typed: SignificanceArguments) -> None:
       zoo test 3fa9 81c0 --all-subjects
       zoo test 3fa9 --ceiling inter-subject --out headroom.npz
       zoo test 3fa9 --by-story
-      zoo test 3fa9 --without-first 50
+      zoo test 3fa9 --without-first 100s
     """
     from voxelzoo.reports.report import check_npz, save_npz
     from voxelzoo.reports.significance import test

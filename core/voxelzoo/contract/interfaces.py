@@ -216,9 +216,14 @@ class DatasetInfo:
     """SPDX identifier of the data's licence."""
     citation: str | None = None
     """One line for people."""
+    delays: str | None = None
+    """Default FIR delays, such as ``"0.1s-0.4s"``, of responses that are not haemodynamic;
+    ``None``: those of the protocol, 2 to 8 s."""
 
     @classmethod
-    def of(cls, spec: DatasetSpec, summary: str | None = None) -> DatasetInfo:
+    def of(
+        cls, spec: DatasetSpec, summary: str | None = None, delays: str | None = None
+    ) -> DatasetInfo:
         """What a spec says, so that a dataset's licence and citation are stated once.
 
         Parameters
@@ -227,8 +232,10 @@ class DatasetInfo:
             The dataset's own spec.
         summary
             Replaces the spec's summary.
+        delays
+            Default FIR delays.
         """
-        return cls(spec.name, summary or spec.summary, spec.licence, spec.citation)
+        return cls(spec.name, summary or spec.summary, spec.licence, spec.citation, delays)
 
 
 @runtime_checkable

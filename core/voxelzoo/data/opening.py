@@ -21,7 +21,8 @@ from voxelzoo.api import (
 from voxelzoo.host.host import Host
 from voxelzoo.host.records import Registered
 from voxelzoo.host.targets import load_target
-from voxelzoo.science.protocols import GAP_TRS, N_FOLDS
+from voxelzoo.science.durations import Duration, in_trs
+from voxelzoo.science.protocols import GAP, N_FOLDS
 from voxelzoo.science.splits import ContiguousFolds, Evaluation, HeldOutStories
 
 
@@ -221,7 +222,7 @@ def opened_responses(dataset: Dataset, subject: str, story: str) -> Iterator[Sto
 def plan_evaluation(
     dataset: Dataset,
     n_folds: int = N_FOLDS,
-    gap: int = GAP_TRS,
+    gap: Duration = GAP,
     own_for: Sequence[str] = (),
 ) -> Evaluation:
     """What is trained on and what is held out: test stories if there are any, otherwise folds.
@@ -232,8 +233,8 @@ def plan_evaluation(
         The dataset.
     n_folds : int, default 6
         Number of contiguous folds, if there is only one story.
-    gap : int, default 5
-        TRs on each side of a held-out fold that train nothing.
+    gap : int or str, default "10s"
+        TRs, or seconds, on each side of a held-out fold that train nothing.
     own_for : sequence of str, default ()
         Subjects who also train on stories that some other subjects did not hear. All subjects of
         the dataset, or none.
@@ -252,7 +253,7 @@ def plan_evaluation(
         own = {subject: own_stories(dataset, subject) for subject in own_for}
         return HeldOutStories(train, test, own if any(own.values()) else {})
     if len(train) == 1:
-        return ContiguousFolds(train[0], n_folds, gap)
+        return ContiguousFolds(train[0], n_folds, in_trs(gap, dataset.clock(train[0]).tr, "gap"))
     raise DataError(
         f"dataset {dataset.info().name!r} has {len(train)} training stories and no test story; "
         "name at least one test story, so that it can be held out whole"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
@@ -83,12 +83,13 @@ class Fit(StrictModel):
     """The protocol's regressor, if none is named."""
     regressor_options: Mapping[str, Any] = {}
     alphas: Alphas | None = None
-    delays: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
-    """FIR delays in TRs; the protocol's, if none are given."""
+    delays: str | tuple[int | str, ...] | None = None
+    """FIR delays in TRs (``[1, 2, 3, 4]``) or in seconds (``2s-8s``); the protocol's, if none are
+    given."""
     folds: int = Field(default=RunOptions.folds, ge=2)
     """Number of folds, if there is only one story."""
-    gap: int = Field(default=RunOptions.gap, ge=0)
-    """TRs left out on both sides of a held-out fold."""
+    gap: int | str = RunOptions.gap
+    """TRs, or seconds (``10s``), left out on both sides of a held-out fold."""
     untrained: bool = RunOptions.untrained
     """Whether networks have random weights."""
     seed: int = Field(default=RunOptions.seed, ge=0)
@@ -96,6 +97,14 @@ class Fit(StrictModel):
     dtype: Dtype = RunOptions.dtype
     allow_leaks: tuple[str, ...] = ()
     """As for ``zoo run --allow-leak``."""
+
+    @model_validator(mode="after")
+    def _times(self) -> Fit:
+        try:
+            RunOptions(delays=self.delays, gap=self.gap)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        return self
 
 
 class Model(StrictModel):

@@ -15,6 +15,7 @@ from voxelzoo.contract.specs import Control as ControlKind
 from voxelzoo.errors import NotFoundError
 from voxelzoo.host.zoo import Zoo
 from voxelzoo.reports.curves import SAME, Cell, Chosen, Setting, choose_layer
+from voxelzoo.science.durations import Delays
 from voxelzoo.science.protocols import find_protocol
 from voxelzoo.store.records import ResultRecord
 from voxelzoo.store.results import Result
@@ -236,7 +237,9 @@ def _command(
     settings += [width] if width else []
     if record.regressor != zoo.host.default_regressor(protocol.name).spec.name or settings:
         words += ["--regressor", ":".join(filter(None, [record.regressor, ",".join(settings)]))]
-    if list(record.delays) != list(protocol.delays):
+    usual = Delays(protocol.delays)
+    unknown = usual.in_seconds and record.tr is None
+    if unknown or record.delays != usual.in_trs(record.tr):
         words += ["--delays", ",".join(map(str, record.delays))]
     if record.subset_seed is not None:
         words += ["--train-stories", str(record.n_train_stories)]

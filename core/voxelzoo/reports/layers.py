@@ -10,6 +10,7 @@ import numpy as np
 
 from voxelzoo.reports.control_table import ControlTable
 from voxelzoo.reports.curves import Cell, layer_scores, mean_score
+from voxelzoo.reports.options import SignificanceOptions
 from voxelzoo.reports.report import Report, Row
 from voxelzoo.science.arrays import Floats
 from voxelzoo.science.layer_choice import best_layer
@@ -168,7 +169,8 @@ def _sets(cell: Cell) -> dict[str, tuple[int, ...]]:
     if not all(PREDICTIONS in result.kept for result in results):
         return {}
     held_out = {n: [each.read_held_out() for each in of.values()] for n, of in cell.layers.items()}
-    return {region: each.layers for region, each in layer_sets(held_out).items()}
+    block = SignificanceOptions().at_tr(results[0].record.tr).block_trs
+    return {region: each.layers for region, each in layer_sets(held_out, block=block).items()}
 
 
 # ---------------------------------------------------------------------------- the results of a run

@@ -6,10 +6,12 @@ Light: numpy is not imported, so that the command line can show the defaults at 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from voxelzoo.errors import UsageError
+from voxelzoo.science.durations import Duration, in_trs
+from voxelzoo.science.protocols import BLOCK, TRS_PER_BLOCK
 from voxelzoo.text import listed
 
 Chooser = Literal["auto", "cv_r", "r"]
@@ -99,8 +101,9 @@ class SignificanceOptions:
         against predictions, or their blocks in random order.
     over : {"time", "stories"}, default "time"
         Resampling unit of confidence intervals: blocks of time, or whole held-out stories.
-    block : int, default 10
-        TRs in a block, of the bootstrap and of permutations.
+    block : int or str, default "20s"
+        Length of a block, of the bootstrap and of permutations: TRs (``10``) or seconds
+        (``"20s"``).
     ceiling : str, default "schoppe"
         Noise ceiling: ``schoppe``, ``split-half`` or ``explainable-variance``, from repeats; or
         ``inter-subject``, from results of the other subjects.
@@ -125,7 +128,7 @@ class SignificanceOptions:
 
     null: Null = "circular-shift"
     over: Over = "time"
-    block: int = 10
+    block: Duration = BLOCK
     ceiling: str = "schoppe"
     n_permutations: int = 1000
     n_draws: int | None = None
@@ -136,9 +139,28 @@ class SignificanceOptions:
     def __post_init__(self) -> None:
         _check_choice(self, "null", get_args(Null))
         _check_choice(self, "over", get_args(Over))
-        _check_least(self, "block", 1)
+        if in_trs(self.block, 1.0, "block") < 1:
+            raise UsageError(f"block {self.block}: use 1 or more")
         _check_least(self, "n_permutations", 20, "permutations")
         _check_least(self, "seed", 0)
+
+    def at_tr(self, tr: float | None) -> SignificanceOptions:
+        """The same with the block in TRs.
+
+        Parameters
+        ----------
+        tr : float or None
+            Seconds per TR; ``None`` if it is not the same in all stories. The default block is then
+            10 TRs.
+        """
+        if tr is None and self.block == BLOCK:
+            return replace(self, block=TRS_PER_BLOCK)
+        return replace(self, block=max(1, in_trs(self.block, tr, "block")))
+
+    @property
+    def block_trs(self) -> int:
+        """TRs in a block, after :meth:`at_tr`."""
+        return int(self.at_tr(None).block)
 
     @property
     def draws(self) -> int:

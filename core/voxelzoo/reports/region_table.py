@@ -89,7 +89,7 @@ def by_story(held_out: HeldOut, options: SignificanceOptions) -> RegionTable:
         interval = r_interval(
             part,
             options.over if story == EVERY_STORY else "time",
-            block=options.block,
+            block=options.block_trs,
             n_draws=options.draws,
             level=options.level,
             seed=options.seed,
@@ -148,14 +148,14 @@ def result_table(
     tested = permutation_test(
         held_out,
         options.null,
-        block=options.block,
+        block=options.block_trs,
         n_permutations=options.n_permutations,
         seed=options.seed,
     )
     interval = r_interval(
         held_out,
         options.over,
-        block=options.block,
+        block=options.block_trs,
         n_draws=options.draws,
         level=options.level,
         seed=options.seed,
@@ -323,7 +323,7 @@ def compare(one: HeldOut, other: HeldOut, options: SignificanceOptions) -> Regio
     tested = paired_test(
         one,
         other,
-        block=options.block,
+        block=options.block_trs,
         n_permutations=options.n_permutations,
         seed=options.seed,
     )
@@ -331,7 +331,7 @@ def compare(one: HeldOut, other: HeldOut, options: SignificanceOptions) -> Regio
         one,
         other,
         options.over,
-        block=options.block,
+        block=options.block_trs,
         n_draws=options.draws,
         level=options.level,
         seed=options.seed,
@@ -363,7 +363,7 @@ def compare(one: HeldOut, other: HeldOut, options: SignificanceOptions) -> Regio
         "q": tested.q,
         "p_fwer": tested.p_fwer,
     }
-    notes = [f"{tested.n_permutations} swaps of blocks of {options.block} TRs, two-sided"]
+    notes = [f"{tested.n_permutations} swaps of blocks of {options.block_trs} TRs, two-sided"]
     return RegionTable(rows, maps, notes)
 
 
@@ -403,7 +403,7 @@ def _ceiling_interval(
         options.ceiling,
         held_out.regions,
         floor=floor,
-        block=options.block,
+        block=options.block_trs,
         level=options.level,
         seed=options.seed,
     )

@@ -23,6 +23,7 @@ from voxelzoo.reports.region_table import (
 from voxelzoo.reports.report import Report, Row
 from voxelzoo.science.arrays import Floats
 from voxelzoo.science.ceilings import INTER_SUBJECT, Others, ceiling_floor, find_method
+from voxelzoo.science.durations import Duration, in_trs
 from voxelzoo.science.paired_tests import subjects_test
 from voxelzoo.science.protocols import find_protocol
 from voxelzoo.store.layout import PREDICTIONS
@@ -116,7 +117,7 @@ def test(
     options: SignificanceOptions | None = None,
     *,
     all_subjects: bool = False,
-    without_first: int | None = None,
+    without_first: Duration | None = None,
     by_story: bool = False,
     notify: Callable[[str], None] = warnings.warn,
     **changes: Any,
@@ -138,9 +139,9 @@ def test(
     all_subjects : bool, default False
         Also test the results of the other subjects with the same settings, and test over subjects.
         A mean over subjects is not used: it contains every subject.
-    without_first : int, optional
-        Instead of the usual test: the change in r if this many TRs at the start of each held-out
-        story are dropped.
+    without_first : int or str, optional
+        Instead of the usual test: the change in r if this many TRs, or seconds (``"100s"``), at the
+        start of each held-out story are dropped.
     by_story : bool, default False
         Instead of the usual test: r, signed r2 and R2 of each held-out story.
     notify : callable
@@ -187,7 +188,7 @@ test.__test__ = False  # type: ignore[attr-defined]  # its name is that of the c
 
 
 def _check_alone(
-    against: str | None, all_subjects: bool, without_first: int | None, by_story: bool
+    against: str | None, all_subjects: bool, without_first: Duration | None, by_story: bool
 ) -> None:
     """Options that replace the usual test are for one result."""
     if by_story and (against or all_subjects or without_first is not None):
@@ -200,14 +201,16 @@ def _table(
     finder: _Finder,
     pair: Pair,
     options: SignificanceOptions,
-    without_first: int | None,
+    without_first: Duration | None,
     stories: bool,
 ) -> RegionTable:
     one, *other = (result.read_held_out() for result in pair)
+    tr = pair[0].record.tr
+    options = options.at_tr(tr)
     if stories:
         return by_story(one, options)
     if without_first is not None:
-        return long_context_artefact(one, without_first)
+        return long_context_artefact(one, in_trs(without_first, tr, "without_first"))
     if other:
         return compare(one, other[0], options)
     others = finder.responses_of_others(pair[0]) if options.ceiling == INTER_SUBJECT else {}

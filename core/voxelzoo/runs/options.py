@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from voxelzoo.api import UsageError
-from voxelzoo.science.protocols import CLEAN, GAP_TRS, N_FOLDS, find_protocol
+from voxelzoo.science.durations import Delays, Duration, in_trs
+from voxelzoo.science.protocols import CLEAN, GAP, N_FOLDS, find_protocol
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 
@@ -60,8 +61,10 @@ class RunOptions:
         The protocol's if None.
     aligner_options, regressor_options : mapping, default {}
         Parameters of the aligner and the regressor.
-    delays : sequence of int, optional
-        FIR delays in TRs; the protocol's if None.
+    delays : str or sequence of int, optional
+        FIR delays in TRs (``[1, 2, 3, 4]``, ``"1-4"``) or in seconds (``"2s-8s"``, ``"2s,4s"``), of
+        which a range is covered by whole TRs. If None, the dataset's own, or the protocol's:
+        ``"2s-8s"`` of ``clean``, 1 to 4 TRs of ``antonello2023``.
     train_stories : int, optional
         Train on this many stories, drawn at random; on all if None.
     subset_seed : int, default 0
@@ -70,8 +73,8 @@ class RunOptions:
         Also train each subject on stories that some other subjects did not hear.
     folds : int, default 6
         Number of cross-validation folds, if the dataset has only one story.
-    gap : int, default 5
-        TRs excluded from training on each side of a held-out fold.
+    gap : int or str, default "10s"
+        TRs (``5``) or seconds (``"10s"``) excluded from training on each side of a held-out fold.
     ceiling : str, optional
         Method of the noise ceiling. If None, ``"schoppe"`` where held-out stories were repeated.
     shift : float, default 0
@@ -104,12 +107,12 @@ class RunOptions:
     aligner_options: Mapping[str, Any] = field(default_factory=dict)
     regressor: str | None = None
     regressor_options: Mapping[str, Any] = field(default_factory=dict)
-    delays: Sequence[int] | None = None
+    delays: str | Sequence[int | str] | None = None
     train_stories: int | None = None
     subset_seed: int = 0
     own_stories: bool = False
     folds: int = N_FOLDS
-    gap: int = GAP_TRS
+    gap: Duration = GAP
     ceiling: str | None = None
     shift: float = 0.0
     allow_leaks: Sequence[str] = ()
@@ -117,7 +120,7 @@ class RunOptions:
     allow_pickle: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("subjects", "allow_leaks", "keep", "delays"):
+        for name in ("subjects", "allow_leaks", "keep"):
             if isinstance(getattr(self, name), str):
                 raise UsageError(f"{name} takes a list, not the string {getattr(self, name)!r}")
         find_protocol(self.protocol)
@@ -125,11 +128,12 @@ class RunOptions:
             raise UsageError(f"dtype {self.dtype!r}: use {', '.join(DTYPES)}")
         if unknown := sorted(set(self.keep) - set(KEEP)):
             raise UsageError(f"keep {unknown[0]!r}: use {', '.join(KEEP)}")
-        if self.delays is not None and (not self.delays or any(each < 0 for each in self.delays)):
-            raise UsageError("delays are whole TRs, 0 or more, such as 1,2,3,4")
+        if self.delays is not None:
+            Delays.of(self.delays)
+        in_trs(self.gap, 1.0, "gap")
         if not math.isfinite(self.shift):
             raise UsageError(f"shift {self.shift}: use a number of seconds")
-        for name, least in (("seed", 0), ("subset_seed", 0), ("folds", 2), ("gap", 0)):
+        for name, least in (("seed", 0), ("subset_seed", 0), ("folds", 2)):
             if getattr(self, name) < least:
                 raise UsageError(f"{name} {getattr(self, name)}: use {least} or more")
 

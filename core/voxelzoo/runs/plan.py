@@ -16,6 +16,7 @@ from voxelzoo.runs.models import Alignment
 from voxelzoo.runs.options import RunOptions
 from voxelzoo.runs.regression import ChosenRegressor
 from voxelzoo.science.ceilings import DEFAULT, find_method
+from voxelzoo.science.durations import Delays
 from voxelzoo.science.protocols import FitProtocol, find_protocol
 from voxelzoo.science.splits import Evaluation, HeldOutStories, train_on_fewer
 from voxelzoo.store.store import Store
@@ -161,7 +162,7 @@ def make_plan(
         subjects=tuple(subjects),
         evaluation=evaluation,
         protocol=protocol,
-        delays=tuple(options.delays or protocol.delays),
+        delays=_delays(dataset, evaluation, options),
         alignment=Alignment.open(
             host.aligner(options.aligner)
             if options.aligner
@@ -178,6 +179,17 @@ def make_plan(
     if "weights" in plan.keep:
         _check_weights(plan)
     return plan
+
+
+def _delays(dataset: Dataset, evaluation: Evaluation, options: RunOptions) -> tuple[int, ...]:
+    """FIR delays in TRs: those asked for, or the dataset's or the protocol's."""
+    delays = Delays.of(find_protocol(options.protocol).delays)
+    if options.delays is not None:
+        delays = Delays.of(options.delays)
+    elif delays.in_seconds and (own := dataset.info().delays) is not None:
+        delays = Delays.of(own)
+    every = {delays.in_trs(dataset.clock(story).tr) for story in evaluation.stories}
+    return every.pop() if len(every) == 1 else delays.in_trs(None)
 
 
 def _check_weights(plan: Plan) -> None:

@@ -29,10 +29,8 @@ from voxelzoo.api import UsageError
 from voxelzoo.science.arrays import Floats
 from voxelzoo.science.block_draws import Over as Over, block_sums, block_weights, drawn_r
 from voxelzoo.science.held_out import HeldOut, over_voxels, voxel_blocks
+from voxelzoo.science.protocols import TRS_PER_BLOCK as TRS_PER_BLOCK
 from voxelzoo.science.regions import RegionMeans
-
-TRS_PER_BLOCK = 10
-"""TRs per block: at a TR of 2 s, longer than the haemodynamic response."""
 
 N_DRAWS = 1000
 """Draws for an interval of r."""

@@ -104,10 +104,16 @@ def held_out_repeats(
     -------
     dict of str to VoxelArray
         (repeat, TR, voxel) by story; only stories that were repeated.
+
+    Raises
+    ------
+    DataError
+        If a test story is too short.
     """
     if evaluation.kind != "stories":
         return {}
     every = {story: responses[story].repeats for story in evaluation.test}
+    _check_lengths(protocol, {story: responses[story].mean.shape[0] for story in evaluation.test})
     skip = protocol.skip_test_trs
     return {
         story: stack_responses([each], skip) for story, each in every.items() if each is not None
@@ -125,6 +131,16 @@ def _check_widths(what: str, unit: str, widths: Mapping[str, int]) -> None:
             )
 
 
+def _check_lengths(protocol: FitProtocol, n_trs: Mapping[str, int]) -> None:
+    """Enough of each test story must be left."""
+    for story, n in n_trs.items():
+        if n <= protocol.skip_test_trs + 2:
+            raise DataError(
+                f"test story {story!r} has {n} TRs; protocol {protocol.name} drops its first "
+                f"{protocol.skip_test_trs}"
+            )
+
+
 def _evaluate_stories(
     evaluation: HeldOutStories,
     protocol: FitProtocol,
@@ -134,12 +150,7 @@ def _evaluate_stories(
 ) -> Scores:
     """One fit on all training stories; scores over the test stories end to end."""
     skip = protocol.skip_test_trs
-    for story in evaluation.test:
-        if len(states[story]) <= skip + 2:
-            raise DataError(
-                f"test story {story!r} has {len(states[story])} TRs; protocol {protocol.name} "
-                f"drops its first {skip}"
-            )
+    _check_lengths(protocol, {story: len(states[story]) for story in evaluation.test})
     across = protocol.delays_cross_stories
     train = Design.of([states[story] for story in evaluation.train], spec, across)
     test = Design.of([states[story][skip:] for story in evaluation.test], spec, across)

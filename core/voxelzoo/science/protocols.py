@@ -11,8 +11,15 @@ from voxelzoo.api import NotFoundError
 N_FOLDS = 6
 """Contiguous folds of a dataset's only story, unless another number is asked for."""
 
-GAP_TRS = 5
-"""TRs on each side of a held-out fold that train nothing, unless another number is asked for."""
+GAP = "10s"
+"""Time on each side of a held-out fold that trains nothing, unless another is asked for."""
+
+BLOCK = "20s"
+"""Length of the blocks of bootstrap and permutations, unless another is asked for: longer than the
+haemodynamic response."""
+
+TRS_PER_BLOCK = 10
+"""The same in TRs, where no TR is known."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +34,9 @@ class FitProtocol:
     """``clean`` or ``antonello2023``."""
     summary: str
     """What it does, in a clause."""
-    delays: tuple[int, ...] = (1, 2, 3, 4)
-    """FIR delays in TRs (paper, section 2.3: 2 to 8 s)."""
+    delays: str = "2s-8s"
+    """FIR delays in seconds or TRs (paper, section 2.3: 2 to 8 s), read by
+    :class:`voxelzoo.science.durations.Delays`."""
     delays_cross_stories: bool = False
     """Delay after stories are joined: a story's first rows then see the one before it."""
     standardise_responses: bool = True
@@ -54,6 +62,7 @@ CLEAN = FitProtocol(
 ANTONELLO2023 = FitProtocol(
     name="antonello2023",
     summary="what the released code of Antonello, Vaidya and Huth (2023) does, to the letter",
+    delays="1,2,3,4",
     delays_cross_stories=True,
     standardise_responses=False,
     skip_test_trs=40,

@@ -278,7 +278,16 @@ class ResultRecord:
             **{name: value for name, value in scores.items() if name != "by_region"},
             "by_label": scores["by_region"],
             "n_train_stories": self.n_train_stories,
+            **self._seconds(),
             "evaluation": self.evaluation,
+        }
+
+    def _seconds(self) -> dict[str, Any]:
+        """Delays and gap in seconds; ``None`` if the TR differs between stories."""
+        tr, gap = self.tr, self.gap_trs
+        return {
+            "delays_s": None if tr is None else [round(each * tr, 6) for each in self.delays],
+            "gap_s": None if tr is None or gap is None else round(gap * tr, 6),
         }
 
 

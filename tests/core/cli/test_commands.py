@@ -88,6 +88,30 @@ def test_a_changed_setting_is_a_new_result(zoo: Zoo) -> None:
     assert len(keys) == 6
 
 
+LONGER = ("--dataset-option", "seconds=120")
+
+
+def test_a_story_shorter_than_what_a_protocol_drops_is_refused(zoo: Zoo) -> None:
+    ended = zoo("run", "--plugin", "word-rate", *SMALL, "--protocol", "antonello2023", "-q")
+    assert ended.code == 6
+    assert "has 40 TRs; protocol antonello2023 drops its first 40" in ended.err
+
+
+def test_delays_in_seconds_are_the_same_run_as_their_trs(zoo: Zoo) -> None:
+    run = ("run", "--plugin", "word-rate", *SMALL, "--json", "-q")
+    default, trs, seconds, paper = (
+        zoo(*run, *more).json["results"][0]
+        for more in (
+            (),
+            ("--delays", "1-6"),
+            ("--delays", "2s-8s"),
+            ("--protocol", "antonello2023", "--regressor", "ridge", *LONGER),
+        )
+    )
+    assert default["key"] == trs["key"] == seconds["key"]
+    assert paper["delays"] == [1, 2, 3, 4]
+
+
 def test_a_piped_table_is_tsv_with_whole_values(zoo: Zoo) -> None:
     ended = zoo("run", "--plugin", "word-rate", *SMALL, "--quiet")
     header, *rows = csv.reader(io.StringIO(ended.out), delimiter="\t")
@@ -119,9 +143,10 @@ def test_a_test_story_that_trains_under_another_name_is_refused(zoo: Zoo, tmp_pa
 
 def test_one_story_is_cut_into_contiguous_folds(zoo: Zoo, tmp_path: Path) -> None:
     data = write_folder(tmp_path / "mine", {"only": 200})
-    run = ("run", "--plugin", "word-rate", "--dataset", data, "--folds", "4", "--gap", "4")
+    run = ("run", "--plugin", "word-rate", "--dataset", data, "--folds", "4", "--gap", "8s")
     (record,) = zoo(*run, "--json").json["results"]
     assert record["evaluation"] == "4 contiguous folds, gap 4 TRs"
+    assert (record["gap_trs"], record["gap_s"]) == (4, 8.0)
     assert record["best_voxel_r"] > 0.5
 
 
@@ -170,7 +195,8 @@ def test_results_are_listed_shown_and_exported(zoo: Zoo, tmp_path: Path) -> None
     assert [each["key"] for each in listed] == [record["key"]]
     shown = zoo("results", "show", record["key"][:8], "--json").json
     assert shown["result"]["mean_r"] == record["mean_r"]
-    assert shown["provenance"]["delays"] == [1, 2, 3, 4]
+    assert shown["provenance"]["delays"] == [1, 2, 3, 4, 5, 6]  # 2 to 8 s at a TR of 1.5 s
+    assert shown["result"]["delays_s"] == [1.5, 3, 4.5, 6, 7.5, 9]
 
     assert zoo("results", "export", "voxels.csv").code == 0
     with (tmp_path / "voxels.csv").open() as file:

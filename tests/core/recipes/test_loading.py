@@ -160,9 +160,9 @@ def test_a_recipe_with_random_weights_is_not_compared() -> None:
         ),
         (
             "models:\n",
-            "fit: {delays: []}\nmodels:\n",
+            "fit: {delays: [2s, 4]}\nmodels:\n",
             6,
-            "fit.delays: tuple should have at least 1",
+            "fit: delays '2s,4': use whole TRs, such as 1,2,3,4, or seconds, such as 2s-8s",
         ),
         ("title: Mine", "title: Mine\nregistry: none.yaml", 4, "registry: "),
     ],

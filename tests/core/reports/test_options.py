@@ -41,5 +41,18 @@ def test_defaults_are_those_of_the_functions_that_they_are_passed_to() -> None:
     assert ScalingOptions().n_draws == scaling.N_DRAWS
     options = SignificanceOptions()
     assert options.n_permutations == significance.N_PERMUTATIONS
-    assert (options.block, options.level) == (bootstrap.TRS_PER_BLOCK, bootstrap.LEVEL)
+    assert (options.block_trs, options.level) == (bootstrap.TRS_PER_BLOCK, bootstrap.LEVEL)
     assert options.ceiling == ceilings.DEFAULT
+
+
+@pytest.mark.parametrize(
+    ("block", "tr", "expected"),
+    [("20s", 2.0, 10), ("20s", 1.5, 14), ("20s", None, 10), (7, 1.5, 7), ("7", None, 7)],
+)
+def test_a_block_is_as_long_at_every_tr(block: int | str, tr: float | None, expected: int) -> None:
+    assert SignificanceOptions(block=block).at_tr(tr).block_trs == expected
+
+
+def test_a_block_in_seconds_needs_one_tr() -> None:
+    with pytest.raises(UsageError, match="the TR is not the same in all stories"):
+        SignificanceOptions(block="30s").at_tr(None)
