@@ -100,7 +100,7 @@ class PodcastDataset:
         return DatasetInfo.of(
             PODCAST_ECOG,
             "High-gamma power of electrodes during a podcast, OpenNeuro ds005574.",
-            delays="0.1s-0.4s",
+            delays="1,2,3,4",
         )
 
     def subjects(self) -> tuple[str, ...]:

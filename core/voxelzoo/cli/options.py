@@ -99,8 +99,8 @@ RegressorOption = Annotated[
 DelaysOption = Annotated[
     str | None,
     typer.Option(
-        help="FIR delays, in TRs (1,2,3,4 or 1-4) or in seconds (2s-8s, which whole TRs cover). "
-        "Default: 2s-8s; under antonello2023, 1,2,3,4."
+        help="FIR delays, in TRs (1,2,3,4 or 1-4) or in seconds (2s-8s: from the TR nearest to 2 s "
+        "to the one nearest to 8 s). Default: 2s-8s; under antonello2023, 1,2,3,4."
     ),
 ]
 TrainStoriesOption = Annotated[

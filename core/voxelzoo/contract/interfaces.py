@@ -217,7 +217,7 @@ class DatasetInfo:
     citation: str | None = None
     """One line for people."""
     delays: str | None = None
-    """Default FIR delays, such as ``"0.1s-0.4s"``, of responses that are not haemodynamic;
+    """Default FIR delays, such as ``"0.1s-0.4s"``, if responses are not haemodynamic;
     ``None``: those of the protocol, 2 to 8 s."""
 
     @classmethod

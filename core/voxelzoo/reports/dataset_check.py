@@ -79,15 +79,15 @@ def check_named_dataset(
         report = check_dataset(opened, progress)
         if not alignment:
             return DatasetCheck(report)
-        return DatasetCheck(report, _alignment(zoo, opened, report, chosen, progress))
+        return DatasetCheck(report, _alignment(opened, report, chosen, progress))
 
 
 def _alignment(
-    zoo: Zoo, dataset: Dataset, report: CheckReport, subjects: Sequence[str], progress: Progress
+    dataset: Dataset, report: CheckReport, subjects: Sequence[str], progress: Progress
 ) -> AlignmentCurve | None:
     """The curve; a finding if it shows a fault, or if there is none."""
     try:
-        curve = alignment_curve(zoo, dataset, subjects=subjects, progress=progress)
+        curve = alignment_curve(dataset, subjects=subjects, progress=progress)
     except ZooError as error:
         report.add("warning", "alignment", report.name, f"no alignment curve: {error}")
         return None

@@ -62,8 +62,8 @@ class RunOptions:
     aligner_options, regressor_options : mapping, default {}
         Parameters of the aligner and the regressor.
     delays : str or sequence of int, optional
-        FIR delays in TRs (``[1, 2, 3, 4]``, ``"1-4"``) or in seconds (``"2s-8s"``, ``"2s,4s"``), of
-        which a range is covered by whole TRs. If None, the dataset's own, or the protocol's:
+        FIR delays in TRs (``[1, 2, 3, 4]``, ``"1-4"``) or in seconds (``"2s-8s"``, ``"2s,4s"``),
+        which become the nearest TRs. If None, the dataset's own, or the protocol's:
         ``"2s-8s"`` of ``clean``, 1 to 4 TRs of ``antonello2023``.
     train_stories : int, optional
         Train on this many stories, drawn at random; on all if None.

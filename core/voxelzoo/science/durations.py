@@ -16,7 +16,7 @@ Duration = int | str
 """A length of time: whole TRs (``5``, ``"5"``), or seconds (``"10s"``)."""
 
 TOLERANCE = 0.05
-"""Share of a TR by which times may miss a whole TR: 8 s are 4 TRs at a TR of 2.0045 s too."""
+"""Share of a TR by which times may miss a whole TR: 10 s are 5 TRs at a TR of 1.995 s too."""
 
 _NUMBER = r"(\d+(?:\.\d*)?|\.\d+)\s*(s?)"
 _ITEM, _RANGE = re.compile(_NUMBER), re.compile(rf"{_NUMBER}\s*-\s*{_NUMBER}")
@@ -74,7 +74,7 @@ class Delays:
     Examples
     --------
     >>> Delays("2s-8s").in_trs(2.0), Delays("2s-8s").in_trs(1.5)
-    ((1, 2, 3, 4), (1, 2, 3, 4, 5, 6))
+    ((1, 2, 3, 4), (1, 2, 3, 4, 5))
     >>> Delays("1-3").in_trs(0.7)
     (1, 2, 3)
     """
@@ -97,9 +97,9 @@ class Delays:
     def in_trs(self, tr: float | None) -> tuple[int, ...]:
         """The delays in whole TRs.
 
-        Single seconds become the nearest TR. A range of seconds is covered: from the last TR that
-        is not after its start (but at least one TR, unless it starts at 0) to the first that is not
-        before its end.
+        Seconds become the nearest TR, but at least one unless they are 0; a range has every TR
+        between its ends. A sample stands for one TR, half of it on either side, so that a range is
+        covered: at a TR of 1.5 s, 2 to 8 s are the TRs 1 to 5, from 0.75 to 8.25 s.
 
         Parameters
         ----------
@@ -120,11 +120,10 @@ class Delays:
             whole = [int(number) for number in numbers]
             return tuple(range(whole[0], whole[1] + 1) if is_range else whole)
         step = _one(tr, "delays", self.text)
+        nearest = [max(math.floor(each / step + 0.5), 1 if each > 0 else 0) for each in numbers]
         if not is_range:
-            return tuple(dict.fromkeys(math.floor(number / step + 0.5) for number in numbers))
-        start, end = numbers
-        first = max(math.floor(start / step + TOLERANCE), 1 if start > 0 else 0)
-        return tuple(range(first, max(first, math.ceil(end / step - TOLERANCE)) + 1))
+            return tuple(dict.fromkeys(nearest))
+        return tuple(range(nearest[0], nearest[1] + 1))
 
     def _read(self) -> tuple[list[float], bool, bool]:
         """The numbers, whether they are the ends of a range, and whether they are in seconds."""

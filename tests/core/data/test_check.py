@@ -15,7 +15,7 @@ from data_folder import write_study, write_words
 from shared_data import SHARED, needs_shared
 from voxelzoo.api import Story
 from voxelzoo.data.check import check_dataset
-from voxelzoo.runs.alignment_check import SHIFTS, AlignmentCurve
+from voxelzoo.runs.alignment_check import AlignmentCurve, shifts_at
 from voxelzoo_datasets.folder import FolderDataset
 from zoo_cli import Zoo
 
@@ -329,9 +329,10 @@ def test_a_curve_is_drawn_and_says_what_it_shows(zoo: Zoo, study: Path) -> None:
     ],
 )
 def test_verdicts(peak_at: float, height: float, verdict: str, said: str) -> None:
-    r = [0.02 * np.sin(shift) for shift in SHIFTS]
-    r[SHIFTS.index(peak_at)] = height
-    found = AlignmentCurve(SHIFTS, tuple(r), n_voxels=1, n_stories=1, n_subjects=1)
+    shifts = shifts_at(2.0)
+    r = [0.02 * np.sin(shift) for shift in shifts]
+    r[shifts.index(peak_at)] = height
+    found = AlignmentCurve(shifts, tuple(r), n_voxels=1, n_stories=1, n_subjects=1)
     assert found.verdict == verdict
     assert said in found.say()
     assert found.is_wrong == ("looks wrong" in found.say())
