@@ -186,13 +186,8 @@ def _print_curve(curve: AlignmentCurve) -> None:
     bars = "".join(BARS[max(0, min(8, round(8 * r / top)))] * wide for r in shown)
     width = len(bars)
     marks = f"{curve.shifts[0]:+g} s".ljust(width // 2) + "0"
-<<<<<<< HEAD
     print_line(
-        "\nalignment: held-out r of word rate with the stimulus shifted; "
-=======
-    print(
         "\nalignment: r of word rate with the stimulus shifted; "
->>>>>>> 0ac2cf3 (The alignment check notices a clock that is a few seconds off)
         f"{counted(curve.n_voxels, 'voxel')} of {counted(curve.n_subjects, 'subject')}, "
         f"{counted(curve.n_stories, 'story', 'stories')}"
     )
