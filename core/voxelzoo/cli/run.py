@@ -166,19 +166,11 @@ def _print_results(results: Sequence[Result]) -> None:
         rows.append(row)
     title = (
         f"{first['dataset']}: {first['evaluation']}; {first['n_train']} TRs train, "
-        f"{first['n_test']} test; {first['n_voxels']} voxels; delays {_delays(first)}; mean r"
+        f"{first['n_test']} test; {first['n_voxels']} voxels; mean r"
     )
     if "r repeated" in names:
         title += f"; ceiling and r repeated: over {listed(of_ceiling)}, heard more than once"
     print_table(rows, [*columns, *shown], title=title)
-
-
-def _delays(record: Mapping[str, Any]) -> str:
-    """Delays in seconds; in TRs if the TR differs between stories."""
-    of_tr = record["delays_s"] is None
-    delays = record["delays"] if of_tr else [f"{each:g}" for each in record["delays_s"]]
-    first, last = delays[0], delays[-1]
-    return f"{first if len(delays) == 1 else f'{first}-{last}'} {'TRs' if of_tr else 's'}"
 
 
 def _print_spaces(records: Sequence[Mapping[str, Any]]) -> None:
