@@ -246,6 +246,7 @@ title: Three sizes, of which two are run
 data:
   dataset: simulated
   options: {subjects: "2", stories: "3", voxels: "16", seconds: "60"}
+fit: {delays: [1, 2, 3, 4]}
 models: {word-rate: {}, word-length: {}, position: {}}
 figures:
   sizes: {kind: size-scaling, summary: sizes, models: [word-length, word-rate, position]}

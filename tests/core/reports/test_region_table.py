@@ -72,7 +72,8 @@ def test_a_baseline_is_above_chance_where_its_feature_drives(zoo: Zoo, store: Pa
 
 def test_two_results_are_paired_voxel_by_voxel(zoo: Zoo, store: Path, tmp_path: Path) -> None:
     keys = key(store, "mel-spectrogram"), key(store, "word-rate")
-    ended = zoo("test", *keys, "--store", store, "--out", tmp_path / "maps.npz", *SHORT)
+    block = ("--block", "10")  # swaps of fewer blocks than 12 give no p below 1/4096
+    ended = zoo("test", *keys, "--store", store, "--out", tmp_path / "maps.npz", *block, *SHORT)
     assert ended.code == 0, ended.err
     rows = {row["region"]: row for row in ended.json["tests"][0]["regions"]}
     assert rows["sound"]["difference"] > 0.3
@@ -279,7 +280,7 @@ def test_the_function_gives_what_the_command_prints(zoo: Zoo, store: Path) -> No
     regions = report.table("regions")
     assert list(regions["subject"].unique()) == ["sub-01", "sub-02"]
     assert report.table("across_subjects")["n_subjects"].eq(2).all()
-    assert report.notes == ["100 swaps of blocks of 10 TRs, two-sided"]
+    assert report.notes == ["100 swaps of blocks of 14 TRs, two-sided"]  # 20 s at 1.5 s
 
 
 def test_options_can_be_given_as_one_object(store: Path) -> None:

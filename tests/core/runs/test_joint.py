@@ -58,4 +58,4 @@ def test_parts_of_the_variance_sum_to_the_joint_r2(zoo: Zoo, tmp_path: Path) -> 
 def test_the_record_says_how_a_fit_was_computed(zoo: Zoo, tmp_path: Path) -> None:
     ended = zoo("run", "-p", "word-rate", "-s", "sub-01", "--store", tmp_path, "--json", "-q")
     (path,) = ended.json["results"][0]["fitted"]
-    assert path.startswith("cpu float32, primal, rank 4")
+    assert path.startswith("cpu float32, primal, rank 5")
