@@ -72,7 +72,7 @@ def test_a_baseline_is_above_chance_where_its_feature_drives(zoo: Zoo, store: Pa
 
 def test_two_results_are_paired_voxel_by_voxel(zoo: Zoo, store: Path, tmp_path: Path) -> None:
     keys = key(store, "mel-spectrogram"), key(store, "word-rate")
-    block = ("--block", "10")  # swaps of fewer blocks than 12 give no p below 1/4096
+    block = ("--block", "10")  # blocks of 20 s would be nine, too few to swap
     ended = zoo("test", *keys, "--store", store, "--out", tmp_path / "maps.npz", *block, *SHORT)
     assert ended.code == 0, ended.err
     rows = {row["region"]: row for row in ended.json["tests"][0]["regions"]}
