@@ -48,6 +48,28 @@ class Registered(Generic[S_co]):
         """Canonical id, ``plugin/name``."""
         return f"{self.plugin}/{self.spec.name}"
 
+    def identity(self, module: str) -> dict[str, str]:
+        """What says which code ran, as JSON values for keys.
+
+        Parameters
+        ----------
+        module : str
+            A module of the package that ran, or a spec's target in it.
+
+        Returns
+        -------
+        dict of str to str
+            Id, distribution and version; and a digest of the source where the version does not
+            tell which code it is.
+        """
+        from voxelzoo.host.source_code import source_digest  # for start-up time
+
+        code = source_digest(module, self.distribution)
+        of_code = {} if code is None else {"code": code}
+        return {
+            "id": self.id, "distribution": self.distribution, "version": self.version, **of_code
+        }  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Problem:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from voxelzoo.host.source_code import source_digest
 from voxelzoo.runs.ceilings import ceiling_provenance
 from voxelzoo.runs.inputs import Stimulus
 from voxelzoo.runs.models import Alignment, Model
@@ -119,6 +120,11 @@ class Features:
         return " + ".join(self.spaces) if self.joint else self.layers[0].states.model.label
 
 
+def _code_of(plan: Plan) -> str | None:
+    """Digest of the source of what reads the dataset: its files alone do not tell its numbers."""
+    return source_digest(type(plan.dataset).__module__, "")
+
+
 def result_provenance(plan: Plan, subject: str, features: Features) -> dict[str, Any]:
     """Everything that affects the result of one fit.
 
@@ -149,6 +155,7 @@ def result_provenance(plan: Plan, subject: str, features: Features) -> dict[str,
         "regressor": plan.regressor.provenance,
         "states": states if features.joint else next(iter(states.values())),
         "responses": {story: plan.reader.fingerprint(subject, story) for story in stories},
+        **({} if (code := _code_of(plan)) is None else {"dataset_code": code}),
         **({"allowed_leaks": sorted(plan.allowed_leaks)} if plan.allowed_leaks else {}),
         # One point of a curve with the other subjects, whatever this one was fitted on before.
         **({"own_stories": True} if plan.mean_training else {}),

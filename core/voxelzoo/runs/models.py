@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -63,9 +63,7 @@ class Model:
         model, request = self.request.model, self.request
         return {
             "extractor": {
-                "id": self.registered.id,
-                "distribution": self.registered.distribution,
-                "version": self.registered.version,
+                **self.registered.identity(self.registered.spec.target),
                 "fingerprint": dict(self.extractor.fingerprint()),
             },
             "model": {
@@ -92,20 +90,39 @@ class Alignment:
 
     registered: Registered[AlignerSpec]
     aligner: Aligner
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def open(cls, registered: Registered[AlignerSpec], options: Mapping[str, Any]) -> Alignment:
         """Build the aligner with its options; :class:`UsageError` for one that it does not have."""
-        return cls(registered, build(registered, options))
+        return cls(registered, build(registered, options), options)
 
     def provenance(self) -> dict[str, Any]:
         """Everything that affects its values, as JSON values."""
         return {
-            "id": self.registered.id,
-            "distribution": self.registered.distribution,
-            "version": self.registered.version,
-            "fingerprint": dict(self.aligner.fingerprint()),
+            **self.registered.identity(self.registered.spec.target),
+            "fingerprint": (fingerprint := dict(self.aligner.fingerprint())),
+            **unlisted(self.options, fingerprint),
         }
+
+
+def unlisted(options: Mapping[str, Any], listed: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that were set and that a plugin's own account of its settings leaves out, for keys.
+
+    Parameters
+    ----------
+    options : mapping
+        The options that were set, as JSON values.
+    listed : mapping
+        What the plugin says determines its values.
+
+    Returns
+    -------
+    dict
+        ``options``, if there are any.
+    """
+    missing = {name: value for name, value in options.items() if name not in listed}
+    return {"options": missing} if missing else {}
 
 
 @dataclass(frozen=True)

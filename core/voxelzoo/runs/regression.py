@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,6 +19,7 @@ import numpy as np
 from voxelzoo.api import HasCoefficients, Regressor, RegressorSpec
 from voxelzoo.host.records import Registered
 from voxelzoo.host.targets import build
+from voxelzoo.runs.models import unlisted
 from voxelzoo.store.artefacts import artefact_key
 from voxelzoo.store.store import Store
 
@@ -102,7 +102,8 @@ class ChosenRegressor:
     @property
     def provenance(self) -> dict[str, Any]:
         """What determines its values, as JSON values."""
-        return {**self._identity, "parameters": self._that_matter(self.parameters)}
+        parameters = self._that_matter(self.parameters)
+        return {**self._identity, "parameters": parameters, **unlisted(self.settings, parameters)}
 
     def remember(self) -> None:
         """Write its parameters to the store, so that later runs need not import it."""
@@ -121,12 +122,7 @@ class ChosenRegressor:
 
     @property
     def _identity(self) -> dict[str, str]:
-        registered = self.registered
-        return {
-            "id": registered.id,
-            "distribution": registered.distribution,
-            "version": registered.version,
-        }
+        return self.registered.identity(self.spec.target)
 
     def _that_matter(self, values: Mapping[str, Any]) -> dict[str, Any]:
         neutral = {"cache", *self.spec.neutral_options}
@@ -151,24 +147,8 @@ class ChosenRegressor:
     def _memory(self) -> Path:
         """The file in the store; another one if an option or the regressor's code changes."""
         options = {name: _plain(value) for name, value in self.options.items()}
-        code = _source_files(self.spec.target.partition(":")[0].partition(".")[0])
-        key = artefact_key({**self._identity, "options": options, "code": code})
+        key = artefact_key({**self._identity, "options": options})
         return self._store.root / "regressors" / f"{key}.json"
-
-
-def _source_files(package: str) -> list[list[Any]]:
-    """Name, size and time of change of every source file of a package, which is not imported."""
-    try:
-        module = find_spec(package)
-    except (ImportError, ValueError):
-        return []
-    if module is None:
-        return []
-    files = [Path(module.origin)] if module.origin else []
-    for folder in module.submodule_search_locations or ():
-        files += sorted(Path(folder).rglob("*.py"))
-    stats = [(str(path), path.stat()) for path in files if path.is_file()]
-    return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
 
 
 def _plain(value: Any) -> Any:
