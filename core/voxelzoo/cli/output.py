@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from voxelzoo.errors import ZooError
+from voxelzoo.errors import UsageError, ZooError
 from voxelzoo.text import human_seconds, plain
 
 SCHEMA_VERSION = 1
@@ -112,6 +112,41 @@ def print_table(rows: Sequence[Row], columns: Sequence[str], title: str | None =
     for row in rows:
         table.add_row(*(Text(plain(_human(row[column]))) for column in columns))
     Console().print(table)
+
+
+def print_one_table(tables: Mapping[str, Sequence[Row]], name: str | None) -> bool:
+    """Print one table of a report that has several, if one was chosen or the output is piped.
+
+    Parameters
+    ----------
+    tables : mapping of str to sequence of mapping
+        Rows by the name of the table; the first one is printed if none was chosen.
+    name : str or None
+        The chosen table.
+
+    Returns
+    -------
+    bool
+        Whether it was printed; False on a terminal, where all are shown.
+
+    Raises
+    ------
+    UsageError
+        If there is no table of that name.
+    """
+    if name is None and sys.stdout.isatty():
+        return False
+    filled = {each: rows for each, rows in tables.items() if rows}
+    if name is not None and name not in filled:
+        raise UsageError(f"no table {name!r}; there are {', '.join(filled)}")
+    first = next(iter(filled))
+    rows = filled[name or first]
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    print_table([dict.fromkeys(columns) | dict(row) for row in rows], columns)
+    if name is None and len(filled) > 1:
+        others = ", ".join(each for each in filled if each != first)
+        print(f"zoo: this is the table {first}; for others: --table {others}", file=sys.stderr)
+    return True
 
 
 def _tsv(value: Any) -> str:

@@ -47,24 +47,70 @@ def read_results(store: Store, **wanted: Any) -> Results:
     return store.results(notify=lambda line: print_line(f"zoo: {line}", error=True), **wanted)
 
 
+ModelOption = Annotated[str | None, typer.Option(help="Only this model.")]
+SubjectOption = Annotated[str | None, typer.Option(help="Only this subject.")]
+DatasetOption = Annotated[str | None, typer.Option(help="Only this dataset.")]
+LayerOption = Annotated[int | None, typer.Option(help="Only this layer.")]
+UntrainedOption = Annotated[
+    bool | None,
+    typer.Option("--untrained/--trained", help="Only models with random weights, or trained ones."),
+]
+WhereOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN=VALUE",
+        help="Only results with this value, of any field that zoo results show prints, such as "
+        "shift=0 or options.stride=1. Repeatable.",
+    ),
+]
+
+
+def _chosen(
+    store: Store, where: list[str] | None, keys: list[str] | None = None, **wanted: Any
+) -> Results:
+    """The results that the options choose: those of the keys, or all, without what is filtered."""
+    from voxelzoo.store.result_columns import parse_filters
+    from voxelzoo.store.result_list import Results
+
+    given = {name: value for name, value in wanted.items() if value is not None}
+    results = Results(map(store.result, keys)) if keys else read_results(store)
+    return results.where(**given).matching(parse_filters(where or ()))
+
+
 @app.command("list")
 def list_results(
     store: StoreOption = Path("zoo-store"),
-    model: Annotated[str | None, typer.Option(help="Only this model.")] = None,
-    subject: Annotated[str | None, typer.Option(help="Only this subject.")] = None,
+    model: ModelOption = None,
+    subject: SubjectOption = None,
+    dataset: DatasetOption = None,
+    layer: LayerOption = None,
+    untrained: UntrainedOption = None,
+    where: WhereOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List results, oldest first.
+    """List results, oldest first, with every setting in which they differ.
 
-    Example:  zoo results list --model opt-125m
+    Examples:  zoo results list --model opt-125m --trained
+      zoo results list --where protocol=clean --where options.stride=1
     """
-    asked = {"model": model, "subject": subject}
-    wanted = {name: value for name, value in asked.items() if value is not None}
-    records = [_flat(result) for result in read_results(open_store(store), **wanted)]
+    from voxelzoo.store.result_columns import result_row, telling_columns
+
+    results = _chosen(
+        open_store(store),
+        where,
+        model=model,
+        subject=subject,
+        dataset=dataset,
+        layer=layer,
+        untrained=untrained,
+    )
     if as_json:
-        print_json(results=records)
-    else:
-        print_table([{**r, "key": r["key"][:12]} for r in records], COLUMNS)
+        print_json(results=[_flat(result) for result in results])
+        return
+    rows = [result_row(each) | {"model": each.record.label} for each in results]
+    extra = telling_columns(rows, [name for name in COLUMNS if name != "key"])
+    columns = [*COLUMNS[:6], *extra, *COLUMNS[6:]]
+    print_table([dict.fromkeys(columns) | row | {"key": row["key"][:12]} for row in rows], columns)
 
 
 def _flat(result: Result) -> dict[str, Any]:
@@ -81,20 +127,15 @@ def show(
 
     Example:  zoo results show 3fa9 --json
     """
+    from voxelzoo.store.result_columns import region_columns, result_row
+
     result = open_store(store).result(key)
     arrays = result.artefact.arrays
     if as_json:
         print_json(result=_flat(result), provenance=result.provenance, arrays=arrays)
         return
-    rows = [
-        {"field": name, "value": value}
-        for name, value in _flat(result).items()
-        if name != "by_label"
-    ]
-    rows += [
-        {"field": f"mean_r[{label}]", "value": score.mean_r}
-        for label, score in result.record.scores.by_region.items()
-    ]
+    values = result_row(result) | region_columns(result.record)
+    rows = [{"field": name, "value": value} for name, value in values.items()]
     rows.append({"field": "arrays", "value": ", ".join(arrays)})
     print_table(rows, ("field", "value"))
 
@@ -106,19 +147,38 @@ def export(
         list[str] | None, typer.Option("--key", help="Only these results. Repeatable.")
     ] = None,
     store: StoreOption = Path("zoo-store"),
+    model: ModelOption = None,
+    subject: SubjectOption = None,
+    dataset: DatasetOption = None,
+    layer: LayerOption = None,
+    untrained: UntrainedOption = None,
+    where: WhereOption = None,
 ) -> None:
     """Write per-voxel values: long-form CSV, or npz with KEY/ARRAY for each result.
 
-    Example:  zoo results export voxels.csv --key 3fa9
+    The CSV has a column for every setting in which the results differ, and
+    calls untrained models MODEL (untrained), so that grouping its rows by
+    model does not mix them with trained ones.
+
+    Examples:  zoo results export voxels.csv --key 3fa9
+      zoo results export voxels.csv --model opt-125m --layer 9
     """
     if out.suffix not in (".csv", ".npz"):
         raise UsageError(f"{out}: the file is a .csv or a .npz")
     if not out.absolute().parent.is_dir():
         raise UsageError(f"{out}: no folder {out.absolute().parent}")
-    opened = open_store(store)
-    chosen = [opened.result(k) for k in key] if key else list(read_results(opened))
+    chosen = _chosen(
+        open_store(store),
+        where,
+        keys=key,
+        model=model,
+        subject=subject,
+        dataset=dataset,
+        layer=layer,
+        untrained=untrained,
+    )
     if not chosen:
-        raise UsageError(f"{store} holds no result")
+        raise UsageError(f"{store} holds no such result")
     with written_whole(out) as draft:
         if out.suffix == ".npz":
             _write_npz(draft, chosen)
@@ -126,7 +186,7 @@ def export(
             _write_csv(draft, chosen)
 
 
-def _write_npz(path: Path, results: list[Result]) -> None:
+def _write_npz(path: Path, results: Results) -> None:
     """``KEY/ARRAY`` per result, labels as text, and ``KEY/summary`` as JSON.
 
     Weights of a design's columns, which may be larger than memory, stay in the store.
@@ -147,25 +207,29 @@ def _write_npz(path: Path, results: list[Result]) -> None:
     np.savez(path, **arrays)
 
 
-def _write_csv(path: Path, results: list[Result]) -> None:
+def _write_csv(path: Path, results: Results) -> None:
     """A row a voxel; an undefined value is an empty field."""
     import csv
 
     import numpy as np
 
+    from voxelzoo.store.result_columns import result_row, telling_columns
+
     named = ("r", "signed_r2", "ceiling", "r_repeated", "r_normalised", "alpha")
-    what = ("key", "model", "layer", "subject", "dataset")
+    first = ("key", "model", "layer", "untrained", "subject", "dataset")
+    rows = [result_row(each) | {"model": each.record.label} for each in results]
+    what = [*first, *telling_columns(rows, first[1:])]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([*what, "voxel", "label", *named])
-        for result in results:
-            record, labels = _flat(result), result.labels
+        for result, row in zip(results, rows, strict=True):
+            labels = result.labels
             columns = {name: result.map(name) if name in result.maps else None for name in named}
             for voxel in range(result.record.n_voxels):
                 values = [None if c is None else float(c[voxel]) for c in columns.values()]
                 writer.writerow(
                     [
-                        *(_cell(record[name]) for name in what),
+                        *(_cell(row.get(name)) for name in what),
                         voxel,
                         _cell(labels[voxel]) if labels else "",
                         *("" if v is None or not np.isfinite(v) else f"{v:.6g}" for v in values),

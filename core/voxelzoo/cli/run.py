@@ -15,6 +15,7 @@ from voxelzoo.cli.output import TerminalProgress, fail, print_json, print_table
 if TYPE_CHECKING:
     from voxelzoo.runs.estimate import Estimate
     from voxelzoo.runs.execute import RunReport
+    from voxelzoo.store.records import ResultRecord
     from voxelzoo.store.results import Result
 
 
@@ -61,7 +62,7 @@ def _print_report(report: RunReport, as_json: bool) -> None:
             ],
         )
     elif records:
-        _print_results(report.results)
+        _print_results(report.results, choices)
         _print_spaces(records)
         _print_layer_choices(choices)
     for _, error in report.failures:
@@ -136,41 +137,83 @@ RESULT_COLUMNS = (
 )
 
 
-def _print_results(results: Sequence[Result]) -> None:
-    """A row for each result; on a terminal fewer columns, and r of as many regions as fit."""
+def _print_results(results: Sequence[Result], choices: Sequence[Mapping[str, Any]]) -> None:
+    """A row for each result: on a terminal what fits, when piped every figure as one table."""
+    from voxelzoo.store.result_columns import region_columns, result_row, telling_columns
+
+    rows = [
+        result_row(each) | {"model": each.record.label, "computed": each.computed}
+        for each in results
+    ]
+    if sys.stdout.isatty():
+        extra = telling_columns(rows, ("model", "layer", "subject"))
+        _print_brief([each.record for each in results], rows, extra)
+        return
+    of_layers = _layer_columns(choices)
+    for row, result in zip(rows, results, strict=True):
+        row |= region_columns(result.record)
+        row |= of_layers.get((result.record.model_id, result.record.subject), {})
+    extra = telling_columns([_settings_only(row) for row in rows], RESULT_COLUMNS)
+    more = dict.fromkeys(name for row in rows for name in row if name.startswith(_PARTS))
+    columns = [*RESULT_COLUMNS, *extra, *more]
+    print_table([dict.fromkeys(columns) | row for row in rows], columns)
+
+
+_PARTS = ("mean_weights.", "mean_split_r.", "mean_partition.", "mean_r[", "layer_by_", "r_by_")
+"""How the columns begin that only some runs have: of joint fits, regions and layers."""
+
+
+def _settings_only(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if not name.startswith(_PARTS)}
+
+
+def _layer_columns(choices: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
+    """What each way of choosing a layer gives, as columns for each model and subject."""
+    columns: dict[tuple[str, str], dict[str, Any]] = {}
+    for choice in choices:
+        row = columns.setdefault((choice["model_id"], choice["subject"]), {})
+        source = choice["chosen_on"]
+        if choice["per"] == "model":
+            row |= {f"layer_by_{source}": choice["layer"], f"r_by_{source}": choice["mean_r"]}
+        else:
+            row[f"r_by_{source}_per_voxel"] = choice["mean_r"]
+    return columns
+
+
+def _print_brief(
+    records: Sequence[ResultRecord], rows: Sequence[Mapping[str, Any]], extra: Sequence[str]
+) -> None:
+    """Few columns, what tells the results apart, and r of as many regions as fit."""
     from voxelzoo.text import listed
 
-    records = [result.flat() for result in results]
-    if not sys.stdout.isatty():
-        print_table(records, RESULT_COLUMNS)
-        return
     first = records[0]
     names = {"r": "mean_r", "best": "best_voxel_r", "ceiling": "mean_ceiling"}
-    of_ceiling = first["ceiling_stories"]
-    if set(of_ceiling) not in (set(), set(first["test_stories"])):
+    if set(first.ceiling_stories) not in (set(), set(first.test_stories)):
         names["r repeated"] = "mean_r_repeated"
-    columns = ["model", "layer", "subject", *names]
-    width = 45 + 12 * ("r repeated" in names) + max(len(record["model"]) for record in records)
-    regions = list(dict.fromkeys(label for record in records for label in record["by_label"]))
+    columns = ["model", "layer", "subject", *extra, *names]
+    width = 45 + 12 * ("r repeated" in names) + max(len(row["model"]) for row in rows)
+    width += sum(max(len(name), *(len(str(row.get(name))) for row in rows)) + 2 for name in extra)
+    regions = list(dict.fromkeys(label for each in records for label in each.scores.by_region))
     shown = []
     for region in regions:
         width += max(len(region), 6) + 2
         if width > shutil.get_terminal_size().columns:
             break
         shown.append(region)
-    rows = []
-    for record in records:
-        row = record | {short: record[name] for short, name in names.items()}
-        for region in shown:
-            row[region] = record["by_label"].get(region, {}).get("mean_r")
-        rows.append(row)
+    brief = []
+    for record, row in zip(records, rows, strict=True):
+        scores = record.scores.by_region
+        of_regions = {name: scores[name].mean_r if name in scores else None for name in shown}
+        settings = dict.fromkeys(extra) | dict(row)
+        brief.append(settings | {short: row[name] for short, name in names.items()} | of_regions)
     title = (
-        f"{first['dataset']}: {first['evaluation']}; {first['n_train']} TRs train, "
-        f"{first['n_test']} test; {first['n_voxels']} voxels; mean r"
+        f"{first.dataset}: {first.evaluation}; {first.n_train} TRs train, "
+        f"{first.n_test} test; {first.n_voxels} voxels; mean r"
     )
     if "r repeated" in names:
-        title += f"; ceiling and r repeated: over {listed(of_ceiling)}, heard more than once"
-    print_table(rows, [*columns, *shown], title=title)
+        stories = listed(first.ceiling_stories)
+        title += f"; ceiling and r repeated: over {stories}, heard more than once"
+    print_table(brief, [*columns, *shown], title=title)
 
 
 def _print_spaces(records: Sequence[Mapping[str, Any]]) -> None:
@@ -197,7 +240,7 @@ def _print_spaces(records: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _print_layer_choices(choices: Sequence[Mapping[str, Any]]) -> None:
-    """On a terminal, r by each way of choosing a layer; when piped, only results are printed."""
+    """On a terminal, r by each way of choosing a layer; when piped, results have its columns."""
     if not choices or not sys.stdout.isatty():
         return
     titles = {

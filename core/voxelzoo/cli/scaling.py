@@ -45,6 +45,14 @@ MetricOption = Annotated[str, typer.Option(help="Performance: r, or signed_r2 (|
 AgainstOption = Annotated[str, typer.Option(help="Unit of training data: stories or hours.")]
 DrawsOption = Annotated[int, typer.Option("--draws", help="Bootstrap draws.")]
 SeedOption = Annotated[int, typer.Option(help="Seed of the draws.")]
+TableOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Print only this table, such as points, slope, regions or controls. When piped, one "
+        "table is printed as TSV: the first, unless another is named.",
+    ),
+]
 OutOption = Annotated[
     Path | None,
     typer.Option(
@@ -66,6 +74,7 @@ class ResultArguments:
     protocol: ProtocolOption = DEFAULTS.protocol
     untrained: UntrainedOption = DEFAULTS.untrained
     store: StoreOption = Path("zoo-store")
+    table: TableOption = None
     as_json: JsonOption = False
 
     def scaling_options(self) -> ScalingOptions:
@@ -136,7 +145,7 @@ def size(typed: SizeArguments) -> None:
 
     Example:  zoo scaling size --family opt
     """
-    print_law(_fit("size", typed, typed.out), typed.as_json)
+    print_law(_fit("size", typed, typed.out), typed.as_json, typed.table)
 
 
 @app.command()
@@ -148,7 +157,7 @@ def data(typed: DataArguments) -> None:
 
     Example:  zoo scaling data --model opt-125m --layer 9
     """
-    print_law(_fit("data", typed, typed.out), typed.as_json)
+    print_law(_fit("data", typed, typed.out), typed.as_json, typed.table)
 
 
 @app.command()
@@ -158,7 +167,7 @@ def grid(typed: GridArguments) -> None:
 
     Example:  zoo scaling grid --family opt
     """
-    print_grid(_fit("grid", typed), typed.as_json)
+    print_grid(_fit("grid", typed), typed.as_json, typed.table)
 
 
 @app.command()
@@ -173,4 +182,4 @@ def layers(typed: ResultArguments) -> None:
 
     Example:  zoo scaling layers --family opt --json
     """
-    print_layers(_fit("layers", typed), typed.as_json)
+    print_layers(_fit("layers", typed), typed.as_json, typed.table)

@@ -150,10 +150,23 @@ def run(typed: SignificanceArguments) -> None:
 
 
 def _print(report: SignificanceReport) -> None:
-    """On a terminal a table for each subject; when piped one table of all, with every column."""
+    """On a terminal a table for each subject; when piped one table of all, with every column.
+
+    The test over subjects is then in columns of its own, the same for every subject of a region.
+    """
     if not sys.stdout.isatty():
-        rows = report.regions
-        print_table(rows, list(rows[0]))
+        of_group = {row["region"]: row for row in report.across_subjects or ()}
+        rows = [
+            row
+            | {
+                name if name == "n_subjects" else f"group_{name}": value
+                for name, value in of_group.get(row["region"], {}).items()
+                if name != "region"
+            }
+            for row in report.regions
+        ]
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        print_table([dict.fromkeys(columns) | row for row in rows], columns)
         return
     for subject in report.subjects:
         rows = [_brief(row) for row in subject.table.rows]

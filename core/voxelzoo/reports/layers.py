@@ -218,6 +218,7 @@ def _choices(results: Mapping[int, Result]) -> list[Row]:
             rows.append(
                 {
                     "model": record.model,
+                    "model_id": record.model_id,
                     "subject": record.subject,
                     "chosen_on": source,
                     "optimistic": source == "test",

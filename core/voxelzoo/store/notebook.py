@@ -13,11 +13,12 @@ COLUMNS = (
 """What is shown of a result."""
 
 
-def html_table(rows: Sequence[Mapping[str, Any]], caption: str) -> str:
-    """A table with a row for each result."""
-    head = "".join(f"<th>{_name(column)}</th>" for column in COLUMNS)
+def html_table(rows: Sequence[Mapping[str, Any]], caption: str, extra: Sequence[str] = ()) -> str:
+    """A table with a row for each result, and columns that tell these results apart."""
+    columns = [*COLUMNS[:-1], *extra, COLUMNS[-1]]
+    head = "".join(f"<th>{_name(column)}</th>" for column in columns)
     body = "".join(
-        f"<tr>{''.join(f'<td>{_text(column, row[column])}</td>' for column in COLUMNS)}</tr>"
+        f"<tr>{''.join(f'<td>{_text(column, row.get(column))}</td>' for column in columns)}</tr>"
         for row in rows
     )
     caption = f"<caption>{html.escape(caption)}</caption>"

@@ -221,6 +221,11 @@ class ResultRecord:
         return RECORD_VERSION
 
     @property
+    def label(self) -> str:
+        """The model for people: ``opt-125m``, or ``opt-125m (untrained)``."""
+        return f"{self.model} (untrained)" if self.untrained else self.model
+
+    @property
     def n_train_stories(self) -> int:
         """Number of training stories."""
         return len(self.train_stories)

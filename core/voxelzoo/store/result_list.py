@@ -7,8 +7,15 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, overload
 
 from voxelzoo.api import UsageError
-from voxelzoo.store.notebook import html_table
+from voxelzoo.store.notebook import COLUMNS, html_table
 from voxelzoo.store.records import ResultRecord, ScoreSummary
+from voxelzoo.store.result_columns import (
+    SPREAD,
+    check_columns,
+    matches,
+    result_row,
+    telling_columns,
+)
 from voxelzoo.store.results import Result
 
 if TYPE_CHECKING:
@@ -85,7 +92,12 @@ class Results(Sequence[Result]):
         **wanted
             Fields of the record by name, such as ``model``, ``layer``, ``subject``, ``dataset``,
             ``untrained``, ``protocol``, ``regressor``; a list or set of values means any of them,
-            and ``None`` a field without a value. ``model`` is a short or a canonical name.
+            and ``None`` a field without a value. ``model`` is a short or a canonical name. Settings
+            are columns of :meth:`table`: ``where(**{"options.stride": "1.0"})``.
+
+        Returns
+        -------
+        Results
 
         Raises
         ------
@@ -93,15 +105,51 @@ class Results(Sequence[Result]):
             If there is no field of that name.
         """
         names = {field.name for field in fields(ResultRecord)} - {"scores"}
-        if unknown := wanted.keys() - names:
+        settings = {name for name in wanted if name.partition(".")[0] in SPREAD and "." in name}
+        if unknown := wanted.keys() - names - settings:
             raise UsageError(
                 f"results have no field {min(unknown)!r}; they have {', '.join(sorted(names))}"
             )
         return Results(
             result
             for result in self
-            if all(_has(result.record, name, value) for name, value in wanted.items())
+            if all(_has(result, name, value) for name, value in wanted.items())
         )
+
+    def matching(self, filters: Mapping[str, str]) -> Results:
+        """The results whose columns have these values, as a user types them.
+
+        Parameters
+        ----------
+        filters : mapping of str to str
+            Values by column of :meth:`table`: ``{"untrained": "yes", "options.stride": "1"}``.
+
+        Returns
+        -------
+        Results
+
+        Raises
+        ------
+        UsageError
+            If no result has such a column.
+        """
+        rows = [result_row(result) for result in self]
+        check_columns(filters, rows)
+        return Results(
+            result
+            for result, row in zip(self, rows, strict=True)
+            if all(matches(row, name, value) for name, value in filters.items())
+        )
+
+    def differing(self) -> tuple[str, ...]:
+        """Columns of :meth:`table`, beside those always shown, that tell these results apart.
+
+        Returns
+        -------
+        tuple of str
+            ``options.stride``, ``shift`` or ``seed``, if that differs; empty if nothing does.
+        """
+        return tuple(telling_columns([result_row(result) for result in self], IDENTITY))
 
     def table(self) -> pandas.DataFrame:
         """A row for each result.
@@ -116,8 +164,8 @@ class Results(Sequence[Result]):
         """
         from pandas import DataFrame
 
-        rows = [_row(result) for result in self]
-        plain = [field.name for field in fields(ResultRecord) if field.name not in _SPREAD]
+        rows = [result_row(result) for result in self]
+        plain = [field.name for field in fields(ResultRecord) if field.name not in SPREAD]
         derived = ("n_train_stories", "evaluation")
         names = dict.fromkeys(
             [*IDENTITY, *SCORES, *plain, *derived, *(name for row in rows for name in row)]
@@ -131,14 +179,16 @@ class Results(Sequence[Result]):
         Returns
         -------
         pandas.DataFrame
+            With a column for everything that tells the results apart.
         """
         from pandas import DataFrame
 
-        columns = (*IDENTITY, "region", "n_voxels", "mean_r")
+        own = [*IDENTITY, *self.differing()]
+        columns = [*own, "region", "n_voxels", "mean_r"]
         rows = [
-            (*(flat[name] for name in IDENTITY), region, score.n_voxels, score.mean_r)
+            (*(row.get(name) for name in own), region, score.n_voxels, score.mean_r)
             for result in self
-            for flat in [{"key": result.key} | result.record.flat()]
+            for row in [result_row(result)]
             for region, score in result.record.scores.by_region.items()
         ]
         return DataFrame(rows, columns=list(columns)).astype({"layer": "Int64"})
@@ -151,38 +201,20 @@ class Results(Sequence[Result]):
     def _repr_html_(self) -> str:
         more = len(self) > MOST_SHOWN
         caption = f"{len(self)} results" + (f", the first {MOST_SHOWN} shown" if more else "")
-        return html_table([each.flat() for each in self[:MOST_SHOWN]], caption)
+        shown = self[:MOST_SHOWN]
+        rows = [result_row(each) for each in shown]
+        extra = telling_columns(rows, [name for name in COLUMNS if name != "key"])
+        return html_table(rows, caption, extra)
 
 
-_SPREAD = ("scores", "options", "regressor_options", "aligner_settings", "software")
-"""Fields that are columns of their own in a table."""
-
-
-def _has(record: ResultRecord, name: str, wanted: Any) -> bool:
+def _has(result: Result, name: str, wanted: Any) -> bool:
+    record = result.record
     any_of = wanted if isinstance(wanted, list | tuple | Set) else (wanted,)
     if name in ("train_stories", "test_stories", "delays", "spaces", "leaks", "fitted"):
         any_of = (tuple(wanted),) if isinstance(wanted, list | tuple) else (wanted,)
-    values = {record.model, record.model_id} if name == "model" else (getattr(record, name),)
+    if name == "model":
+        return any(value in any_of for value in (record.model, record.model_id, record.label))
+    if "." in name:
+        return result_row(result).get(name) in any_of
+    values = (getattr(record, name),)
     return any(value in any_of for value in values)
-
-
-def _row(result: Result) -> dict[str, Any]:
-    """One result in one level, of values that a table can hold."""
-    record = result.record
-    flat = {"key": result.key} | record.flat()
-    for name in ("schema_version", "by_label"):
-        del flat[name]
-    for name in ("mean_weights", "mean_split_r"):
-        flat[name] = dict(zip(record.spaces or (), flat[name] or (), strict=False))
-    row: dict[str, Any] = {}
-    for name, value in flat.items():
-        if isinstance(value, Mapping) or name == "mean_partition":
-            row |= {f"{name}.{inner}": _text(each) for inner, each in (value or {}).items()}
-        else:
-            row[name] = _text(value)
-    return row
-
-
-def _text(value: Any) -> Any:
-    """Several values as one text, so that a column can be grouped by."""
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value

@@ -115,6 +115,14 @@ def test_all_subjects_are_found_and_tested_together(zoo: Zoo, store: Path) -> No
     over = {row["region"]: row for row in ended.json["across_subjects"]}
     assert over["word-rate"]["n_subjects"] == 2
     assert over["word-rate"]["p"] == 0.5  # the least that two subjects can give
+    options = [each for each in SHORT if each != "--json"]
+    piped = zoo("test", key(store, "word-rate"), "--all-subjects", "--store", store, *options)
+    head, *lines = [line.split("\t") for line in piped.out.splitlines()]
+    rows = [dict(zip(head, line, strict=True)) for line in lines]
+    assert {row["subject"] for row in rows} == {"sub-01", "sub-02"}
+    for row in rows:
+        assert float(row["group_r"]) == over[row["region"]]["r"]
+        assert float(row["group_p"]) == over[row["region"]]["p"]
 
 
 def test_each_story_is_scored_by_itself_and_all_together() -> None:

@@ -352,3 +352,26 @@ def test_options_are_checked_before_a_store_is_read(tmp_path: Path) -> None:
         scaling(tmp_path, models="opt-s")
     with pytest.raises(UsageError, match="kind 'depth': use size, data, grid or layers"):
         scaling(tmp_path, "depth")  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("kind", ["size", "layers"])
+def test_a_piped_curve_is_one_table(zoo: Zoo, tmp_path: Path, kind: str) -> None:
+    for model in N:
+        put(tmp_path, model, 0.1 + 0.02 * N[model] / 10**11)
+    options = ("scaling", kind, "--family", "opt", "--store", tmp_path)
+    curve = zoo(*options, "--json").json
+    ended = zoo(*options)
+    rows = [line.split("\t") for line in ended.out.splitlines()]
+    first = "points" if kind == "size" else "layers"
+    assert {len(row) for row in rows} == {len(rows[0])}
+    assert len(rows) == 1 + len(curve[first])
+    assert f"this is the table {first}" in ended.err
+    named = "slope" if kind == "size" else "best"
+    own = zoo(*options, "--table", named)
+    lines = [line.split("\t") for line in own.out.splitlines()]
+    assert {len(line) for line in lines} == {len(lines[0])}
+    assert lines != rows
+    if kind == "size":
+        values = dict(zip(lines[0], lines[1], strict=True))
+        assert float(values["per_decade"]) == curve["slope"]["per_decade"]
+    assert zoo(*options, "--table", "pionts").code == 2
