@@ -14,6 +14,8 @@ from pydantic import (
     Field,
     FiniteFloat,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -66,9 +68,19 @@ class Description(BaseModel):
     """Story time at which the volume of the first response row begins, in seconds."""
     stories: Split
     subjects: Annotated[_Names, Field(min_length=1)]
+    averages: _Names = []
+    """Those of the subjects that are means over others."""
     summary: str = ""
     licence: str | None = None
     citation: str | None = None
+
+    @field_validator("averages")
+    @classmethod
+    def _among_subjects(cls, names: list[str], info: ValidationInfo) -> list[str]:
+        subjects = info.data.get("subjects", names)
+        if unknown := [name for name in names if name not in subjects]:
+            raise ValueError(f"{unknown[0]!r} is not one of the subjects")
+        return names
 
 
 class _Loader(yaml.SafeLoader):

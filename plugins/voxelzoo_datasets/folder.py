@@ -2,7 +2,8 @@
 
 ::
 
-    dataset.yaml                        name, tr, start, stories, subjects; licence, citation
+    dataset.yaml                        name, tr, start, stories, subjects; averages,
+                                        licence, citation
     stories/<story>/words.csv           word,onset,offset in seconds; or one Praat .TextGrid
     stories/<story>/*.wav               optional sound; or .flac, .ogg, .mp3
     stories/<story>/features/<name>.npz states computed elsewhere: times, states
@@ -95,6 +96,10 @@ class FolderDataset:
     def subjects(self) -> tuple[str, ...]:
         """Subjects, in the order of ``dataset.yaml``."""
         return tuple(self._description.subjects)
+
+    def averages(self) -> tuple[str, ...]:
+        """Subjects that are means over others: ``averages`` in ``dataset.yaml``."""
+        return tuple(self._description.averages)
 
     def train_stories(self) -> tuple[str, ...]:
         """Stories for fitting."""

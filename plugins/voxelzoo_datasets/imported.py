@@ -64,6 +64,7 @@ class _Description(BaseModel):
     licence: str | None
     citation: str | None
     subjects: list[str]
+    averages: list[str] = []
     train: list[str]
     test: list[str]
     own: dict[str, list[str]] = {}
@@ -104,6 +105,10 @@ class ImportedDataset:
     def subjects(self) -> tuple[str, ...]:
         """The imported subjects."""
         return tuple(self._description.subjects)
+
+    def averages(self) -> tuple[str, ...]:
+        """Imported subjects that are means over others."""
+        return tuple(self._description.averages)
 
     def train_stories(self) -> tuple[str, ...]:
         """Stories for fitting."""

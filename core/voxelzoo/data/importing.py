@@ -19,7 +19,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -42,7 +42,7 @@ from voxelzoo.api import (
 )
 from voxelzoo.blocks import blocks
 from voxelzoo.bounded_yaml import load_yaml
-from voxelzoo.data.opening import opened_responses, own_stories
+from voxelzoo.data.opening import averages, opened_responses, own_stories
 from voxelzoo.disk.drafts import Draft, remove_abandoned_drafts
 from voxelzoo.disk.files import flush_file, flush_folder, flush_tree, written_whole
 from voxelzoo.disk.zarr_arrays import open_zarr_array
@@ -178,6 +178,7 @@ def _describe(
             "licence": info.licence,
             "citation": info.citation,
             "subjects": list(own),
+            **({"averages": means} if (means := _averages(dataset, own)) else {}),
             "train": list(dataset.train_stories()),
             **({"own": {s: list(each) for s, each in own.items()}} if any(own.values()) else {}),
             "test": list(dataset.test_stories()),
@@ -187,6 +188,12 @@ def _describe(
         },
     )
     (root / UNDONE).unlink(missing_ok=True)
+
+
+def _averages(dataset: Dataset, subjects: Iterable[str]) -> list[str]:
+    """Those of the imported subjects that are means over others."""
+    means = averages(dataset)
+    return [subject for subject in subjects if subject in means]
 
 
 def _import_story(dataset: Dataset, name: str, root: Path) -> tuple[dict[str, Any], bool]:

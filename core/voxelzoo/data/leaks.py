@@ -12,7 +12,7 @@ shuffled, responses cannot be told from white noise.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from voxelzoo.api import DataError, Story, UsageError, Words
@@ -26,6 +26,7 @@ GUARDS: Mapping[str, str] = {
     "shared-sound": "a test story has the same sound as a training story",
     "shared-responses": "rows of a test story's responses are rows of a training story's",
     "shuffled-rows": "a story's responses have no autocorrelation; the subject's others have",
+    "averaged-subject": "a subject is the mean of others, and the dataset does not say so",
     "delays-across-stories": "delays reach from one story into the next",
     "fold-gap": "the gap around a held-out fold is shorter than the longest delay",
 }
@@ -104,6 +105,22 @@ def find_leaks(
         yield from _shuffled(responses)
 
 
+def averaged_subject(subject: str, members: Sequence[str]) -> Leak:
+    """The leak of a subject that is a mean over others, and is not declared as one."""
+    who = listed(members) if len(members) <= 4 else f"{len(members)} others"
+    return Leak(
+        "averaged-subject",
+        f"responses of {subject!r} are the mean of {who}: a mean is no further person; list it "
+        "under averages, in dataset.yaml",
+    )
+
+
+def stop_unless_allowed(leak: Leak, allow: Collection[str]) -> None:
+    """:class:`DataError` for a leak whose guard is not ignored."""
+    if leak.guard not in allow:
+        raise DataError(f"leak: {leak}; fix it, or pass --allow-leak {leak.guard}")
+
+
 def check_leaks(
     evaluation: Evaluation,
     stories: Mapping[str, Story],
@@ -140,8 +157,7 @@ def check_leaks(
     if protocol is not None and protocol.name != CLEAN.name:
         allow = {*allow, "delays-across-stories"}
     for leak in find_leaks(evaluation, stories, responses, protocol=protocol, delays=delays):
-        if leak.guard not in allow:
-            raise DataError(f"leak: {leak}; fix it, or pass --allow-leak {leak.guard}")
+        stop_unless_allowed(leak, allow)
         overridden.add(leak.guard)
     return sorted(overridden)
 

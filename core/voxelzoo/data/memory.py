@@ -64,6 +64,8 @@ class InMemoryDataset:
         where they differ.
     voxel_labels : mapping of str to sequence of str, or sequence of str, optional
         A region's name for each voxel: by subject, or one sequence for all subjects.
+    averages : sequence of str, optional
+        Subjects that are means over others. They count as no further person.
     licence, citation, summary : str, optional
         What results and the methods paragraph say of the dataset.
 
@@ -100,6 +102,7 @@ class InMemoryDataset:
         test_stories: Sequence[str] = (),
         start: float | Mapping[str, float] = 0.0,
         voxel_labels: Mapping[str, Sequence[str]] | Sequence[str] | None = None,
+        averages: Sequence[str] = (),
         licence: str | None = None,
         citation: str | None = None,
         summary: str = "A dataset in memory.",
@@ -115,6 +118,9 @@ class InMemoryDataset:
             subject: {story: _array(values, subject, story) for story, values in stories.items()}
             for subject, stories in responses.items()
         }
+        self._averages = tuple(averages)
+        if unknown := [each for each in self._averages if each not in self._responses]:
+            raise DataError(f"averages: {unknown[0]!r} is not one of the subjects")
         self._test = _checked_tests(test_stories, self._responses)
         self._labels = self._checked_labels(voxel_labels)
         self._story = cache(self._read_story)
@@ -138,6 +144,10 @@ class InMemoryDataset:
     def subjects(self) -> tuple[str, ...]:
         """Subjects, in the order of ``responses``."""
         return tuple(self._responses)
+
+    def averages(self) -> tuple[str, ...]:
+        """Subjects that are means over others."""
+        return self._averages
 
     def train_stories(self) -> tuple[str, ...]:
         """Stories that every subject heard, test stories excluded."""

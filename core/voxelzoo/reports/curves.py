@@ -191,10 +191,13 @@ def cells(results: Sequence[Result]) -> tuple[list[Cell], list[str]]:
         place = grouped.setdefault(Setting.of(record), {}).setdefault(record.layer, {})
         n_replaced += record.subject in place
         place[record.subject] = result
+    means = {each.record.subject for each in results if each.record.is_average}
     every = {s for layers in grouped.values() for each in layers.values() for s in each}
     common = sorted(
         s for s in every if all(s in e for layers in grouped.values() for e in layers.values())
     )
+    if people := [s for s in common if s not in means]:
+        common = people  # a mean over subjects is no further subject
     if not common:
         raise DataError(
             "no subject has results of all these models and layers; run those that are missing"
@@ -203,7 +206,9 @@ def cells(results: Sequence[Result]) -> tuple[list[Cell], list[str]]:
     if n_replaced:
         older = counted(n_replaced, "older result")
         notes.append(f"{older} skipped: newer ones have the same model, layer and subject")
-    if others := sorted(every - set(common)):
+    if len(common) != len(every) and (skipped := sorted(means - set(common))):
+        notes.append(f"{listed(skipped)} skipped: a mean over subjects is no further subject")
+    if others := sorted(every - set(common) - means):
         who = f"subject{'s' if len(others) > 1 else ''} {listed(others)}"
         notes.append(f"{who} skipped: not all models and layers were run for them")
     return [

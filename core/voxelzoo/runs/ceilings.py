@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelzoo.api import DataError, UsageError
-from voxelzoo.data.opening import averages, unusable_subjects
+from voxelzoo.data.opening import unusable_subjects
 from voxelzoo.data.responses import read_responses
 from voxelzoo.runs.plan import Plan
 from voxelzoo.science.ceilings import (
@@ -92,7 +92,7 @@ class NoiseCeilings:
 
     def _from_other_subjects(self, subject: str) -> Ceiling:
         plan = self._plan
-        if subject in averages(plan.dataset):
+        if subject in plan.reader.averages:
             raise UsageError(f"--ceiling {INTER_SUBJECT}: {subject!r} is a mean over subjects")
         own = self._held_out(self._responses(subject))
         labels = plan.dataset.voxel_labels(subject)
@@ -130,7 +130,7 @@ class NoiseCeilings:
 
 def other_subjects(plan: Plan, subject: str) -> list[str]:
     """Subjects with whom one is compared for an inter-subject ceiling."""
-    without = {subject, *averages(plan.dataset), *unusable_subjects(plan.dataset)}
+    without = {subject, *plan.reader.averages, *unusable_subjects(plan.dataset)}
     return [other for other in plan.dataset.subjects() if other not in without]
 
 

@@ -20,7 +20,7 @@ from voxelzoo.progress import Progress, Silent
 from voxelzoo.runs.ceilings import NoiseCeilings
 from voxelzoo.runs.estimate import CostCheck
 from voxelzoo.runs.extraction import aligned_states
-from voxelzoo.runs.guards import check_responses, check_stimuli
+from voxelzoo.runs.guards import check_responses, check_stimuli, check_subjects
 from voxelzoo.runs.keys import Features, ModelLayer, StateKeys, result_provenance
 from voxelzoo.runs.plan import Plan, subject_groups
 from voxelzoo.runs.summary import summarise
@@ -109,6 +109,11 @@ class _GroupRunner:
         """Guards of stories that found a leak and are allowed to."""
         return check_stimuli(self.plan)
 
+    @cached_property
+    def averages(self) -> dict[str, str]:
+        """Subjects that are undeclared means over others, if that is allowed, and the guard."""
+        return check_subjects(self.plan)
+
     def run(self, fits: Sequence[Features], folder: Path | None) -> Iterator[Result]:
         """Every fit of every subject; only what is not in the store is computed."""
         plan = self.plan
@@ -121,11 +126,13 @@ class _GroupRunner:
         incomplete = [
             fit for i, fit in enumerate(fits) if any(not stored[s, i] for s in plan.subjects)
         ]
-        leaks = self.leaks if incomplete else []  # raises before anything is computed
+        # Both raise before anything is computed.
+        averages, leaks = (self.averages, self.leaks) if incomplete else ({}, [])
         states = self._extract(incomplete)
         for subject in plan.subjects:
             missing = {i: fit for i, fit in enumerate(fits) if not stored[subject, i]}
-            of_subject = _SubjectRunner(self, subject, leaks) if missing else None
+            own = [*leaks, averages[subject]] if subject in averages else leaks
+            of_subject = _SubjectRunner(self, subject, own) if missing else None
             progress = self._progress if missing else Silent()
             with progress.task(f"{fits[0].label}: fit {subject}", len(missing)) as advance:
                 for i, fit in enumerate(fits):

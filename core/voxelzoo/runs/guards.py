@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from voxelzoo.api import DataError, Story
-from voxelzoo.data.leaks import check_leaks
+from voxelzoo.data.leaks import averaged_subject, check_leaks, stop_unless_allowed
 from voxelzoo.runs.plan import Plan
+from voxelzoo.science.ceilings import INTER_SUBJECT
 from voxelzoo.science.responses import Responses
 from voxelzoo.science.traces import ResponseTrace
 
@@ -39,6 +40,36 @@ def check_stimuli(plan: Plan) -> list[str]:
 def check_responses(plan: Plan, responses: Mapping[str, Responses]) -> list[str]:
     """The same between responses of one subject to those stories."""
     return _check(plan, {}, {name: each.trace for name, each in responses.items()})
+
+
+def check_subjects(plan: Plan) -> dict[str, str]:
+    """Look for subjects that are means over others although the dataset does not say so.
+
+    Parameters
+    ----------
+    plan : Plan
+        Its subjects are looked at; for an inter-subject ceiling, all subjects of the dataset.
+
+    Returns
+    -------
+    dict of str to str
+        Such subjects, each with the name of the guard, which the plan allows.
+
+    Raises
+    ------
+    LeakError
+        If the plan does not allow it.
+    """
+    leaks = {}
+    for subject, members in plan.reader.undeclared_averages.items():
+        if subject in plan.subjects or plan.ceiling == INTER_SUBJECT:
+            leak = averaged_subject(subject, members)
+            try:
+                stop_unless_allowed(leak, plan.allowed_leaks)
+            except DataError as error:
+                raise LeakError(str(error)) from error
+            leaks[subject] = leak.guard
+    return leaks
 
 
 def _check(

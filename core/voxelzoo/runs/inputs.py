@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import NamedTuple
 
 from voxelzoo.api import Dataset, ScanClock, Story
+from voxelzoo.data.averages import undeclared_averages
+from voxelzoo.data.opening import averages
 from voxelzoo.data.responses import ResponseCache
 from voxelzoo.disk.drafts import Draft, remove_abandoned_drafts
 from voxelzoo.science.responses import Responses
@@ -82,6 +85,17 @@ class DatasetReader:
             remove_abandoned_drafts(self._store.root)
             self._responses = ResponseCache(Draft(self._store.root))
         return self._responses.take(self.dataset, subject, n_trs, standardise)
+
+    @cached_property
+    def undeclared_averages(self) -> dict[str, tuple[str, ...]]:
+        """Subjects that are means over others although the dataset does not say so."""
+        stories = (*self.dataset.test_stories(), *self.dataset.train_stories())
+        return undeclared_averages(self.dataset, stories)
+
+    @property
+    def averages(self) -> frozenset[str]:
+        """Subjects that are means over others, whether the dataset says so or not."""
+        return averages(self.dataset) | self.undeclared_averages.keys()
 
     def fingerprint(self, subject: str, story: str) -> str:
         """Digest of a subject's responses to a story."""

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voxelzoo.data.opening import averages
 from voxelzoo.runs.keys import Features
 from voxelzoo.runs.plan import Plan
 from voxelzoo.science.ceilings import DEFAULT, ceiling_floor
@@ -57,7 +56,7 @@ def summarise(
         **_identity(features),
         spaces=tuple(features.spaces) if features.joint else None,
         subject=subject,
-        is_average=subject in averages(plan.dataset),
+        is_average=subject in plan.reader.averages,
         **_data(plan, scores),
         **_ceiling(plan, scores),
         **_evaluation(plan, subject),

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelzoo.api import Dataset, ScanClock
+from voxelzoo.data.averages import find_averages_of_stories
 from voxelzoo.data.check.findings import CheckReport, ResponseReport, attempt
-from voxelzoo.data.leaks import find_leaks
+from voxelzoo.data.leaks import averaged_subject, find_leaks
+from voxelzoo.data.opening import averages
 from voxelzoo.progress import Progress
 from voxelzoo.science.splits import Evaluation
 from voxelzoo.science.traces import ResponseTrace, out_of_order
@@ -67,7 +69,22 @@ def check_responses(
                     report.add("error", leak.guard, subject, leak.reason)
             _check_subject(report, dataset, subject)
     _check_lengths(report)
+    _check_averages(report, dataset, by_story)
     _check_order(report, by_story)
+
+
+def _check_averages(
+    report: CheckReport, dataset: Dataset, by_story: Mapping[str, Mapping[str, ResponseTrace]]
+) -> None:
+    """Subjects that are means over others, and are not declared as such."""
+    declared = averages(dataset)
+    samples = {
+        story: {who: trace.sample[-1] for who, trace in traces.items() if who not in declared}
+        for story, traces in by_story.items()
+    }
+    for subject, members in find_averages_of_stories(samples).items():
+        leak = averaged_subject(subject, members)
+        report.add("error", leak.guard, subject, leak.reason)
 
 
 def _check_order(report: CheckReport, by_story: Mapping[str, Mapping[str, ResponseTrace]]) -> None:

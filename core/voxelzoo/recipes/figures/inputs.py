@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from voxelzoo.api import Dataset
+from voxelzoo.data.opening import averages
 from voxelzoo.data.responses import read_responses
 from voxelzoo.recipes.figures.result import FigureError
 from voxelzoo.recipes.recipe_runs import RecipeRun, RunOutcomes, RunResults
@@ -66,7 +67,9 @@ class FigureInputs:
         selected = {at: each for at, each in results.items() if not subjects or at[0] in subjects}
         if not selected:
             raise FigureError(f"{', '.join(subjects)}: no such subject was run")
-        return selected
+        # A mean over subjects is no further subject; by itself it can be shown.
+        people = {at: each for at, each in selected.items() if not each.record.is_average}
+        return people or selected
 
     def responses(self, story: str, subjects: Sequence[str] = ()) -> Floats:
         """Responses to a story, (subject, TR, voxel), each the mean over repeats.
@@ -76,9 +79,10 @@ class FigureInputs:
         story : str
             Name of a story that every subject heard. Voxels must correspond between subjects.
         subjects : sequence of str
-            Only these subjects; all if empty.
+            Only these subjects; all if empty. Means over subjects are not used.
         """
-        chosen = [each for each in self.subjects if not subjects or each in subjects]
+        people = [each for each in self.subjects if each not in averages(self.dataset)]
+        chosen = [each for each in people if not subjects or each in subjects]
         maps = [self.dataset.responses(subject, story) for subject in chosen]
         return np.stack([each.mean(axis=0) if each.ndim == 3 else each for each in maps])
 
