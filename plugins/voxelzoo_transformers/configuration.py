@@ -12,13 +12,21 @@ import contextlib
 import importlib.util
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from voxelzoo.api import ExtractorRequest, MissingError, PluginError, is_local, weight_files
+from voxelzoo.api import (
+    ExtractorRequest,
+    MissingError,
+    PluginError,
+    is_local,
+    local_snapshot,
+    weight_files,
+)
 from voxelzoo_transformers.checkpoints import (
     checkpoint_folder,
     config_folder,
@@ -45,6 +53,8 @@ _COUNTS = {
 _WITHOUT = {("bloom", "max_position_embeddings")}
 """Type of model and an attribute that its configuration does not have: BLOOM's positions have no
 limit."""
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 _NESTED = ("decoder", "generator", "text_config")
 """Names under which a configuration of several networks holds that of its language model."""
@@ -93,6 +103,21 @@ class NetworkConfig:
                 return self._stated[key]
         return default
 
+    @property
+    def is_stated(self) -> bool:
+        """Whether values are read as they are stated, without transformers."""
+        return bool(self._stated)
+
+    @property
+    def stated_bos(self) -> int | None:
+        """``bos_token_id``, if the configuration itself states it: defaults of transformers are
+        those of the first model of an architecture, whatever the tokenizer."""
+        if self.is_stated:
+            value: int | None = self.stated("bos_token_id")
+            return value
+        token = getattr(self.full, "bos_token_id", None)
+        return token if isinstance(token, int) else None
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
@@ -110,6 +135,17 @@ class NetworkConfig:
         if one_network and self._stated:
             return self
         return NetworkConfig({}, lambda: self.full.get_text_config(decoder=True))
+
+
+def config_is_here(request: ExtractorRequest) -> bool:
+    """Whether :func:`load_config` finds the configuration without a download."""
+    model = request.model
+    if request.untrained and model.architecture:
+        return True
+    folder = local_snapshot(model.repo, model.revision) if model.repo else None
+    if folder is None or not (folder / "config.json").is_file():
+        return False
+    return request.untrained or bool(weight_files(folder, model.weights_format))
 
 
 def load_config(request: ExtractorRequest) -> NetworkConfig:
@@ -258,9 +294,9 @@ def source_fingerprint(request: ExtractorRequest) -> dict[str, Any]:
             architecture = _read_json(folder / "config.json")
         return {"architecture": architecture, "transformers": version("transformers")}
     if model.repo is not None and not is_local(model.repo):
-        if model.revision is not None:
+        if model.revision is not None and _COMMIT.fullmatch(model.revision):
             return {"commit": model.revision}
-        return {"commit": checkpoint_folder(request).name}
+        return {"commit": checkpoint_folder(request).name}  # a branch or tag may move
     folder = checkpoint_folder(request)
     weights = weight_files(folder, model.weights_format)
     return {"files": file_digests([*weights, folder / "config.json"])}

@@ -154,7 +154,8 @@ def _load_trained(
             f"{request.model.name}: the weights in {folder} cannot be loaded ({first_line(error)})"
         ) from None
     # transformers would leave missing tensors at random values, with a warning at most.
-    if missing := sorted(report["missing_keys"]):
+    # A pooler (BERT's) follows the last hidden state, and many checkpoints have none.
+    if missing := sorted(key for key in report["missing_keys"] if not key.startswith("pooler.")):
         raise DataError(
             f"{request.model.name}: {len(missing)} tensors of {type(model).__name__} are missing "
             f"from the weights in {folder}, such as {missing[0]}; they are of another architecture"

@@ -9,6 +9,8 @@ from voxelzoo.api import ExtractorSpec, Modality, ModelEntry
 
 TEXT_OPTIONS = (
     "context",
+    "first_token",
+    "first_state",
     "state",
     "output",
     "look_ahead",

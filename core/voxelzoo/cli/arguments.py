@@ -71,6 +71,7 @@ class ModelArguments:
     window: options.WindowOption = RunOptions.window
     stride: options.StrideOption = RunOptions.stride
     context: options.ContextOption = RunOptions.context
+    first_token: options.FirstTokenOption = RunOptions.first_token
     model_option: options.ModelOptionOption = None
     device: options.DeviceOption = RunOptions.device
     dtype: options.DtypeOption = RunOptions.dtype
@@ -91,6 +92,7 @@ class ModelArguments:
             window=self.window,
             stride=self.stride,
             context=self.context,
+            first_token=self.first_token,
             model_options=options.read_pairs("--model-option", self.model_option or ()),
             device=self.device,
             dtype=options.read_dtype(self.dtype),

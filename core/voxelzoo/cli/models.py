@@ -15,6 +15,7 @@ from voxelzoo.cli.session import DisableOption, JsonOption, NoPluginsOption, Reg
 from voxelzoo.contract.weights import weights_location
 from voxelzoo.host.listing import model_row
 from voxelzoo.host.zoo import open_zoo
+from voxelzoo.runs.models import describe, find_model
 from voxelzoo.text import human_count
 
 COLUMNS = (
@@ -98,7 +99,12 @@ def list_models(
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="A model: short name, plugin/name, alias or hub id.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A model: short name, plugin/name, alias, hub id, hf:ORG/NAME or hf:./folder."
+        ),
+    ],
     sources: Annotated[
         bool, typer.Option("--sources", help="Show where each value comes from.")
     ] = False,
@@ -107,22 +113,24 @@ def show(
     disable_plugin: DisableOption = None,
     no_plugins: NoPluginsOption = False,
 ) -> None:
-    """Show every field of one model.
+    """Show every field of one model, and which token begins its contexts.
 
     Example:  zoo show whisper-large --sources
     """
     session = open_zoo(registry, disable_plugin, no_plugins)
-    entry = session.catalogue.find(name)
+    entry, first_token = describe(session.host, find_model(session.host, session.catalogue, name))
     where = dict(session.catalogue.sources(entry))
     location = weights_location(entry)
     values = {"id": entry.id, **asdict(entry)}
     if as_json:
         print_json(
             model=values,
+            first_token=first_token,
             weights_path=None if location is None else str(location),
             **({"sources": where} if sources else {}),
         )
         return
+    values["first_token"] = first_token
     values["weights"] = location or ("no weights needed" if entry.repo is None else "not here")
     shown = {
         key: ("unpinned" if key == "revision" and value is None and entry.repo else value)

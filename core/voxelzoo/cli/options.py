@@ -66,6 +66,14 @@ ContextOption = Annotated[
         "words."
     ),
 ]
+FirstTokenOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TOKEN",
+        help="Text: the special token before every context. none, bos, eos, its text or its "
+        "number; zoo show tells the default.",
+    ),
+]
 ModelOptionOption = Annotated[
     list[str] | None,
     typer.Option(

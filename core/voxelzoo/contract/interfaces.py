@@ -89,7 +89,8 @@ class Extractor(Protocol):
     """Yields the hidden states of one model for a story.
 
     Building it and asking for its layers, fingerprint and times must be quick: weights are loaded
-    by the first :meth:`extract`. Optional: :class:`EstimatesCost`, :class:`Resumes`.
+    by the first :meth:`extract`. Optional: :class:`EstimatesCost`, :class:`Resumes`,
+    :class:`HasFirstToken`, :class:`DescribesModel`.
     """
 
     def layers(self) -> Sequence[int]:
@@ -197,6 +198,46 @@ class Resumes(Extractor, Protocol):
         ------
         StateBlock
             Blocks that cover the rows from ``start`` on.
+        """
+        ...
+
+
+@runtime_checkable
+class HasFirstToken(Protocol):
+    """An extractor that says which special token begins every context; results record it."""
+
+    def describe_first_token(self) -> str:
+        """Say which token it is. Nothing is downloaded.
+
+        Returns
+        -------
+        str
+            The token as people read it, such as ``<s>``, or ``none``.
+        """
+        ...
+
+
+@runtime_checkable
+class DescribesModel(Protocol):
+    """An extractor that reads a model's figures from its checkpoint, for models without a row."""
+
+    def describe_model(self) -> ModelEntry:
+        """Describe the model. Nothing is loaded or downloaded.
+
+        Returns
+        -------
+        ModelEntry
+            The row, with ``n_parameters``, ``n_layers`` and ``embed_dim`` where it has none.
+        """
+        ...
+
+    def describe_weights(self) -> str | None:
+        """Say which weights the model has; results record it as ``revision``.
+
+        Returns
+        -------
+        str or None
+            Their commit, or a digest of their files; ``None`` for random weights.
         """
         ...
 

@@ -163,6 +163,8 @@ class _Writer:
         yield from self._held_out()
         for space, provenance in self.states.items():
             yield from self._model(space, provenance)
+        if (token := self.record.first_token) is not None:
+            yield f"The special token before every context was: {token}."
         yield from self._alignment()
         yield from self._regression()
         yield from self._scores()
@@ -262,18 +264,20 @@ class _Writer:
         if not provenance:
             yield f"Features were {space}."
             return
-        model, layer = provenance["model"], provenance["layer"]
+        model, layer = self._identity(space, provenance), provenance["layer"]
         entry = next((e for e in self.catalogue.entries if e.id == model["id"]), None)
         self._cite_model(model, entry, provenance["extractor"]["id"])
         depth = model["architecture"] and entry is not None and entry.n_layers
         name = model["id"].partition("/")[2]
         size = self.record.n_parameters
-        facts = [model["repo"] if not provenance["untrained"] else "", self._weights(provenance)]
+        weights = self._weights(model, provenance)
+        facts = [model["repo"] if not provenance["untrained"] else "", weights]
         if size:
             facts.append(f"{size:,} parameters")
         facts.append(f"{provenance['dtype']} arithmetic")
         place = f"layer {layer} of {depth}" if depth else f"layer {layer}"
-        features = f"the hidden states of {place} of {name}" if model["architecture"] else name
+        network = model["architecture"] or model["repo"]
+        features = f"the hidden states of {place} of {name}" if network else name
         yield f"Features were {features} ({', '.join(part for part in facts if part)})."
         extractor = provenance["extractor"]
         # The source is the network's own configuration, not a setting of the extraction.
@@ -285,16 +289,21 @@ class _Writer:
             f"{extractor['version']}){with_settings}."
         )
 
-    def _weights(self, provenance: Mapping[str, Any]) -> str:
-        model = provenance["model"]
+    def _identity(self, space: str, provenance: Mapping[str, Any]) -> dict[str, Any]:
+        """The model's id, repository and revision; states of a local folder do not have them."""
+        if self.record.fit == "joint":
+            return {**provenance["model"], "id": self.provenance["models"][space]}
+        record = self.record
+        known = {"id": record.model_id, "repo": record.repo, "revision": record.revision}
+        return {**provenance["model"], **known}
+
+    def _weights(self, model: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
         if provenance["untrained"]:
             return f"untrained: random weights with seed {provenance['seed']}"
         if not model["repo"]:
             return ""
         if model["revision"]:
             return f"revision {model['revision']}"
-        if str(model["repo"]).startswith("/"):
-            return "a local folder without a known revision"
         return "revision not pinned"
 
     def _alignment(self) -> Iterator[str]:

@@ -19,6 +19,7 @@ from voxelzoo.progress import Progress
 from voxelzoo.runs.keys import StateKeys
 from voxelzoo.runs.models import Model, starts_anywhere
 from voxelzoo.runs.resampling import Resampling, workplace
+from voxelzoo.runs.state_norms import StateNorms
 from voxelzoo.store.artefacts import Artefact, artefact_key
 from voxelzoo.store.store import Store
 
@@ -30,6 +31,8 @@ def validated_blocks(
     model: Model, story: Story, layers: Sequence[int], n_times: int, start: int = 0
 ) -> Iterator[StateBlock]:
     """The extractor's blocks, checked against the contract: in order, complete and finite.
+
+    After the last block the user is told if single states are many times larger than the others.
 
     Parameters
     ----------
@@ -48,7 +51,7 @@ def validated_blocks(
     ------
     StateBlock
     """
-    done = start
+    done, norms = start, StateNorms(layers)
     who = f"{model.registered.id} ({model.registered.distribution})"
     extractor = model.extractor
     blocks = (
@@ -72,11 +75,25 @@ def validated_blocks(
         done += block.states.shape[1]
         if done > n_times:
             break
+        norms.add(block)
         yield block
     if done != n_times:
         raise PluginError(
             f"{who} broke the contract on story {story.name!r}: {done} states for {n_times} times"
         )
+    # Of a baseline, such as sound power, single large values are what it measures.
+    if model.request.model.is_network or model.registered.spec.reads_features:
+        _report_large_states(model, story, norms)
+
+
+def _report_large_states(model: Model, story: Story, norms: StateNorms) -> None:
+    """Tells the user of states that are many times larger than the others."""
+    if (warning := norms.warning(model.extractor.times(story))) is None:
+        return
+    token, first = model.first_token, ""
+    if token is not None:
+        first = f"; its first token is {token}, and --first-token chooses another"
+    model.request.notify(f"{model.label}: story {story.name}: {warning}{first}")
 
 
 def aligned_states(

@@ -143,6 +143,8 @@ def result_provenance(plan: Plan, subject: str, features: Features) -> dict[str,
         JSON values.
     """
     stories = plan.evaluation.stories
+    # States of a local folder are keyed by what it holds; its name is in the result alone.
+    models = {name: each.states.model.request.model.id for name, each in features.spaces.items()}
     states = {
         name: {story: each.states[each.layer, story].key for story in stories}
         for name, each in features.spaces.items()
@@ -153,6 +155,7 @@ def result_provenance(plan: Plan, subject: str, features: Features) -> dict[str,
         "protocol": dict(plan.protocol.fingerprint()),
         "delays": list(plan.delays),
         "regressor": plan.regressor.provenance,
+        "models": models if features.joint else next(iter(models.values())),
         "states": states if features.joint else next(iter(states.values())),
         "responses": {story: plan.reader.fingerprint(subject, story) for story in stories},
         **({} if (code := _code_of(plan)) is None else {"dataset_code": code}),

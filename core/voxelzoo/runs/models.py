@@ -5,21 +5,21 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, TypeGuard
-
-import numpy as np
 
 from voxelzoo.api import (
     Aligner,
     AlignerSpec,
     Dataset,
+    DescribesModel,
     Extractor,
     ExtractorRequest,
     ExtractorSpec,
+    HasFirstToken,
     ModelEntry,
     Resumes,
     UsageError,
+    ZooError,
 )
 from voxelzoo.contract.weights import is_local
 from voxelzoo.host.catalogue import Catalogue
@@ -27,6 +27,7 @@ from voxelzoo.host.host import Host
 from voxelzoo.host.records import Registered
 from voxelzoo.host.targets import build, load_target
 from voxelzoo.host.zoo import Zoo
+from voxelzoo.runs.any_checkpoint import any_checkpoint, told_apart
 from voxelzoo.runs.options import RunOptions
 
 
@@ -53,6 +54,27 @@ class Model:
         """Build the extractor. Its weights are loaded by the first story."""
         return cls(registered, request, load_target(registered)(request))
 
+    def described(self) -> Model:
+        """The model, its row completed by what the checkpoint says."""
+        if not isinstance(self.extractor, DescribesModel):
+            return self
+        row = self.extractor.describe_model()
+        return replace(self, request=replace(self.request, model=row))
+
+    @property
+    def weights(self) -> str | None:
+        """Which weights: a commit, or a digest of files, if the extractor tells."""
+        model, extractor = self.request.model, self.extractor
+        if isinstance(extractor, DescribesModel) and not self.request.untrained:
+            return extractor.describe_weights() or model.revision
+        return model.revision
+
+    @property
+    def first_token(self) -> str | None:
+        """The special token before every context, as people read it; None if it has no such."""
+        extractor = self.extractor
+        return extractor.describe_first_token() if isinstance(extractor, HasFirstToken) else None
+
     @property
     def label(self) -> str:
         """Name for people: ``whisper-tiny``, or ``whisper-tiny (untrained)``."""
@@ -61,14 +83,17 @@ class Model:
     def provenance(self) -> dict[str, Any]:
         """Everything that affects its states except story and layer, as JSON values."""
         model, request = self.request.model, self.request
+        # The extractor's fingerprint has a digest of local files: wherever they lie, and whatever
+        # the folder is called, they are the same model.
+        by_content = model.repo is not None and is_local(model.repo)
         return {
             "extractor": {
                 **self.registered.identity(self.registered.spec.target),
                 "fingerprint": dict(self.extractor.fingerprint()),
             },
             "model": {
-                "id": model.id,
-                "repo": model.repo,
+                "id": None if by_content else model.id,
+                "repo": None if by_content else model.repo,
                 "revision": model.revision,
                 "architecture": dict(model.architecture),
             },
@@ -163,7 +188,8 @@ class ModelChoice:
         """
         entry = with_layers(host, self.entry, dataset)
         model = open_model(host, entry, replace(self.request, notify=notify))
-        return model, choose_layers(model, self.layers)
+        layers = choose_layers(model, self.layers)  # the checkpoint is downloaded, if it must be
+        return model.described(), layers
 
 
 def choose_models(
@@ -207,8 +233,7 @@ def choose_models(
             f"they read {', '.join(known) or 'none'}"
         )
     request = extractor_request(options)
-    unique = {entry.id: entry for entry in entries}
-    return [ModelChoice(entry, request, options.layers) for entry in unique.values()]
+    return [ModelChoice(entry, request, options.layers) for entry in told_apart(entries)]
 
 
 def extractor_request(options: RunOptions) -> ExtractorRequest:
@@ -217,6 +242,8 @@ def extractor_request(options: RunOptions) -> ExtractorRequest:
     settings = {name: str(float(value)) for name, value in seconds.items() if value is not None}
     if options.context is not None:
         settings["context"] = options.context
+    if options.first_token is not None:
+        settings["first_token"] = options.first_token
     return ExtractorRequest(
         model=ModelEntry(name="", plugin="", modality="any"),
         untrained=options.untrained,
@@ -304,7 +331,7 @@ def find_model(host: Host, catalogue: Catalogue, name: str) -> ModelEntry:
     if colon and repo:
         for registered in host.extractors:
             if scheme in registered.spec.schemes:
-                return any_checkpoint(registered, repo)
+                return any_checkpoint(registered, repo, catalogue)
     plugin, slash, rest = name.partition("/")
     if slash and rest:
         for registered in host.extractors:
@@ -319,24 +346,38 @@ def find_model(host: Host, catalogue: Catalogue, name: str) -> ModelEntry:
     return catalogue.find(name)
 
 
-def any_checkpoint(registered: Registered[ExtractorSpec], repo: str) -> ModelEntry:
-    """A row for a checkpoint that is not in the catalogue, named after its repository or folder."""
-    local = is_local(repo)
-    where, _, revision = (repo, "", "") if local else repo.partition("@")
-    return ModelEntry(
-        name=Path(where).expanduser().resolve().name if local else where,
-        plugin=registered.plugin,
-        extractor=registered.spec.name,
-        modality=registered.spec.modality,
-        repo=str(Path(where).expanduser().resolve()) if local else where,
-        revision=revision or None,
-    )
+def describe(host: Host, entry: ModelEntry) -> tuple[ModelEntry, str | None]:
+    """What is known of a model without running it; nothing is loaded or downloaded.
+
+    Parameters
+    ----------
+    host : Host
+        The plugins.
+    entry : ModelEntry
+        The model's row.
+
+    Returns
+    -------
+    entry : ModelEntry
+        The row, completed by what the checkpoint says if that is on this machine.
+    first_token : str or None
+        The special token before every context of a language model, as people read it.
+    """
+    if entry.modality != "text" or not entry.is_network:
+        return entry, None
+    try:
+        model = open_model(host, entry, ExtractorRequest(entry)).described()
+        return model.request.model, model.first_token
+    except ZooError as error:
+        return entry, f"not known: {error}"
 
 
 def with_layers(host: Host, entry: ModelEntry, dataset: Dataset) -> ModelEntry:
     """The row. For states computed elsewhere, layers and width are read from the first story."""
     if not host.extractor(entry.plugin, entry.extractor).spec.reads_features:
         return entry
+    import numpy as np  # `zoo show` imports this module, and must start at once
+
     story = dataset.story(dataset.train_stories()[0])
     try:
         with np.load(story.features[entry.name], allow_pickle=False) as file:

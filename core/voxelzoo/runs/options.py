@@ -53,6 +53,9 @@ class RunOptions:
     context : str, optional
         Text models: which words precede each state, such as ``"sliding:64"``; the extractor's
         default if None.
+    first_token : str, optional
+        Text models: the special token before every context: ``"none"``, ``"bos"``, ``"eos"``, its
+        text or its number; the model's own if None.
     model_options : mapping of str to str, default {}
         Further settings of the models.
     protocol : str, default "clean"
@@ -101,6 +104,7 @@ class RunOptions:
     window: float | None = None
     stride: float | None = None
     context: str | None = None
+    first_token: str | None = None
     model_options: Mapping[str, str] = field(default_factory=dict)
     protocol: str = CLEAN.name
     aligner: str | None = None

@@ -70,6 +70,7 @@ def summarise(
         shift=plan.shift,
         leaks=tuple(leaks),
         fitted=tuple(scores.paths),
+        first_token=_first_token(features),
         options=dict(model.request.options),
         dtype=model.request.dtype,
         seed=model.request.seed,
@@ -138,7 +139,7 @@ def _identity(features: Features) -> dict[str, Any]:
         "untrained": model.request.untrained,
         "layer": features.layers[0].layer,
         "repo": entry.repo,
-        "revision": entry.revision,
+        "revision": model.weights,
     }
 
 
@@ -187,6 +188,15 @@ def _evaluation(plan: Plan, subject: str) -> dict[str, Any]:
         "mean_train_hours": None if mean is None else mean.hours,
         "subset_seed": plan.subset_seed,
     }
+
+
+def _first_token(features: Features) -> str | None:
+    """What begins every context of the models; of several that differ, each by name."""
+    tokens = {each.name: each.states.model.first_token for each in features.layers}
+    known = {name: token for name, token in tokens.items() if token is not None}
+    if len(set(known.values())) > 1:
+        return "; ".join(f"{name}: {token}" for name, token in known.items())
+    return next(iter(known.values()), None)
 
 
 def _tr(plan: Plan) -> float | None:

@@ -203,6 +203,8 @@ class ResultRecord:
     """Leak guards that found something and were overridden."""
     fitted: tuple[str, ...] = ()
     """How each fit was computed (device, precision, algorithm), if the regressor tells."""
+    first_token: str | None = None
+    """Special token before every context of a language model; ``None`` for other models."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Options of the extractor."""
     dtype: str

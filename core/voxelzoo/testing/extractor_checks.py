@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import pickle
 
@@ -10,10 +11,12 @@ from numpy.typing import NDArray
 
 from voxelzoo.api import (
     DataError,
+    DescribesModel,
     EstimatesCost,
     Extractor,
     ExtractorRequest,
     ExtractorSpec,
+    HasFirstToken,
     ModelEntry,
     Story,
     ZooError,
@@ -45,6 +48,8 @@ def extractor_checks(registered: Registered[ExtractorSpec]) -> list[Named]:
         ("a layer asked for alone is the same", trial.layers),
         ("optional Resumes: continues from the middle", trial.resumes),
         ("optional EstimatesCost: costs are positive and grow with the story", trial.costs),
+        ("optional HasFirstToken: one line", trial.first_token),
+        ("optional DescribesModel: the row, with its figures", trial.description),
         ("nothing after a state reaches it", trial.causal),
         ("the past does reach a state", trial.listens),
         ("a very short story runs", trial.short),
@@ -151,6 +156,29 @@ class _Trial:
             value, longer = vars(short)[name], vars(long)[name]
             assert 0 < value < math.inf, f"{name} is {value}"
             assert longer >= value, f"{name} is {value} for 3 s and {longer} for 12 s"
+
+    def first_token(self) -> None:
+        extractor = self.open()
+        if not isinstance(extractor, HasFirstToken):
+            raise Skipped("it does not say which token begins a context")
+        text = extractor.describe_first_token()
+        assert isinstance(text, str), f"it is {text!r}, not text"
+        assert text.strip(), "it is empty"
+        assert "\n" not in text, f"it has several lines: {text!r}"
+
+    def description(self) -> None:
+        extractor = self.open()
+        if not isinstance(extractor, DescribesModel):
+            raise Skipped("it does not read a model's figures from its checkpoint")
+        row = extractor.describe_model()
+        assert isinstance(row, ModelEntry), f"it is a {type(row).__name__}, not a ModelEntry"
+        figures = ("n_parameters", "n_layers", "embed_dim")
+        for field in dataclasses.fields(ModelEntry):
+            stated, value = getattr(self.tiny, field.name), getattr(row, field.name)
+            changed = stated is not None if field.name in figures else True
+            assert not changed or value == stated, f"{field.name} became {value!r}"
+        weights = extractor.describe_weights()
+        assert weights is None, f"random weights have the digest {weights!r}"
 
     def causal(self) -> None:
         if not self.tiny.causal:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from voxelzoo_transformers.text.first_token import ContextFrame
 from voxelzoo_transformers.text.reading import Pass, Reading
 from voxelzoo_transformers.text.states import LayerReader, PredictedTokens, TokenSelection
 
@@ -52,8 +53,8 @@ class TextBatch:
 
     reading: Reading
     passes: Sequence[Pass]
-    first_tokens: tuple[int, ...]
-    """Special tokens before every pass."""
+    frame: ContextFrame
+    """The special tokens around every pass. If some follow it, all passes are equally long."""
 
     @property
     def rows(self) -> slice:
@@ -70,21 +71,24 @@ class TextBatch:
 
         Short passes are padded on the right, where a causal network does not look.
         """
-        n_first = len(self.first_tokens)
-        ids = np.zeros((len(self.passes), n_first + max(map(len, self.passes))), dtype=np.int64)
-        ids[:, :n_first] = self.first_tokens
+        n_first, longest = len(self.frame.before), max(map(len, self.passes))
+        length = longest + self.frame.n_tokens
+        ids = np.zeros((len(self.passes), length), dtype=np.int64)
+        ids[:, :n_first] = self.frame.before
+        ids[:, n_first + longest :] = self.frame.after
         for i, one in enumerate(self.passes):
             ids[i, n_first : n_first + len(one)] = self.reading.ids[one.start : one.stop]
         return torch.from_numpy(ids)
 
     def selection(self, mean: bool) -> TokenSelection:
         """Tokens to read: each word's last, or with ``mean`` all of its tokens."""
-        n_first = len(self.first_tokens)
+        n_first = len(self.frame.before)
         where: list[tuple[int, int, int]] = []
         for i, one in enumerate(self.passes):
             for row in range(one.rows.start, one.rows.stop):
                 last = int(self.reading.last[row])
-                first = max(int(self.reading.first[row]), one.start) if mean else last
+                begin = one.start + self.frame.skip_first
+                first = max(int(self.reading.first[row]), begin) if mean else last
                 where.extend(
                     (i, token - one.start + n_first, row - self.rows.start)
                     for token in range(first, last + 1)
@@ -119,7 +123,7 @@ class TextBatch:
         predictions : ndarray of float32
             Surprisal and entropy in bits, (word, 2).
         """
-        n_first, first_row = len(self.first_tokens), self.rows.start
+        n_first, first_row = len(self.frame.before), self.rows.start
         predictions = np.zeros((self.n_states, 2), dtype=np.float32)
         where: list[tuple[int, int, int]] = []
         words: list[tuple[int, bool]] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from voxelzoo.api import (
     Cost,
     ExtractorRequest,
+    ModelEntry,
     StateBlock,
     Story,
     UsageError,
@@ -20,7 +21,12 @@ from voxelzoo.api import (
     halved,
     parse_window_policy,
 )
-from voxelzoo_transformers.configuration import NetworkConfig, load_config, source_fingerprint
+from voxelzoo_transformers.configuration import (
+    NetworkConfig,
+    config_is_here,
+    load_config,
+    source_fingerprint,
+)
 from voxelzoo_transformers.cost import (
     NetworkSize,
     built_size,
@@ -30,13 +36,21 @@ from voxelzoo_transformers.cost import (
     stated_size,
     weight_bytes,
 )
+from voxelzoo_transformers.describing import describe_weights, described
+from voxelzoo_transformers.text.first_token import (
+    ContextFrame,
+    chosen_first_tokens,
+    default_first_tokens,
+    expected_first_token,
+)
+from voxelzoo_transformers.text.options import TextOptions
 from voxelzoo_transformers.text.reading import (
     Pass,
     Reading,
     read_words,
     read_words_as_released,
 )
-from voxelzoo_transformers.text.tokens import Tokenizer, load_tokenizer
+from voxelzoo_transformers.text.tokens import Tokenizer, load_tokenizer, tokenizer_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,14 +64,8 @@ DEFAULT_CONTEXT = {
 }
 """Context of each protocol, unless another is requested."""
 
-STATES = ("last", "mean")
-"""A word's state is that of its last token, or the mean over its tokens."""
-
 BLOCK_BYTES = 32 * 2**20
 """Size of the states of a batch, all layers together, unless one pass is larger."""
-
-OUTPUTS = {"states": (), "surprisal": (0,), "entropy": (1,), "predictions": (0, 1)}
-"""What is extracted: states, or these columns of the predictions as the only layer, 0."""
 
 REPETITIVE = 3
 """A context that feeds the story more often than this is reported."""
@@ -66,8 +74,9 @@ REPETITIVE = 3
 class CausalLMExtractor:
     """Extracts one state per word from every layer of a causal language model.
 
-    A family derives from this class and overrides :meth:`first_tokens` if its networks were trained
-    with a special token before every text that their tokenizers do not add.
+    A family derives from this class, and overrides :meth:`first_tokens` if its networks were
+    trained with another special token before every text than
+    :mod:`voxelzoo_transformers.text.first_token` finds.
 
     Parameters
     ----------
@@ -75,6 +84,10 @@ class CausalLMExtractor:
         The model and how to run it. Its ``options`` are
 
         - ``context``: a window policy, see :func:`voxelzoo.api.parse_window_policy`;
+        - ``first_token``: the special token before every context: ``default``, ``none``, ``bos``,
+          ``eos``, its text, or its number;
+        - ``first_state``: whether the first token of a context that nothing special precedes may
+          give a word's state: ``skip`` (the default without a first token) or ``keep``;
         - ``state``: ``last`` (default) or ``mean``, of a word's tokens;
         - ``output``: ``states`` (default), or what the network predicted: ``surprisal``,
           ``entropy``, or ``predictions`` for both;
@@ -102,12 +115,8 @@ class CausalLMExtractor:
 
     def __init__(self, request: ExtractorRequest) -> None:
         self.request = request
-        self._state = _one_of("state", request.options.get("state", "last"), STATES)
-        output = request.options.get("output", self.default_output)
-        self._output = _one_of("output", output, OUTPUTS)
-        self.batch_tokens = _positive("batch_tokens", request.options.get("batch_tokens", "2048"))
-        look_ahead = request.options.get("look_ahead", "no")
-        self._look_ahead = _one_of("look_ahead", look_ahead, ("no", "yes")) == "yes"
+        self._options = TextOptions.read(request, self.default_output)
+        self.batch_tokens = self._options.batch_tokens
         self._reader: LayerReader | None = None
         self._head: Head = "none"
         self._last_reading: tuple[str, Reading] | None = None
@@ -115,14 +124,20 @@ class CausalLMExtractor:
     # What a family may override -------------------------------------------------------------
 
     def first_tokens(self) -> tuple[int, ...]:
-        """Special tokens that precede every context.
+        """Special tokens that precede every context, unless the user chooses others.
 
         Returns
         -------
         tuple of int
-            Token ids; by default those that the tokenizer puts before a text.
+            Token ids; by default those of
+            :func:`voxelzoo_transformers.text.first_token.default_first_tokens`.
         """
-        return self.tokenizer.first_tokens
+        return default_first_tokens(
+            self.tokenizer.special,
+            str(self.config.model_type),
+            self.config.stated_bos,
+            encoder=self._options.look_ahead,
+        )
 
     # What the host asks ---------------------------------------------------------------------
 
@@ -131,17 +146,18 @@ class CausalLMExtractor:
 
         Of predictions, the only layer is 0.
         """
-        return range(self._n_layers + 1) if self._output == "states" else [0]
+        return range(self._n_layers + 1) if self._options.gives_states else [0]
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Weights, tokenizer, context and how a word is read."""
+        options = self._options
         return {
             "source": source_fingerprint(self.request),
             "tokenizer": self.tokenizer.fingerprint(),
-            "first_tokens": list(self.first_tokens()),
+            **self.frame.fingerprint(),
             "context": str(self.context),
-            **({"state": self._state} if self._output == "states" else {"output": self._output}),
-            "look_ahead": self._look_ahead,
+            **({"state": options.state} if options.gives_states else {"output": options.output}),
+            "look_ahead": options.look_ahead,
         }
 
     def times(self, story: Story) -> NDArray[np.float64]:
@@ -160,11 +176,12 @@ class CausalLMExtractor:
 
     def cost(self, story: Story, layers: Sequence[int]) -> Cost:
         """Estimates what extracting ``layers`` of a story takes; loads nothing."""
-        n_first = len(self.first_tokens())
+        n_special = self.frame.n_tokens
         passes = [
-            len(one) + n_first for one in self.reading(story).passes(shared=not self._look_ahead)
+            len(one) + n_special
+            for one in self.reading(story).passes(shared=not self._options.look_ahead)
         ]
-        head, size = self._output != "states", self._size
+        head, size = not self._options.gives_states, self._size
         width, depth = int(self.config.hidden_size), 1.0
         if not head:
             depth = min(max(layers), self._n_layers) / self._n_layers
@@ -200,27 +217,69 @@ class CausalLMExtractor:
     @cached_property
     def _size(self) -> NetworkSize:
         """Of the network that gives the requested output; the same for every story."""
-        head: Head = "none" if self._output == "states" else "language-model"
+        head: Head = "none" if self._options.gives_states else "language-model"
         stated = stated_size(self.config, self.request.model.n_parameters, head)
         return stated or built_size(self.config, head)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The model's tokenizer, which the user is told once."""
-        tokenizer = load_tokenizer(self.request, int(self.config.vocab_size))
+        config = self.config
+        tokenizer = load_tokenizer(self.request, int(config.vocab_size), config.stated_bos)
         self.request.notify(f"{self.request.model.name}: tokenizer {tokenizer.name}")
         return tokenizer
+
+    @cached_property
+    def frame(self) -> ContextFrame:
+        """The special tokens around every context: those of the rule, or the user's choice."""
+        options, special = self._options, self.tokenizer.special
+        if options.first_token == "default":
+            before = self.first_tokens()
+        else:
+            name, vocabulary = self.request.model.name, int(self.config.vocab_size)
+            before = chosen_first_tokens(name, options.first_token, special, vocabulary)
+        skip = not before if options.first_state == "default" else options.first_state == "skip"
+        after = special.after if options.look_ahead else ()
+        return ContextFrame(before, after, skip and options.gives_states)
+
+    def describe_first_token(self) -> str:
+        """What precedes every context, as people read it.
+
+        If the tokenizer is not on this machine: what the rule will find. Nothing is downloaded.
+        """
+        request = self.request
+        chosen = self._options.first_token != "default"
+        if not chosen and not request.untrained and tokenizer_folder(request) is None:
+            return expected_first_token(request.model.architecture)
+        return self.frame.describe(self.tokenizer.special)
+
+    def describe_model(self) -> ModelEntry:
+        """The row, with parameters, layers and width of the checkpoint where it lacks them.
+
+        Of a checkpoint that is not on this machine, nothing is added.
+        """
+        if not config_is_here(self.request):
+            return self.request.model
+        columns = self._options.columns
+        width, n_layers = len(columns), 0
+        if not columns:
+            width, n_layers = int(self.config.hidden_size), self._n_layers
+        return described(self.request, self.config, n_layers, width)
+
+    def describe_weights(self) -> str | None:
+        """Commit of the weights, or a digest of their files; ``None`` for random weights."""
+        return describe_weights(self.request)
 
     @cached_property
     def max_tokens(self) -> int | None:
         """Tokens of a story that fit into one pass, or None if there is no limit."""
         positions = self._positions
-        return None if positions is None else positions - len(self.first_tokens())
+        return None if positions is None else positions - self.frame.n_tokens
 
     @cached_property
     def _positions(self) -> int | None:
         positions = getattr(self.config, "max_position_embeddings", None)
-        return None if positions is None else int(positions)
+        return None if positions is None or int(positions) < 1 else int(positions)
 
     @cached_property
     def context(self) -> WindowPolicy:
@@ -229,9 +288,8 @@ class CausalLMExtractor:
         The default of the clean protocol is shortened to the network's number of positions, with a
         message, and restarts at half of it. A requested policy, or a paper's, is never changed.
         """
-        requested = self.request.options.get("context")
-        if requested is not None:
-            return parse_window_policy(requested)
+        if self._options.context is not None:
+            return parse_window_policy(self._options.context)
         policy = parse_window_policy(DEFAULT_CONTEXT[self.request.protocol])
         if self.request.protocol != "clean" or self.max_tokens is None:
             return policy
@@ -270,7 +328,7 @@ class CausalLMExtractor:
             model = load_model(self.request, self.config, head)
             reader = LayerReader(model, self._n_layers)
             causal = reader.check(self.request.model.name, int(self.config.vocab_size))
-            if not causal and not self._look_ahead:
+            if not causal and not self._options.look_ahead:
                 raise UsageError(
                     f"{self.request.model.name}: {type(model).__name__} looks ahead: a word's "
                     "state would depend on later words; with --model-option look_ahead=yes each "
@@ -299,13 +357,14 @@ class CausalLMExtractor:
         DataError
             If the story has no words, or none of them becomes a token.
         UsageError
-            If the context does not fit into the network.
+            If the context does not fit into the network, or too many words are the first token of
+            theirs and no special token precedes it.
         """
         words = story.need_words()
         if self._last_reading is None or self._last_reading[0] != words.digest:
             released = self.request.protocol == "antonello2023"
             read = read_words_as_released if released else read_words
-            reading = read(words, self.tokenizer.encode, self.context)
+            reading = read(words, self.tokenizer.encode, self.context, self.frame.skip_first)
             self._check_length(story, reading)
             self._report_repetition(story, reading)
             self._last_reading = (words.digest, reading)
@@ -322,7 +381,7 @@ class CausalLMExtractor:
 
     def _report_repetition(self, story: Story, reading: Reading) -> None:
         """Tells the user if a policy feeds the story many times over."""
-        passes = [len(one) for one in reading.passes(shared=not self._look_ahead)]
+        passes = [len(one) for one in reading.passes(shared=not self._options.look_ahead)]
         times = sum(passes) / len(reading.ids)
         if times > REPETITIVE:
             self.request.notify(
@@ -331,11 +390,11 @@ class CausalLMExtractor:
             )
 
     def _blocks(self, story: Story, layers: Sequence[int], start: int) -> Iterator[StateBlock]:
-        if self._output == "states":
+        if self._options.gives_states:
             for block, _ in self.read(story, layers, start=start):
                 yield block
         else:
-            columns = OUTPUTS[self._output]
+            columns = self._options.columns
             for block, predictions in self.read(story, [], predictions=True, start=start):
                 chosen = np.ascontiguousarray(predictions[:, columns])
                 yield StateBlock(block.start, np.repeat(chosen[None], len(layers), axis=0))
@@ -373,12 +432,12 @@ class CausalLMExtractor:
 
         reading = self.reading(story)
         reader = self.load("language-model" if predictions else "none")
-        passes = list(reading.passes(shared=not self._look_ahead))
-        mean, vocabulary = self._state == "mean", int(self.config.vocab_size)
+        passes = list(reading.passes(shared=not self._options.look_ahead))
+        mean, vocabulary = self._options.state == "mean", int(self.config.vocab_size)
         done = next((i for i, one in enumerate(passes) if one.rows.stop > start), len(passes))
         while done < len(passes):
-            few = next_batch(passes, done, self.tokens_per_batch(layers), self._look_ahead)
-            batch = TextBatch(reading, few, self.first_tokens())
+            few = next_batch(passes, done, self.tokens_per_batch(layers), self._options.look_ahead)
+            batch = TextBatch(reading, few, self.frame)
             bits = np.zeros((0, 2), dtype=np.float32)
             try:
                 if predictions:
@@ -435,19 +494,3 @@ def _stacked(states: list[Tensor], n_states: int) -> NDArray[np.float32]:
     for layer in range(len(stacked)):
         stacked[layer] = states.pop(0).float().cpu().numpy()
     return stacked
-
-
-def _one_of(name: str, value: str, choices: Collection[str]) -> str:
-    if value not in choices:
-        raise UsageError(f"{name} {value!r}: use one of {', '.join(choices)}")
-    return value
-
-
-def _positive(name: str, text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise UsageError(f"{name} {text!r}: use a whole number, 1 or more")
-    return value

@@ -14,8 +14,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from voxelzoo.api import DataError, WindowPolicy, Words, context_starts
+from voxelzoo.api import DataError, UsageError, WindowPolicy, Words, context_starts
 from voxelzoo_transformers.text.tokens import NO_TOKEN, Ints, Tokens, match_words
+
+MAX_SKIPPED = 0.1
+"""Share of the words that may have the state of the word before because their own is skipped."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,12 @@ class Reading:
             row = stop
 
 
-def read_words(words: Words, encode: Callable[[str], Tokens], policy: WindowPolicy) -> Reading:
+def read_words(
+    words: Words,
+    encode: Callable[[str], Tokens],
+    policy: WindowPolicy,
+    skip_first: bool = False,
+) -> Reading:
     """The reading that Antonello et al. (2023) describe: a word's state is its last token's.
 
     Silences are skipped. A word that becomes no token has the state of the previous word.
@@ -93,6 +101,9 @@ def read_words(words: Words, encode: Callable[[str], Tokens], policy: WindowPoli
         Turns a text into :class:`Tokens`.
     policy : WindowPolicy
         Which tokens or words a context holds.
+    skip_first : bool, default False
+        A context's first token gives no state, as if its word had no token. For contexts without a
+        special token before them.
 
     Returns
     -------
@@ -112,11 +123,14 @@ def read_words(words: Words, encode: Callable[[str], Tokens], policy: WindowPoli
         start = at.begin[context_starts(policy, [bool(t.strip()) for t in words.text])]
     else:
         start = np.array([policy.start(int(last) + 1) for last in at.last], dtype=np.int64)
-    return _reading(words, tokens, spoken, start, at.first, at.last)
+    return _reading(words, tokens, spoken, start, at.first, at.last, skip_first)
 
 
 def read_words_as_released(
-    words: Words, encode: Callable[[str], Tokens], policy: WindowPolicy
+    words: Words,
+    encode: Callable[[str], Tokens],
+    policy: WindowPolicy,
+    skip_first: bool = False,
 ) -> Reading:
     """The reading of the code released with Antonello et al. (2023).
 
@@ -133,6 +147,8 @@ def read_words_as_released(
         Turns a text into :class:`Tokens`.
     policy : WindowPolicy
         Which tokens or words a context holds.
+    skip_first : bool, default False
+        A context's first token gives no state: see :func:`read_words`.
 
     Returns
     -------
@@ -160,18 +176,36 @@ def read_words_as_released(
     before = np.searchsorted(spoken, every, side="right") - 1  # of each item, the word it repeats
     repeated = np.array([text[spoken[i]] == "'s" if i >= 0 else True for i in before])
     own = np.where((before < 0) | repeated, NO_TOKEN, last[before])
-    return _reading(words, tokens, every, start[before], at.first[spoken][before], own)
+    first = at.first[spoken][before]
+    return _reading(words, tokens, every, start[before], first, own, skip_first)
 
 
 def _reading(
-    words: Words, tokens: Tokens, word: Ints, start: Ints, first: Ints, last: Ints
+    words: Words,
+    tokens: Tokens,
+    word: Ints,
+    start: Ints,
+    first: Ints,
+    last: Ints,
+    skip_first: bool,
 ) -> Reading:
     """Gives a word without a token the previous state, and drops it if there is none."""
     n = len(word)
-    source = np.maximum.accumulate(np.where(last == NO_TOKEN, -1, np.arange(n)))
-    kept = source >= 0
-    if not kept.any():
+    none = last == NO_TOKEN
+    if none.all():
         raise DataError("no word of the story becomes a token")
+    if skip_first:
+        none |= last <= start
+    source = np.maximum.accumulate(np.where(none, -1, np.arange(n)))
+    kept = source >= 0
+    if skip_first:
+        repeated = kept & none & (last != NO_TOKEN)
+        if not kept.any() or repeated.sum() > MAX_SKIPPED * n:
+            raise UsageError(
+                "too many words are the first token of their context, which gives no state because "
+                "no special token precedes it; use a longer context, a first token (--first-token) "
+                "or --model-option first_state=keep"
+            )
     source = source[kept]
     return Reading(
         tokens.ids,

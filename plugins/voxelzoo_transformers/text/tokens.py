@@ -28,6 +28,7 @@ from voxelzoo.api import (
 )
 from voxelzoo_transformers.checkpoints import checkpoint_folder, fetch_small_files, file_digests
 from voxelzoo_transformers.configuration import first_line, quiet_transformers
+from voxelzoo_transformers.text.first_token import SpecialTokens
 
 Ints = NDArray[np.int64]
 
@@ -56,8 +57,8 @@ class Tokenizer(Protocol):
         ...
 
     @property
-    def first_tokens(self) -> tuple[int, ...]:
-        """Special tokens that it puts before every text, such as ``<s>``."""
+    def special(self) -> SpecialTokens:
+        """Its special tokens."""
         ...
 
     def encode(self, text: str) -> Tokens:
@@ -161,12 +162,20 @@ class HubTokenizer:
         return tokenizer
 
     @cached_property
-    def first_tokens(self) -> tuple[int, ...]:
-        """Special tokens that it puts before every text, such as ``<s>``."""
-        with_special = self._tokenizer("a")["input_ids"]
-        plain = self._tokenizer("a", add_special_tokens=False)["input_ids"]
-        n_before = max(with_special.index(plain[0]), 0) if plain and plain[0] in with_special else 0
-        return tuple(with_special[:n_before])
+    def special(self) -> SpecialTokens:
+        """Its special tokens."""
+        tokenizer = self._tokenizer
+        plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+        before, after = _around(plain, tokenizer("a")["input_ids"])
+        added = {str(t): i for i, t in tokenizer.added_tokens_decoder.items() if t.special}
+        named = [tokenizer.bos_token, tokenizer.eos_token, *tokenizer.all_special_tokens]
+        ids = {
+            text: number
+            for text in named
+            if text and tokenizer.convert_ids_to_tokens(number := _id(tokenizer, text)) == text
+        }
+        bos, eos = (ids.get(text or "") for text in named[:2])
+        return SpecialTokens(before, after, bos, eos, ids | added)
 
     def encode(self, text: str) -> Tokens:
         """Tokens of ``text``, without special ones."""
@@ -181,6 +190,19 @@ class HubTokenizer:
         return {"files": self._files}
 
 
+def _around(plain: list[int], whole: list[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Tokens before and after the ``plain`` ones of a text in the ``whole`` that a model reads."""
+    for start in range(len(whole) - len(plain) + 1):
+        if plain and whole[start : start + len(plain)] == plain:
+            return tuple(whole[:start]), tuple(whole[start + len(plain) :])
+    return (), ()
+
+
+def _id(tokenizer: Any, text: str) -> int:
+    """The id of a token; that of the unknown one, or 0, for a text that is none."""
+    return int(tokenizer.convert_tokens_to_ids(text) or 0)
+
+
 class BuiltInTokenizer:
     """A deterministic tokenizer that needs no download, for untrained networks only.
 
@@ -191,17 +213,19 @@ class BuiltInTokenizer:
     ----------
     vocabulary : int
         Number of tokens that the network has.
+    bos : int, optional
+        Its token for the beginning of a text: 1 if none is given, or none of the vocabulary.
     """
 
     name = "built-in (one token per word, its id a hash)"
-    first_tokens: tuple[int, ...] = ()
     RESERVED = 4
     """Ids kept free for the special tokens of a model."""
 
-    def __init__(self, vocabulary: int) -> None:
+    def __init__(self, vocabulary: int, bos: int | None = None) -> None:
         if vocabulary <= self.RESERVED:
             raise PluginError(f"a vocabulary of {vocabulary} tokens is too small")
         self.vocabulary = vocabulary
+        self.special = SpecialTokens(bos=1 if bos is None or bos >= vocabulary else bos)
 
     def encode(self, text: str) -> Tokens:
         """Tokens of ``text``."""
@@ -232,7 +256,9 @@ _TOKENIZER_FILES = (
 )
 
 
-def load_tokenizer(request: ExtractorRequest, vocabulary: int) -> Tokenizer:
+def load_tokenizer(
+    request: ExtractorRequest, vocabulary: int, bos_token_id: int | None = None
+) -> Tokenizer:
     """The tokenizer that the model's row names, otherwise the checkpoint's.
 
     An untrained model downloads nothing: if its tokenizer is not on this machine, it has a
@@ -244,6 +270,8 @@ def load_tokenizer(request: ExtractorRequest, vocabulary: int) -> Tokenizer:
         The model.
     vocabulary : int
         Number of tokens that the network has.
+    bos_token_id : int, optional
+        As the network's configuration states it, for the :class:`BuiltInTokenizer`.
 
     Returns
     -------
@@ -257,15 +285,24 @@ def load_tokenizer(request: ExtractorRequest, vocabulary: int) -> Tokenizer:
     """
     model = request.model
     source = model.tokenizer or model.repo
-    folder = local_snapshot(source, None if model.tokenizer else model.revision) if source else None
-    if folder is None or not any((folder / file).is_file() for file in _TOKENIZER_FILES):
+    folder = tokenizer_folder(request)
+    if folder is None:
         named_folder = model.tokenizer is not None and is_local(model.tokenizer)
         if request.untrained and not named_folder:
-            return BuiltInTokenizer(vocabulary)
+            return BuiltInTokenizer(vocabulary, bos_token_id)
         folder = _fetch(request)
     assert source is not None
     trusted = request.trust_remote_code and model.trust_remote_code
     return HubTokenizer(source, folder, vocabulary, trusted)
+
+
+def tokenizer_folder(request: ExtractorRequest) -> Path | None:
+    """Folder on this machine with the model's tokenizer; ``None`` if it is not here."""
+    model = request.model
+    source = model.tokenizer or model.repo
+    folder = local_snapshot(source, None if model.tokenizer else model.revision) if source else None
+    here = folder is not None and any((folder / file).is_file() for file in _TOKENIZER_FILES)
+    return folder if here else None
 
 
 def _fetch(request: ExtractorRequest) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from voxelzoo.api import (
 )
 from voxelzoo.host.records import Registered
 from voxelzoo.progress import Silent
-from voxelzoo.runs.extraction import aligned_states
+from voxelzoo.runs.extraction import aligned_states, validated_blocks
 from voxelzoo.runs.inputs import Stimulus
 from voxelzoo.runs.keys import StateKeys
 from voxelzoo.runs.models import Alignment, Model, choose_layers
@@ -277,3 +278,38 @@ def test_memory_does_not_grow_with_the_number_of_layers(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert peaks[3] < 1.2 * peaks[1]
     assert peaks[3] < 32 * 750 * 256 * 4 / 2, "as much as all layers together"
+
+
+@pytest.mark.parametrize("start", [0, 40])
+def test_states_that_are_many_times_larger_than_the_others_are_reported(start: int) -> None:
+    """As decoders give to the first token of a context; in which layers, where, and how large."""
+
+    class Huge(Fake):
+        def states(self, layers: Sequence[int]) -> Any:
+            states = super().states(layers)
+            states[:] = 0.5
+            states[1, 50] *= 25
+            states[0, 51] *= 19
+            return states
+
+        def extract(self, story: Story, layers: Sequence[int], start: int = 0) -> Any:
+            yield StateBlock(start, self.states(layers)[:, start:])
+
+        def describe_first_token(self) -> str:
+            return "none"
+
+    told: list[str] = []
+    network = replace(ENTRY, repo="./weights")
+    opened = model(Huge(), notify=told.append)
+    opened = replace(opened, request=replace(opened.request, model=network))
+    list(validated_blocks(opened, Story("s"), [0, 2], 100, start))
+    (line,) = told
+    assert line.startswith(
+        "fake: story s: the state at 15.0 s has a norm up to 25 times the median (layer 2)"
+    )
+    assert line.endswith("its first token is none, and --first-token chooses another")
+
+    told.clear()  # of a baseline, single large values are what it measures
+    list(validated_blocks(model(Huge(), notify=told.append), Story("s"), [0, 2], 100))
+    list(validated_blocks(replace(opened, extractor=Fake()), Story("s"), [0, 2], 100))
+    assert not told

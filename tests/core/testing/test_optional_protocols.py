@@ -163,7 +163,7 @@ PLUGIN = """
 
     @hookimpl
     def zoo_register_extractors():
-        for name in ("Ones", "Costs"):
+        for name in ("Ones", "Costs", "FirstToken", "Describes"):
             row = ModelEntry(name.lower(), "kit", "text", extractor=name.lower(), embed_dim=1)
             yield ExtractorSpec(name.lower(), f"kit_heavy:{{name}}", "text", "Ones.", tiny=row)
 """
@@ -231,7 +231,7 @@ DATASETS = """
 
     class Ones:
         def __init__(self, request):
-            pass
+            self.row = request.model
         def layers(self):
             return [0]
         def fingerprint(self):
@@ -246,6 +246,21 @@ DATASETS = """
         def cost(self, story, layers):
             n = len(story.need_words())
             return Cost(n, n, float(n), 0.1 * n, 1e6)
+
+        def describe_first_token(self):
+            return "<s>"
+        def describe_model(self):
+            return self.row
+        def describe_weights(self):
+            return None
+
+    class FirstToken(Ones):
+        def describe_first_token(self):
+            return ""
+
+    class Describes(Ones):
+        def describe_model(self):
+            return replace(self.row, name="another")
 
     class Costs(Ones):
         def cost(self, story, layers):
@@ -295,6 +310,8 @@ def test_a_regressors_broken_promise_is_found(failed: dict[str, list[str]], name
         ("averages", "HasAverages"),
         ("disagreements", "HasDisagreements"),
         ("costs", "EstimatesCost"),
+        ("firsttoken", "HasFirstToken"),
+        ("describes", "DescribesModel"),
     ],
 )
 def test_a_datasets_or_extractors_broken_promise_is_found(

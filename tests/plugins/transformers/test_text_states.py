@@ -142,7 +142,8 @@ def test_each_family_begins_a_context_in_its_own_way() -> None:
     assert extractor_for(tiny_row("opt")).first_tokens() == (2,)
     assert extractor_for(tiny_row("llama")).first_tokens() == (1,)
     assert extractor_for(tiny_row("llama", bos_token_id=300)).first_tokens() == (300,)
-    assert extractor_for(tiny_row("transformers")).first_tokens() == ()
+    assert extractor_for(tiny_row("transformers")).first_tokens() == (1,)
+    assert extractor_for(tiny_row("transformers", bos_token_id=300)).first_tokens() == (300,)
 
 
 def test_the_default_context_shrinks_to_the_positions_there_are_and_says_so() -> None:
@@ -241,13 +242,38 @@ def test_a_network_that_looks_ahead_is_refused_without_leave() -> None:
         all_states(extractor_for(BERT), story_of("once upon a time"))
 
 
+def test_a_network_that_looks_ahead_only_a_little_is_refused_as_well() -> None:
+    """Random weights of an encoder move other words' states by less than a thousandth."""
+    figures = {"model_type": "roberta", "hidden_size": 16, "intermediate_size": 24}
+    small = {**BERT.architecture, **figures, "num_attention_heads": 2}
+    roberta = replace(BERT, architecture={**small, "max_position_embeddings": 66})
+    with pytest.raises(UsageError, match="looks ahead"):
+        all_states(extractor_for(roberta), story_of("once upon a time"))
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        {"model_type": "t5", "d_model": 16, "num_layers": 2, "num_heads": 2, "d_kv": 8, "d_ff": 9},
+        {"model_type": "xlnet", "d_model": 16, "n_layer": 2, "n_head": 2, "d_inner": 24},
+    ],
+    ids=lambda figures: figures["model_type"],
+)
+def test_a_network_that_cannot_read_a_text_by_itself_is_refused(
+    architecture: dict[str, object],
+) -> None:
+    row = replace(BERT, architecture={**architecture, "vocab_size": 320})
+    with pytest.raises(PluginError, match=r"^tiny-bert: \w+ cannot read a text by itself"):
+        all_states(extractor_for(row, look_ahead="yes"), story_of("once upon a time"))
+
+
 def test_with_leave_each_word_is_a_pass_that_ends_with_it() -> None:
     words = babble(40)
     extractor = extractor_for(BERT, look_ahead="yes", context="sawtooth:12:6")
     found = all_states(extractor, story_of(words))
     reading = extractor.reading(story_of(words))
     contexts = [
-        reading.ids[start : last + 1].tolist()
+        [1, *reading.ids[start : last + 1].tolist()]
         for start, last in zip(reading.start, reading.last, strict=True)
     ]
     assert_same_states(found, naive_states(request_for(BERT), contexts))
