@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _COUNTS = {
     "num_hidden_layers": ("n_layer", "n_layers", "encoder_layers"),
     "hidden_size": ("n_embd", "d_model"),
+    "num_attention_heads": ("n_head", "encoder_attention_heads"),
     "max_position_embeddings": ("n_positions",),
     "intermediate_size": ("n_inner", "ffn_dim", "encoder_ffn_dim"),
     "vocab_size": (),

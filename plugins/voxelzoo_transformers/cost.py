@@ -11,7 +11,7 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -48,6 +48,19 @@ _DECODER = re.compile(r"^decoder\.")
 
 _LARGEST = {"cpu": 1024, "gpu": 8192}
 """Width of the products that stand for all wider ones: their speed no longer depends on it."""
+
+_IMPORT_SECONDS = {"torch": 2.2, "transformers": 0.9, "transformers.modeling_utils": 1.6}
+"""Time that importing a library takes; the last is what networks need beyond configurations."""
+
+_PARAMETER_SECONDS = {False: 2.5e-9, True: 8e-9}
+"""Time to read one weight, or to draw a random one (``untrained``)."""
+
+_BLOCK_SECONDS, _TOKEN_SECONDS, _UNIT_SECONDS, _SCORE_SECONDS = 1.2e-3, 6e-7, 1.6e-8, 2.8e-9
+"""Time on a CPU of a block for one batch, for each token, for each unit of it, and for each pair of
+tokens in each head: what products of matrices do not account for."""
+
+_GPU_BLOCK_SECONDS = 3e-4
+"""Time to start the operations of a block on a GPU."""
 
 _TIMED = 0.05
 """Seconds for which products are timed."""
@@ -189,6 +202,60 @@ def seconds(request: ExtractorRequest, flops: float, width: int) -> float:
     largest = _LARGEST["cpu" if request.device == "cpu" else "gpu"]
     rate = product_rate(request.device, request.dtype, min(width, largest))
     return flops / (EFFICIENCY * rate)
+
+
+def load_seconds(request: ExtractorRequest, n_parameters: int) -> float:
+    """Time until a network is ready: libraries that are not imported yet, and its weights.
+
+    Parameters
+    ----------
+    request : ExtractorRequest
+        The model, and whether it is untrained.
+    n_parameters : int
+        All parameters of the network.
+
+    Returns
+    -------
+    float
+        Seconds, when its files have been read before; from a slow disk it takes longer.
+    """
+    imports = sum(time for name, time in _IMPORT_SECONDS.items() if name not in sys.modules)
+    return imports + n_parameters * _PARAMETER_SECONDS[request.untrained]
+
+
+def overhead_seconds(
+    request: ExtractorRequest, passes: Sequence[int], n_batches: int, n_layers: int, heads: int
+) -> float:
+    """Time of a network beyond its products: most of the time of a small one.
+
+    Every block of every batch starts a number of operations, every token passes through norms and
+    activations, and the softmax of attention reads every pair of tokens. Constants were measured on
+    one core of a server of 2024, in networks of 64 to 256 units.
+
+    Parameters
+    ----------
+    request : ExtractorRequest
+        The model and its device.
+    passes : sequence of int
+        Tokens or frames of each pass.
+    n_batches : int
+        Batches of passes.
+    n_layers : int
+        Blocks that run.
+    heads : int
+        Heads of attention.
+
+    Returns
+    -------
+    float
+        Seconds. On a GPU only what it takes to start operations.
+    """
+    if request.device != "cpu":
+        return n_layers * n_batches * _GPU_BLOCK_SECONDS
+    width = request.model.embed_dim or 0
+    tokens = sum(passes) * (_TOKEN_SECONDS + width * _UNIT_SECONDS)
+    scores = heads * sum(n * n for n in passes) * _SCORE_SECONDS
+    return n_layers * (n_batches * _BLOCK_SECONDS + tokens + scores)
 
 
 @lru_cache(maxsize=64)

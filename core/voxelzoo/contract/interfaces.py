@@ -82,6 +82,8 @@ class Cost:
     """On the requested device, without loading."""
     peak_bytes: float
     """Memory of the device: the network, and a batch on its way through it."""
+    load_seconds: float = 0.0
+    """Once, however many stories are read: importing libraries and loading the weights."""
 
 
 @runtime_checkable

@@ -36,7 +36,7 @@ class Extraction:
     flops: float | None
     """Floating-point operations."""
     seconds: float | None
-    """Time, without loading the weights."""
+    """Time, loading the model included."""
     peak_bytes: float | None
     """Memory of the network and of one batch."""
 
@@ -169,7 +169,8 @@ def estimate_extraction(
         n_passes=sum(cost.n_passes for cost in costs),
         n_fed=sum(cost.n_fed for cost in costs),
         flops=sum(cost.flops for cost in costs),
-        seconds=sum(cost.seconds for cost in costs),
+        seconds=sum(cost.seconds for cost in costs)
+        + max((cost.load_seconds for cost in costs), default=0.0),
         peak_bytes=max((cost.peak_bytes for cost in costs), default=0.0),
     )
 

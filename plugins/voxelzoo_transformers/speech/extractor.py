@@ -38,6 +38,8 @@ from voxelzoo_transformers.cost import (
     built_size,
     item_bytes,
     library_bytes,
+    load_seconds,
+    overhead_seconds,
     seconds,
     weight_bytes,
 )
@@ -248,7 +250,9 @@ class SpeechExtractor(ABC):
         flops = 2.0 * share * size.per_position * sum(frames)
         flops += 4.0 * share * self.n_layers() * width * sum(n * n for n in frames)
         flops += sum(self.convolution_flops(length) for length in lengths)
-        n_frames = (2 if self.request.device == "cpu" else GPU_BATCH) * max(frames)
+        batch = 2 if self.request.device == "cpu" else GPU_BATCH
+        n_frames, n_batches = batch * max(frames), -(-len(windows) // batch)
+        heads = self.config.stated("num_attention_heads") or -(-width // 64)
         inner = 4 * width
         activations = n_frames * (8 * width + 3 * inner) * item_bytes(self.request.dtype)
         sound = 8 * 4 * lengths[-1]
@@ -257,8 +261,10 @@ class SpeechExtractor(ABC):
             n_passes=len(windows),
             n_fed=sum(frames),
             flops=flops,
-            seconds=seconds(self.request, flops, width),
+            seconds=seconds(self.request, flops, width)
+            + overhead_seconds(self.request, frames, n_batches, depth, heads),
             peak_bytes=weights + activations + sound + library_bytes(self.request),
+            load_seconds=load_seconds(self.request, size.total),
         )
 
     # The model ------------------------------------------------------------------------------

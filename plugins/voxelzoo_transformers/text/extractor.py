@@ -32,6 +32,8 @@ from voxelzoo_transformers.cost import (
     built_size,
     item_bytes,
     library_bytes,
+    load_seconds,
+    overhead_seconds,
     seconds,
     stated_size,
     weight_bytes,
@@ -190,7 +192,9 @@ class CausalLMExtractor:
         flops = depth * (2 * size.per_position * sum(passes) + attention)
         if head:
             flops += 2 * sum(passes) * width * int(self.config.vocab_size)
-        n_tokens = max(max(passes), self.tokens_per_batch([] if head else layers))
+        per_batch = self.tokens_per_batch([] if head else layers)
+        n_tokens, n_batches = max(max(passes), per_batch), -(-sum(passes) // per_batch)
+        heads = self.config.stated("num_attention_heads") or -(-width // 64)
         inner = self.config.stated("intermediate_size") or 4 * width
         activations = n_tokens * (8 * width + 3 * inner) * item_bytes(self.request.dtype)
         states = 2 * 4 * width * len(layers) * n_tokens
@@ -199,8 +203,10 @@ class CausalLMExtractor:
             n_passes=len(passes),
             n_fed=sum(passes),
             flops=flops,
-            seconds=seconds(self.request, flops, width),
+            seconds=seconds(self.request, flops, width)
+            + overhead_seconds(self.request, passes, n_batches, self._n_layers, heads),
             peak_bytes=weights + activations + states + library_bytes(self.request),
+            load_seconds=load_seconds(self.request, size.total),
         )
 
     # The model ------------------------------------------------------------------------------

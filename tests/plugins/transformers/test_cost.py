@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +18,9 @@ from voxelzoo.api import ExtractorRequest, ModelEntry
 from voxelzoo.host.zoo import Zoo, open_zoo
 from voxelzoo.runs.models import open_model
 from voxelzoo_transformers.configuration import NetworkConfig, config_from_architecture
-from voxelzoo_transformers.cost import built_size, stated_size
+from voxelzoo_transformers.cost import built_size, seconds, stated_size
 from voxelzoo_transformers.text.states import LayerReader
+from zoo_cli import Zoo as ZooCommand
 
 
 def counted(extractor: Any, story: Any, layers: list[int]) -> float:
@@ -143,3 +147,48 @@ def test_the_size_of_a_speech_encoder_is_that_of_the_network(name: str) -> None:
     built = built_size(extractor.config)
     assert extractor.network_size().total == built.total
     assert extractor.network_size().per_position == pytest.approx(built.per_position, rel=0.05)
+
+
+STORIES_260K = {
+    "hidden_size": 64,
+    "num_hidden_layers": 5,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "intermediate_size": 172,
+    "vocab_size": 512,
+}
+"""A network so small that its products take the least of its time."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_words", [60, 800])
+def test_a_small_network_takes_the_time_that_is_planned(n_words: int) -> None:
+    row = replace(tiny_row("llama", **STORIES_260K), n_parameters=260_000, embed_dim=64)
+    extractor = extractor_for(row)
+    story, layers = story_of(babble(n_words)), list(extractor.layers())
+    list(extractor.extract(story_of(babble(5)), layers))
+    times = []
+    for _ in range(3):
+        begun = time.process_time()
+        list(extractor.extract(story, layers))
+        times.append(time.process_time() - begun)
+    assert 1 / 3 < min(times) / extractor.cost(story, layers).seconds < 3
+
+
+def test_a_plan_counts_what_products_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voxelzoo_transformers.cost.product_rate", lambda *_: float("inf"))
+    extractor = extractor_for(replace(tiny_row("llama"), embed_dim=64), context="sawtooth:16:8")
+    few, many = (extractor.cost(story_of(babble(n)), [1]).seconds for n in (30, 3000))
+    assert 0 < few < 0.1 * many
+    row = replace(tiny_row("llama"), n_parameters=10**9)
+    assert extractor_for(row).cost(story_of(babble(30)), [1]).load_seconds >= 8
+
+
+def test_loading_is_planned_once_for_all_stories(zoo: ZooCommand, tmp_path: Path) -> None:
+    options = ("-p", "opt-1.3b", "--untrained", "--store", tmp_path, "--json")
+    (plan,) = zoo("plan", *options).json["plans"]
+    assert plan["stories_to_read"] == 4
+    per_parameter = 8e-9
+    assert plan["extraction_seconds"] > 1.3e9 * per_parameter
+    network = seconds(ExtractorRequest(tiny_row("opt")), plan["extraction_flops"], 1024)
+    assert plan["extraction_seconds"] < 3 * network + 2 * 1.3e9 * per_parameter
