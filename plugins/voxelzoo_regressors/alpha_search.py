@@ -1,21 +1,15 @@
-"""Scores every alpha by exact leave-block-out cross-validation, without refits.
+"""Scores every alpha by exact cross-validation, without refits on the design.
 
-With an unpenalised intercept, ridge is a linear smoother ``Yhat = H Y``, where
-``H = 11'/n + Q diag(s / (s + alpha)) Q'`` and ``Q diag(sqrt(s)) V'`` is the centred design. The
-residuals of rows ``B`` under a fit on all other rows are exactly ``(I - H_BB)^-1 (Y - H Y)_B``.
-This is the block form of the leave-one-out identity behind PRESS (Allen 1974; Golub, Heath &
-Wahba 1979). So one eigendecomposition serves every alpha, fold and voxel, and every subject who
-heard the same stories. A fold costs one small inverse, and the search over alphas is a few matrix
-products (:mod:`voxelzoo_regressors.profiles`).
+One eigendecomposition serves every alpha, fold and voxel, and every subject who heard the same
+stories. Held-out predictions come from it in closed form
+(:mod:`voxelzoo_regressors.closed_form`), or by a small fit for each fold in its basis
+(:mod:`voxelzoo_regressors.fold_refits`), whichever takes fewer operations.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -24,35 +18,13 @@ from torch import Tensor
 
 from voxelzoo_regressors.arrays import Floats, Rows
 from voxelzoo_regressors.blocks import as_slice
-from voxelzoo_regressors.decomposition import Decomposition
-from voxelzoo_regressors.errors import FitError
+from voxelzoo_regressors.closed_form import ClosedForm
+from voxelzoo_regressors.decomposition import Decomposition, ProjectedResponses
+from voxelzoo_regressors.fold_refits import FoldRefits
 from voxelzoo_regressors.folds import Fold
-from voxelzoo_regressors.profiles import ShrinkageProfiles, shrinkage_profiles
-from voxelzoo_regressors.scoring import Score, fold_scores
+from voxelzoo_regressors.scoring import HeldOutSums, Score, sums_of
 
 log = logging.getLogger("voxelzoo.ridge")
-
-_TOLERANCE = {torch.float64: 1e-13, torch.float32: 3e-4, torch.bfloat16: 2e-3}
-"""Relative error of the shrinkage profiles, by the precision of the large products."""
-
-
-@dataclass(frozen=True)
-class ProjectedResponses:
-    """A block of voxels, projected onto the design's left singular vectors.
-
-    Parameters
-    ----------
-    centred : Tensor of shape (row, voxel)
-        Responses minus their mean.
-    Z : Tensor of shape (rank, voxel)
-        Coordinates ``Q' Y``.
-    mean : Tensor of shape (voxel,)
-        What was subtracted; zero without an intercept.
-    """
-
-    centred: Tensor
-    Z: Tensor
-    mean: Tensor
 
 
 class AlphaSearch:
@@ -68,9 +40,8 @@ class AlphaSearch:
         Penalties to try, on the diagonal of the Gram matrix.
     dtype : torch.dtype
         Precision of scores and predictions: float32 or float64.
-    reduced : bool, default False
-        Whether the large products are made in bfloat16. Whatever amplifies rounding, above all
-        the small inverses, stays in ``dtype``.
+    n_voxels : int, default 1
+        Number of voxels to be fitted. Decides what is cheaper, not the results.
     """
 
     def __init__(
@@ -79,7 +50,7 @@ class AlphaSearch:
         folds: Sequence[Fold],
         alphas: Sequence[float],
         dtype: torch.dtype,
-        reduced: bool = False,
+        n_voxels: int = 1,
     ) -> None:
         self.decomposition = decomposition
         self.folds = folds
@@ -87,21 +58,67 @@ class AlphaSearch:
         self.dtype = dtype
         self.device = decomposition.Q.device
         self._Q = decomposition.Q.to(dtype)
-        self._buffers: dict[str, Tensor] = {}
-        self._corrections: dict[tuple[int, int], Tensor] = {}
-        self._product_dtype = dtype
-        self.reduce(reduced)
-        self._held = [torch.as_tensor(fold.held, device=self.device) for fold in folds]
-        self._scored = [
-            torch.as_tensor(fold.scored_within_held(), device=self.device) for fold in folds
-        ]
+        self._refits = refits_are_cheaper(decomposition, folds, len(self.alphas), n_voxels)
+        self._defined = [self._varies(fold) for fold in folds]
+        self.reduce(False)
+
+    def _varies(self, fold: Fold) -> bool:
+        """Whether the design varies over a fold's scored rows, so that its predictions do."""
+        rows = self.decomposition.Q[as_slice(torch.as_tensor(fold.scored))]
+        if len(rows) < 2 or not rows.shape[1]:
+            return False
+        scaled = (rows - rows.mean(0)) * self.decomposition.s.sqrt()
+        return bool(scaled.square().sum() > 1e-20 * self.decomposition.s.sum())
 
     def reduce(self, reduced: bool) -> None:
-        """Makes the large products in bfloat16 (True) or in ``dtype`` (False) from now on."""
-        self._product_dtype = torch.bfloat16 if reduced else self.dtype
-        for name in ("profiles", "product_basis"):
-            self.__dict__.pop(name, None)
-        self._buffers.clear()
+        """Chooses the precision of the large products from now on.
+
+        Parameters
+        ----------
+        reduced : bool
+            Whether it is bfloat16, else ``dtype``. Fits for each fold are small: they stay in
+            ``dtype``.
+        """
+        self._margin = 0.0
+        self._held_out: FoldRefits | ClosedForm
+        self._product_dtype = torch.bfloat16 if reduced and not self._refits else self.dtype
+        design = self.decomposition, self.folds, self.alphas, self.dtype
+        if self._refits:
+            self._held_out = FoldRefits(*design)
+        else:
+            self._held_out = ClosedForm(*design, self._product_dtype)
+
+    def settle_precision(self, y: ProjectedResponses, score: Score, always: bool) -> None:
+        """Tries products in bfloat16 on a few voxels, and uses them if that saves time.
+
+        From then on, :meth:`scores` repeats in ``dtype`` each voxel's alphas whose scores, as far
+        as these voxels tell, could be the best. Results are thus those of ``dtype``.
+
+        Parameters
+        ----------
+        y : ProjectedResponses
+            The voxels to try.
+        score : Score
+            The score that decides.
+        always : bool
+            Whether to use bfloat16 even if it saves nothing.
+        """
+        self.reduce(False)
+        if self._refits:
+            return
+        exact = self.scores(y, score)
+        self.reduce(True)
+        reduced = self.scores(y, score)
+        margin = 2 * float((exact - reduced).abs().max())
+        repeated = float((reduced[0] >= reduced[0].amax(0) - margin).sum(0).double().mean())
+        assert isinstance(self._held_out, ClosedForm)
+        # bfloat16 takes at most half the time of the products; a repetition is one product.
+        saved = self._held_out.profiles.n_columns / 2
+        log.info("ridge: bfloat16 changes scores by %.1e; %.1f alphas repeated", margin, repeated)
+        if always or repeated * len(self.decomposition.s) < saved:
+            self._margin = margin
+        else:
+            self.reduce(False)
 
     @property
     def precision(self) -> str:
@@ -109,109 +126,18 @@ class AlphaSearch:
         names = [str(d).removeprefix("torch.") for d in (self.dtype, self._product_dtype)]
         return names[0] if names[0] == names[1] else f"{names[0]} ({names[1]} sweep)"
 
-    # What is prepared once, on first use -----------------------------------------------------
-
-    @cached_property
-    def product_basis(self) -> Tensor:
-        """Left singular vectors (row, rank) in the precision of the large products."""
-        return self._Q.to(self._product_dtype)
-
-    @cached_property
-    def profiles(self) -> ShrinkageProfiles:
-        """Basis of the shrinkage of all alphas."""
-        basis = shrinkage_profiles(
-            self.decomposition.s,
-            self.alphas,
-            _TOLERANCE[self._product_dtype],
-            self.decomposition.n_outside,
-        )
-        log.debug(
-            "%d alphas by %d products that cost %.1f",
-            len(self.alphas),
-            len(basis.rows),
-            basis.n_columns / max(1, len(self.decomposition.s)),
-        )
-        return ShrinkageProfiles(
-            [row.to(self.dtype) for row in basis.rows], basis.mix.to(self.dtype)
-        )
-
-    @cached_property
-    def solvers(self) -> list[Tensor]:
-        """Scored rows of ``(I - H_BB)^-1`` for each fold, (alpha, scored, held)."""
-        return [
-            torch.stack([self._solver(i, alpha, self.dtype) for alpha in self.alphas])
-            for i in range(len(self.folds))
-        ]
-
     def forget_folds(self) -> None:
         """Frees what only scores and held-out predictions need; it is made again on demand."""
-        for name in ("solvers", "product_basis"):
-            self.__dict__.pop(name, None)
-        self._buffers.clear()
-        self._corrections.clear()
-
-    def _residual_operator(self, Q: Tensor, alpha: float) -> Tensor:
-        """``I - H_BB`` (held, held), where ``Q`` are the held-out rows of the basis."""
-        s = self.decomposition.s
-        # If the design spans all rows, little of the identity may remain: sum what remains.
-        if self.decomposition.spans_rows:
-            return (Q * (alpha / (s + alpha)).to(Q)) @ Q.T
-        operator = -(Q * (s / (s + alpha)).to(Q)) @ Q.T
-        operator.diagonal().add_(1)
-        if self.decomposition.intercept:
-            operator -= 1 / len(self._Q)
-        return operator
-
-    def _solver(self, fold: int, alpha: float, dtype: torch.dtype = torch.float64) -> Tensor:
-        """Scored rows of ``(I - H_BB)^-1``, (scored, held).
-
-        In ``dtype`` if that loses no more than three digits, else in float64.
-        """
-        basis = self._Q if dtype == self.dtype else self.decomposition.Q
-        operator = self._residual_operator(basis[as_slice(self._held[fold])], alpha)
-        factor, failed = torch.linalg.cholesky_ex(operator)
-        largest = operator.diagonal().max()
-        if dtype != torch.float64:
-            if not failed and factor.diagonal().square().min() > 1e-2 * largest:
-                inverse = torch.cholesky_inverse(factor)
-                if inverse.diagonal().max() * largest < 1e3:
-                    return inverse[as_slice(self._scored[fold])]
-            return self._solver(fold, alpha).to(dtype)
-        if failed or factor.diagonal().square().min() < 1e-12 * largest:
-            raise FitError(
-                f"alpha {alpha:g} is too small for this design: the held-out predictions are lost "
-                "in rounding error; use larger alphas, or z-score the design"
-            )
-        return torch.cholesky_inverse(factor)[self._scored[fold]]
-
-    def _correction(self, fold: int, a: int) -> Tensor:
-        """Scored rows of ``S - I``, with ``S = (I - H_BB)^-1``.
-
-        The prediction ``Y - S r`` is ``H Y - (S - I) r``, without the difference of two large
-        numbers.
-        """
-        correction = self._corrections.get((fold, a))
-        if correction is None:
-            scored = self._scored[fold]
-            solver = self._solver(fold, self.alphas[a])
-            solver[torch.arange(len(scored), device=self.device), scored] -= 1
-            correction = self._corrections[fold, a] = solver.to(self.dtype)
-        return correction
-
-    def _buffer(self, name: str, shape: Sequence[int], dtype: torch.dtype | None = None) -> Tensor:
-        """Work space that is kept between blocks: fresh pages cost as much as a pass over them."""
-        size, dtype = math.prod(shape), dtype or self.dtype
-        buffer = self._buffers.get(name)
-        if buffer is None or len(buffer) < size:
-            buffer = self._buffers[name] = torch.empty(size, dtype=dtype, device=self.device)
-        return buffer[:size].view(*shape)
+        self._held_out.forget()
 
     # Of a block of voxels --------------------------------------------------------------------
 
     def project(self, Y: Tensor) -> ProjectedResponses:
         """Centres responses (row, voxel) and computes their coordinates."""
-        mean = Y.mean(0) if self.decomposition.intercept else Y.new_zeros(Y.shape[1])
-        centred = Y - mean
+        mean = Y.mean(0, dtype=torch.float64)
+        if not self.decomposition.intercept:
+            mean = torch.zeros_like(mean)
+        centred = (Y - mean).to(self.dtype)
         return ProjectedResponses(centred, self._Q.T @ centred, mean)
 
     def scores(self, y: ProjectedResponses, *scores: Score) -> Tensor:
@@ -229,46 +155,31 @@ class AlphaSearch:
         Tensor of shape (score, alpha, voxel)
             A fold in which a score is undefined counts as 0.
         """
-        rows, mix = self.profiles.rows, self.profiles.mix
-        n_rows, n_voxels = y.centred.shape
-        products = self._buffer("products", (len(rows), n_rows, n_voxels), self._product_dtype)
-        for i, row in enumerate(rows):
-            scaled = (row[:, None] * y.Z[: len(row)]).to(self._product_dtype)
-            torch.mm(self.product_basis[:, : len(row)], scaled, out=products[i])
-        totals = y.centred.new_zeros((len(scores), len(self.alphas), n_voxels))
-        for held, scored, solvers in zip(self._held, self._scored, self.solvers, strict=True):
-            block = as_slice(held)
-            response = y.centred[block]
-            terms = self._buffer("terms", (len(rows) + 1, len(held), n_voxels))
-            terms[:-1] = products[:, block]
-            terms[-1] = response
-            residuals = self._buffer("residuals", (len(mix), len(held), n_voxels))
-            torch.mm(mix, terms.flatten(1), out=residuals.flatten(1))
-            for score, total in zip(scores, totals, strict=True):
-                total += fold_scores(score, solvers, residuals, response[as_slice(scored)])
-        return totals / len(self.folds)
+        with_bias = any(score.needs_bias for score in scores)
+        table = y.centred.new_zeros((len(scores), len(self.alphas), y.centred.shape[1]))
+        for sums, defined in zip(self._held_out.sums(y, with_bias), self._defined, strict=True):
+            table += _fold_scores(sums, scores, defined)
+        table /= len(self.folds)
+        if self._margin:
+            self._repeat_best(y, table, scores)
+        return table
 
-    def reduced_loss(self, y: ProjectedResponses, score: Score) -> float:
-        """What bfloat16 products cost a block of voxels; uses them from now on.
-
-        Parameters
-        ----------
-        y : ProjectedResponses
-            A block of voxels.
-        score : Score
-            The score that decides.
-
-        Returns
-        -------
-        float
-            Mean difference between the best score and the score of the alpha chosen with
-            bfloat16 products.
-        """
-        self.reduce(False)
-        exact = self.scores(y, score)[0]
-        self.reduce(True)
-        chosen = self.scores(y, score)[0].argmax(0)
-        return float((exact.amax(0) - exact.gather(0, chosen[None])[0]).mean())
+    def _repeat_best(self, y: ProjectedResponses, table: Tensor, scores: Sequence[Score]) -> None:
+        """Replaces scores in ``table`` that could be a voxel's best by those of ``dtype``."""
+        best_first = table[0].argsort(0, descending=True)
+        sorted_scores = table[0].gather(0, best_first)
+        n_close = (sorted_scores >= sorted_scores[0] - self._margin).sum(0)
+        for rank in range(int(n_close.max())):
+            voxels = torch.nonzero(n_close > rank).squeeze(1)
+            choice = best_first[rank, voxels]
+            some = y.of_voxels(voxels)
+            predictions = self._held_out.predict(some, choice)
+            total = table.new_zeros((len(scores), len(voxels)))
+            for fold, defined in zip(self.folds, self._defined, strict=True):
+                rows = as_slice(torch.as_tensor(fold.scored, device=self.device))
+                sums = sums_of(predictions[rows], some.centred[rows])
+                total += _fold_scores(sums, scores, defined)[:, 0].to(total)
+            table[:, choice, voxels] = total / len(self.folds)
 
     def held_out(self, y: ProjectedResponses, choice: Tensor) -> Tensor:
         """Held-out predictions, each by the fold that does not train on the row.
@@ -282,21 +193,11 @@ class AlphaSearch:
 
         Returns
         -------
-        Tensor of shape (row, voxel)
+        Tensor of shape (row, voxel), float64
             Equal to those of explicit refits. NaN for rows that no fold scores; if several folds
             score a row, the prediction is that of the last one.
         """
-        kept, removed = self._shrinkage(choice)
-        fitted = self._Q @ (kept * y.Z)
-        residual = self._outside(y) + self._Q @ (removed * y.Z)
-        predictions = torch.full_like(y.centred, torch.nan)
-        of_alpha = {a: torch.nonzero(choice == a).squeeze(1) for a in choice.unique().tolist()}
-        for i, (held, scored) in enumerate(zip(self._held, self._scored, strict=True)):
-            rows, block = held[scored], residual[as_slice(held)]
-            error = torch.empty((len(scored), len(choice)), dtype=self.dtype, device=self.device)
-            for a, voxels in of_alpha.items():
-                error[:, voxels] = self._correction(i, a) @ block[:, voxels]
-            predictions[rows] = fitted[rows] + y.mean - error
+        predictions: Tensor = self._held_out.predict(y, choice) + y.mean
         return predictions
 
     def shrink(self, Z: Tensor, choice: Tensor) -> Tensor:
@@ -313,20 +214,62 @@ class AlphaSearch:
         -------
         Tensor of shape (rank, voxel)
         """
-        return self._shrinkage(choice)[0] * Z
-
-    def _outside(self, y: ProjectedResponses) -> Tensor:
-        """The part of the responses outside the design's span, (row, voxel)."""
-        if self.decomposition.spans_rows:
-            return torch.zeros_like(y.centred)
-        return y.centred - self._Q @ y.Z
-
-    def _shrinkage(self, choice: Tensor) -> tuple[Tensor, Tensor]:
-        """``s / (s + alpha)`` and ``alpha / (s + alpha)`` at each voxel's alpha, (rank, voxel)."""
         s = self.decomposition.s[:, None]
         alpha = torch.tensor(self.alphas, dtype=s.dtype, device=s.device)
-        kept, removed = s / (s + alpha), alpha / (s + alpha)
-        return kept.to(self.dtype)[:, choice], removed.to(self.dtype)[:, choice]
+        return (s / (s + alpha)).to(self.dtype)[:, choice] * Z
+
+
+def _fold_scores(sums: HeldOutSums, scores: Sequence[Score], defined: bool) -> Tensor:
+    """A fold's scores (score, alpha, voxel); 0 where undefined."""
+    values = torch.stack([score.formula(sums) for score in scores])
+    for i, score in enumerate(scores):
+        if not (defined or score.needs_bias):
+            values[i] = 0
+    return torch.nan_to_num_(values, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+_PRODUCTS = 4
+"""Passes over the eigenvectors that the alphas' products take (see the profiles)."""
+
+_EIGENDECOMPOSITION = 60
+"""Operations of an eigendecomposition in float64, times the cube of its size, in units of those
+of a matrix product in float32."""
+
+
+def refits_are_cheaper(
+    decomposition: Decomposition, folds: Sequence[Fold], n_alphas: int, n_voxels: int
+) -> bool:
+    """Whether a small fit for each fold takes fewer operations than the closed form.
+
+    Parameters
+    ----------
+    decomposition : Decomposition
+        Of the training design.
+    folds : sequence of Fold
+        Rows to hold out.
+    n_alphas, n_voxels : int
+        Numbers of alphas and voxels.
+
+    Returns
+    -------
+    bool
+        Never for more than a gigabyte of matrices.
+    """
+    n, rank = decomposition.Q.shape
+    held = np.array([len(fold.held) for fold in folds], dtype=float)
+    scored = np.array([len(fold.scored) for fold in folds], dtype=float)
+    rows = np.minimum(scored, rank)
+    if 8 * rank * (2 * rank * len(folds) + n) > 2**30:
+        return False
+    # Operations of products, for each voxel; a pass over an array costs as much as ten of them.
+    products = 2 * min(n_alphas, _PRODUCTS) * rank
+    passes = 60 * n_alphas
+    closed = (products + passes) * n + 2 * n_alphas * (held * scored).sum()
+    refits = ((products + passes) * rows + 4 * rank * held + 2 * rank**2).sum()
+    # What is prepared once.
+    closed_once = n_alphas * (2 * held**2 * rank + 3 * held**3).sum()
+    refits_once = (4 * held * rank**2 + _EIGENDECOMPOSITION * rank**3).sum()
+    return bool(refits * n_voxels + refits_once < closed * n_voxels + closed_once)
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,10 @@ from voxelzoo_regressors.arrays import defined_voxels
 
 LEAST_VOXELS = 32
 """Blocks are not made smaller than this when memory runs out."""
+
+
+CACHE_NUMBERS = 2**19
+"""Numbers to work on between two passes, so that they stay in the processor's cache."""
 
 
 def block_width(n_rows: int, n_products: int, itemsize: int) -> int:
@@ -79,3 +83,8 @@ def as_slice(rows: Tensor) -> Tensor | slice:
     if last - first + 1 == len(rows) and bool((rows.diff() == 1).all()):
         return slice(first, last + 1)
     return rows
+
+
+def index_chunks(indices: Tensor, size: int) -> Sequence[Tensor]:
+    """Indices in runs of ``size`` or fewer; none if there are no indices."""
+    return indices.split(max(1, size)) if len(indices) else ()

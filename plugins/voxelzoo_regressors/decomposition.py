@@ -17,6 +17,29 @@ log = logging.getLogger("voxelzoo.ridge")
 
 
 @dataclass(frozen=True)
+class ProjectedResponses:
+    """A block of voxels, projected onto the design's left singular vectors.
+
+    Parameters
+    ----------
+    centred : Tensor of shape (row, voxel)
+        Responses minus their mean.
+    Z : Tensor of shape (rank, voxel)
+        Coordinates ``Q' Y``.
+    mean : Tensor of shape (voxel,)
+        What was subtracted, float64; zero without an intercept.
+    """
+
+    centred: Tensor
+    Z: Tensor
+    mean: Tensor
+
+    def of_voxels(self, voxels: Tensor) -> ProjectedResponses:
+        """Those of some voxels."""
+        return ProjectedResponses(self.centred[:, voxels], self.Z[:, voxels], self.mean[voxels])
+
+
+@dataclass(frozen=True)
 class Decomposition:
     """Thin singular value decomposition of a centred design, ``Q diag(sqrt(s)) V'``.
 

@@ -8,27 +8,31 @@ alphas therefore lie close to a space of low dimension.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+TOLERANCE = {torch.float64: 1e-13, torch.float32: 3e-4, torch.bfloat16: 2e-3}
+"""Relative error of the shrinkage profiles, by the precision of the large products."""
+
+_FEW = 2048
+"""Numbers (alphas times eigenvalues) below which finding a basis costs more than it saves."""
+
 
 @dataclass(frozen=True)
 class ShrinkageProfiles:
-    """A small basis of shrinkage profiles for all alphas.
+    """A small basis of the shrinkage of all alphas.
 
-    With profiles ``rows[i]``, alpha number ``a`` leaves the residual
-    ``e Y + sum_i mix[a, i] Q diag(rows[i]) Q' Y``, where ``e`` is 0 or 1.
+    Alpha number ``a`` multiplies component ``j`` by ``sum_i mix[a, i] rows[i][j]``.
 
     Parameters
     ----------
     rows : list of Tensor, each of shape (reach,)
         Profiles. Beyond its first ``reach`` eigenvalues a profile is zero, so that its product
         needs only those eigenvectors.
-    mix : Tensor of shape (alpha, profile + 1)
-        Weights of the profiles. The last column is ``e``, the weight of the responses themselves.
+    mix : Tensor of shape (alpha, profile)
+        Weights of the profiles.
     """
 
     rows: list[Tensor]
@@ -39,61 +43,49 @@ class ShrinkageProfiles:
         """Number of eigenvectors in all products together."""
         return sum(len(row) for row in self.rows)
 
+    def to(self, dtype: torch.dtype) -> ShrinkageProfiles:
+        """The same profiles in another precision."""
+        return ShrinkageProfiles([row.to(dtype) for row in self.rows], self.mix.to(dtype))
 
-def shrinkage_profiles(
-    s: Tensor, alphas: Sequence[float], tolerance: float, n_outside: int
-) -> ShrinkageProfiles:
-    """Finds a basis for the shrinkage of every alpha.
+
+def shrinkage_profiles(shares: Tensor, sizes: Tensor, tolerance: float) -> ShrinkageProfiles:
+    """Finds a small basis for the shrinkage of every alpha.
 
     The profiles of different alphas are most alike where many eigenvalues lie within a decade or
     two: in the long tail of the spectrum. So the basis is built from the tail towards the head.
     Each stretch of the spectrum adds the profiles that it needs beyond those of the stretches
     behind it.
 
-    Every alpha is approximated to ``tolerance`` relative to what it keeps of the responses or to
-    what it leaves, whichever is smaller. If the design spans all rows, small alphas leave next to
-    nothing. Their residual is then modelled instead of their fit, so that it is not lost in
-    rounding, and to a tenth of ``tolerance``, because leaving rows out divides by it.
-
     Parameters
     ----------
-    s : Tensor of shape (rank,)
-        Eigenvalues, descending.
-    alphas : sequence of float
-        Penalties.
+    shares : Tensor of shape (alpha, rank)
+        By how much each alpha multiplies each component, for eigenvalues in descending order.
+    sizes : Tensor of shape (alpha,)
+        What the errors of an alpha's shares are compared with.
     tolerance : float
-        Largest relative error.
-    n_outside : int
-        Dimensions of the responses that the design does not span.
+        Largest norm of an alpha's errors, as a share of its size.
 
     Returns
     -------
     ShrinkageProfiles
     """
-    spans_rows = n_outside <= 0
-    alpha = torch.tensor(alphas, dtype=torch.float64, device=s.device)[:, None]
-    kept, removed = s / (s + alpha), alpha / (s + alpha)
-    left = (removed.square().sum(1) + max(n_outside, 0)).sqrt()
-    size = torch.minimum(kept.norm(dim=1), left).clamp_min(1e-300)[:, None]
-    use_removed = (left < kept.norm(dim=1)) & spans_rows
-    targets = torch.where(use_removed[:, None], removed, -kept) / size
-    if spans_rows:
-        tolerance /= 10
-    edges = _stretches(len(s))
-    basis, reaches = targets.new_empty((len(alpha), 0)), []
-    for start, stop in itertools.pairwise(edges) if len(s) else ():
+    n_alphas, rank = shares.shape
+    if shares.numel() <= _FEW or n_alphas < 3:
+        return ShrinkageProfiles(list(shares), torch.eye(n_alphas).to(shares))
+    targets = shares / sizes[:, None]
+    basis, reaches = targets.new_empty((n_alphas, 0)), []
+    for start, stop in itertools.pairwise(_stretches(rank)):
         rest = targets[:, stop:start]
         rest = rest - basis @ (basis.T @ rest)
         U, S, _ = torch.linalg.svd(rest, full_matrices=False)
         # A stretch's share of the error is its share of the spectrum: the head is met best.
-        allowed = tolerance * ((start - stop) / len(s)) ** 0.5
+        allowed = tolerance * ((start - stop) / rank) ** 0.5
         missed = (U * S).square().flip(1).cumsum(1).flip(1).amax(0).sqrt()
-        n_new = min(int((missed > allowed).sum()), len(alpha) - basis.shape[1])
+        n_new = min(int((missed > allowed).sum()), n_alphas - basis.shape[1])
         basis = torch.linalg.qr(torch.cat([basis, U[:, :n_new]], 1))[0]
         reaches += [start] * n_new
     rows = [row[:reach] for row, reach in zip(basis.T @ targets, reaches, strict=True)]
-    mix = torch.cat([size * basis, (~use_removed[:, None]).to(basis)], 1)
-    return ShrinkageProfiles(rows, mix)
+    return ShrinkageProfiles(rows, sizes[:, None] * basis)
 
 
 def _stretches(rank: int) -> list[int]:

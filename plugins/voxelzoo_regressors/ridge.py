@@ -104,8 +104,9 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         decomposition is always float64.
     sweep_dtype : {"same", "bfloat16", "auto"}, default "same"
         Precision of the large matrix products of the alpha search; final fits are not affected.
-        ``"same"``: ``dtype``. ``"auto"``: bfloat16 if the hardware supports it, ``dtype`` is
-        float32, and the first voxels lose less than 0.001 of mean score by it.
+        ``"same"``: ``dtype``. ``"bfloat16"``: bfloat16; scores that could be a voxel's best are
+        computed again in ``dtype``, so that the choice is that of ``dtype``. ``"auto"``: bfloat16
+        if the hardware supports it, ``dtype`` is float32, and it saves time on the first voxels.
     device : str, default "auto"
         PyTorch device. ``"auto"``: CUDA if there is a GPU, else the CPU. If a GPU runs out of
         memory, blocks of voxels become smaller; if that does not help, the fit moves to the CPU.
@@ -297,14 +298,14 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             folds,
             alphas.tolist(),
             decomposition.design.X.dtype,
-            self.sweep_dtype == "bfloat16",
+            Y.shape[1],
         )
         block = self.voxel_block or block_width(len(X), len(alphas), X.itemsize)
         self._fits = fits = VoxelFits(search, Y, block)
         scores = fits.score(
             Y,
             [SCORES[name] for name in dict.fromkeys([self.scoring, "correlation"])],
-            settle_precision=self.sweep_dtype == "auto",
+            self.sweep_dtype,
         )
         if not fits.usable.any():
             raise FitError("no voxel has finite, varying responses")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -14,89 +13,119 @@ from voxelzoo_regressors.arrays import Floats
 
 
 @dataclass(frozen=True)
+class HeldOutSums:
+    """Sums over a fold's scored rows, from which its scores are computed.
+
+    Predictions may be in units of their own (``units``), one for each alpha: where shrinkage is
+    strong they are too small to be squared in float32.
+
+    Parameters
+    ----------
+    yy : Tensor of shape (voxel,)
+        Squares of the responses, minus their mean.
+    pp : Tensor of shape (alpha, voxel)
+        Squares of the predictions, minus their mean, in their units.
+    py : Tensor of shape (alpha, voxel)
+        Products of the two, in the predictions' units.
+    bias : Tensor of shape (alpha, voxel)
+        Mean response minus mean prediction, in units of the responses.
+    units : Tensor of shape (alpha, 1)
+        Units of the predictions, in units of the responses.
+    n : int
+        Number of scored rows.
+    """
+
+    yy: Tensor
+    pp: Tensor
+    py: Tensor
+    bias: Tensor
+    units: Tensor
+    n: int
+
+    @property
+    def ee(self) -> Tensor:
+        """Squares of the errors, minus their mean, (alpha, voxel)."""
+        return (self.yy - 2 * self.units * self.py + self.units**2 * self.pp).clamp_min(0)
+
+
+@dataclass(frozen=True)
 class Score:
-    """A score computed from sums over a fold's scored rows.
+    """A score computed from a fold's sums.
 
     Parameters
     ----------
     formula : callable
-        Takes ``yy, pp, py, ee`` and ``n``, and returns the score, (voxel,). The first four are
-        (voxel,): the sums of squares and products of response ``y``, prediction ``p`` and
-        residual ``e``. ``n`` is the number of rows.
-    centred : bool
-        Whether means over the fold's rows are removed before the sums are taken.
-    needs : {"prediction", "residual"}
-        Which sums the formula reads beside ``yy``: ``pp`` and ``py``, or ``ee``.
+        Takes :class:`HeldOutSums` and returns the score, (alpha, voxel). Not finite where it is
+        undefined.
+    needs_bias : bool, default False
+        Whether the formula reads ``bias``.
     """
 
-    formula: Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
-    centred: bool
-    needs: Literal["prediction", "residual"]
+    formula: Callable[[HeldOutSums], Tensor]
+    needs_bias: bool = False
 
 
-def _correlation(yy: Tensor, pp: Tensor, py: Tensor, ee: Tensor, n: int) -> Tensor:
-    return py / (pp * yy).sqrt()
+def _correlation(sums: HeldOutSums) -> Tensor:
+    return sums.py / (sums.pp.sqrt() * sums.yy.sqrt())
 
 
-def _r2(yy: Tensor, pp: Tensor, py: Tensor, ee: Tensor, n: int) -> Tensor:
-    return 1 - ee / yy
+def _r2(sums: HeldOutSums) -> Tensor:
+    return 1 - (sums.ee + sums.n * sums.bias**2) / sums.yy
 
 
-def _signed_root_r2(yy: Tensor, pp: Tensor, py: Tensor, ee: Tensor, n: int) -> Tensor:
-    r2 = 1 - (ee / n) / ((1 + yy / n) / 2)
+def _signed_root_r2(sums: HeldOutSums) -> Tensor:
+    r2 = 1 - (sums.ee / sums.n) / ((1 + sums.yy / sums.n) / 2)
     return r2.sign() * r2.abs().sqrt()
 
 
 SCORES = {
-    "correlation": Score(_correlation, centred=True, needs="prediction"),
-    "r2": Score(_r2, centred=False, needs="residual"),
-    "signed_root_r2": Score(_signed_root_r2, centred=True, needs="residual"),
+    "correlation": Score(_correlation),
+    "r2": Score(_r2, needs_bias=True),
+    "signed_root_r2": Score(_signed_root_r2),
 }
 """``signed_root_r2`` is that of the code released with Antonello et al. (2023):
 ``sign(R2) sqrt(|R2|)`` with ``R2 = 1 - var(residual) / ((1 + var(response)) / 2)``."""
 
 
-def fold_scores(score: Score, solvers: Tensor, residuals: Tensor, y: Tensor) -> Tensor:
-    """Scores of one fold's held-out predictions, for every alpha.
+def products_with(prediction: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums over rows of squared predictions, and of predictions times responses.
 
     Parameters
     ----------
-    score : Score
-        Which score.
-    solvers : Tensor of shape (alpha, scored, held)
-        Rows of ``(I - H_BB)^-1``.
-    residuals : Tensor of shape (alpha, held, voxel)
-        Residuals of the fit on all rows.
-    y : Tensor of shape (scored, voxel)
-        Responses of the scored rows.
+    prediction : Tensor of shape (alpha, row, voxel)
+        Predictions minus their mean. Overwritten.
+    y : Tensor of shape (row, voxel)
+        Responses minus their mean.
 
     Returns
     -------
-    Tensor of shape (alpha, voxel)
-        0 where a score is undefined.
+    pp, py : Tensor of shape (alpha, voxel)
     """
-    n = len(y)
-    if score.centred:
-        y = y - y.mean(0)
-        solvers = solvers - solvers.mean(1, keepdim=True)
-    yy = (y if score.centred else y - y.mean(0)).square().sum(0)
-    work, unused = torch.empty_like(y), yy.new_zeros(())
-    scores = yy.new_empty((len(residuals), y.shape[1]))
-    for i, (solver, residual) in enumerate(zip(solvers, residuals, strict=True)):
-        # One alpha at a time, so that its block stays in cache between passes.
-        if score.needs == "residual":
-            error = torch.mm(solver, residual, out=work)
-            scores[i] = score.formula(yy, unused, unused, _squares(error), n)
-        else:
-            prediction = torch.addmm(y, solver, residual, alpha=-1)
-            py = torch.mul(prediction, y, out=work).sum(0)
-            scores[i] = score.formula(yy, _squares(prediction), py, unused, n)
-    return torch.nan_to_num_(scores, nan=0.0, posinf=0.0, neginf=0.0)
+    py = torch.stack([torch.mul(p, y).sum(0) for p in prediction])
+    return prediction.square_().sum(1), py
 
 
-def _squares(values: Tensor) -> Tensor:
-    """Sum of squares over rows; overwrites ``values``."""
-    return torch.mul(values, values, out=values).sum(0)
+def sums_of(prediction: Tensor, y: Tensor) -> HeldOutSums:
+    """Sums of predictions at one alpha a voxel.
+
+    Parameters
+    ----------
+    prediction : Tensor of shape (scored, voxel), float64
+        Predictions.
+    y : Tensor of shape (scored, voxel)
+        Responses.
+
+    Returns
+    -------
+    HeldOutSums
+        Of one alpha.
+    """
+    response = y.double()
+    bias = (response - prediction).mean(0)
+    response = response - response.mean(0)
+    pp, py = products_with((prediction - prediction.mean(0))[None], response)
+    units = torch.ones((1, 1)).to(pp)
+    return HeldOutSums(response.square().sum(0), pp, py, bias[None], units, len(y))
 
 
 def correlation(prediction: Floats, response: Floats) -> Floats:

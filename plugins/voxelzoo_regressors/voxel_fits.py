@@ -23,9 +23,6 @@ log = logging.getLogger("voxelzoo.ridge")
 PROBED_VOXELS = 128
 """Voxels on which bfloat16 products are tried."""
 
-MOST_LOST = 1e-3
-"""Mean held-out score that those voxels may lose by bfloat16."""
-
 
 class VoxelFits:
     """The fits of all voxels to one design.
@@ -50,7 +47,7 @@ class VoxelFits:
         self.dtype = np.dtype(np.float64 if search.dtype == torch.float64 else np.float32)
         self.usable = np.zeros(n_voxels, dtype=bool)
         self._choice = np.zeros(n_voxels, dtype=np.intp)
-        self._mean = np.zeros(n_voxels, self.dtype)
+        self._mean = np.zeros(n_voxels)
         self._responses = None if isinstance(Y, np.ndarray) else Y
         self._shrunk: NDArray[Any] | None = None
         if self._responses is None:
@@ -58,7 +55,7 @@ class VoxelFits:
 
     # Fit ---------------------------------------------------------------------------------------
 
-    def score(self, Y: Any, scores: Sequence[Score], settle_precision: bool) -> Floats:
+    def score(self, Y: Any, scores: Sequence[Score], sweep: str = "same") -> Floats:
         """Held-out scores of every alpha; finds out which voxels are usable.
 
         Parameters
@@ -67,8 +64,8 @@ class VoxelFits:
             Responses.
         scores : sequence of Score
             Which scores; the first one decides about precision.
-        settle_precision : bool
-            Whether to use bfloat16 products if they cost the first voxels next to nothing.
+        sweep : {"same", "bfloat16", "auto"}, default "same"
+            Precision of the large products, as for :class:`voxelzoo_regressors.Ridge`.
 
         Returns
         -------
@@ -78,8 +75,8 @@ class VoxelFits:
         n_voxels = Y.shape[1]
         table = np.full((len(scores), len(self.search.alphas), n_voxels), np.nan)
         for block, y, defined in self._blocks(Y):
-            if settle_precision and not self.usable.any():
-                self._settle_precision(y[:, :PROBED_VOXELS], scores[0])
+            if sweep != "same" and not self.usable.any():
+                self._settle_precision(y[:, :PROBED_VOXELS], scores[0], sweep)
             self.usable[block] = defined
             voxels = np.arange(n_voxels)[block][defined]
             table[..., voxels], Z, self._mean[voxels] = self._score_block(y, scores)
@@ -134,14 +131,13 @@ class VoxelFits:
         table, Z, mean = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
         return table, Z, mean
 
-    def _settle_precision(self, y: Tensor, score: Score) -> None:
-        """Tries bfloat16 products on a few voxels, and keeps them if they cost next to nothing."""
+    def _settle_precision(self, y: Tensor, score: Score, sweep: str) -> None:
+        """Tries bfloat16 products on a few voxels, and keeps them if they save time."""
         search = self.search
-        if search.dtype != torch.float32 or not has_bfloat16(search.device):
-            return
-        loss = search.reduced_loss(search.project(y), score)
-        search.reduce(loss < MOST_LOST)
-        log.info("ridge: bfloat16 products lose %.1e of score", loss)
+        if sweep == "bfloat16":
+            search.settle_precision(search.project(y), score, always=True)
+        elif search.dtype == torch.float32 and has_bfloat16(search.device):
+            search.settle_precision(search.project(y), score, always=False)
 
     # Results -----------------------------------------------------------------------------------
 
@@ -149,13 +145,14 @@ class VoxelFits:
         """Predictions (row, voxel) for each block of voxels, in order; NaN if not usable."""
         rows = self.search.decomposition.coordinates(design, self.search.dtype)
         for voxels, shrunk, mean in self._weight_blocks():
-            prediction = torch.addmm(mean, rows, shrunk).cpu().numpy()
+            # A prediction can vary by less than its mean's rounding error in float32.
+            prediction = (rows @ shrunk + mean).cpu().numpy()
             prediction[:, ~self.usable[voxels]] = np.nan
             yield voxels, prediction
 
     def all_held_out(self, Y: Any) -> NDArray[Any]:
         """Held-out predictions (row, voxel) of all voxels at their penalties; NaN if not usable."""
-        predictions = np.full(Y.shape, np.nan, self.dtype)
+        predictions = np.full(Y.shape, np.nan)
         for block, y, defined in self._blocks(Y):
             voxels = np.arange(Y.shape[1])[block][defined]
             predictions[:, voxels] = self._held_out(y, voxels)
@@ -177,7 +174,7 @@ class VoxelFits:
             NaN for voxels that are not usable.
         """
         start, stop, _ = voxels.indices(len(self._choice))
-        predictions = np.full((Y.shape[0], stop - start), np.nan, self.dtype)
+        predictions = np.full((Y.shape[0], stop - start), np.nan)
         usable = np.flatnonzero(self.usable[voxels])
         if len(usable):
             values = np.asarray(as_numpy(Y[:, voxels]))[:, usable]
