@@ -25,6 +25,7 @@ from .contract.interfaces import (
 from .contract.regression import (
     Aligner as Aligner,
     FormsDelays as FormsDelays,
+    HasAlphaGrid as HasAlphaGrid,
     HasAlphas as HasAlphas,
     HasCoefficients as HasCoefficients,
     HasCVScores as HasCVScores,

@@ -231,9 +231,9 @@ def _fold_scores(sums: HeldOutSums, scores: Sequence[Score], defined: bool) -> T
 _PRODUCTS = 4
 """Passes over the eigenvectors that the alphas' products take (see the profiles)."""
 
-_EIGENDECOMPOSITION = 60
-"""Operations of an eigendecomposition in float64, times the cube of its size, in units of those
-of a matrix product in float32."""
+_EIGENDECOMPOSITION, _INVERSE = 25, 10
+"""Operations of an eigendecomposition in float64, and of the closed form's inverse and product,
+times the cube of their size, in units of those of a large matrix product in float32."""
 
 
 def refits_are_cheaper(
@@ -267,7 +267,7 @@ def refits_are_cheaper(
     closed = (products + passes) * n + 2 * n_alphas * (held * scored).sum()
     refits = ((products + passes) * rows + 4 * rank * held + 2 * rank**2).sum()
     # What is prepared once.
-    closed_once = n_alphas * (2 * held**2 * rank + 3 * held**3).sum()
+    closed_once = n_alphas * (2 * held**2 * rank + _INVERSE * held**3).sum()
     refits_once = (4 * held * rank**2 + _EIGENDECOMPOSITION * rank**3).sum()
     return bool(refits * n_voxels + refits_once < closed * n_voxels + closed_once)
 

@@ -180,6 +180,8 @@ class BootstrapRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     Attributes
     ----------
+    alphas_ : ndarray of shape (alpha,)
+        Penalties that were tried: the alphas, squared.
     alpha_ : ndarray of shape (target,)
         Penalty of each target, as added to the diagonal of the Gram matrix: the chosen alpha,
         squared.
@@ -281,6 +283,7 @@ class BootstrapRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             best = np.full(Y.shape[1], self.boot_scores_.mean(axis=1).argmax())
         else:
             best = self.boot_scores_.argmax(axis=0)
+        self.alphas_ = alphas**2
         self.alpha_ = alphas[best] ** 2
         self.cv_score_ = table[-1][best, np.arange(Y.shape[1])]
         self._svd, self._chosen = SVD.of(X), alphas[best]

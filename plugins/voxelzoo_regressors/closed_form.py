@@ -90,10 +90,11 @@ class ClosedForm:
         self.decomposition, self.folds, self.dtype = decomposition, folds, dtype
         self.device, self._product_dtype = decomposition.Q.device, product_dtype
         self._Q = decomposition.Q.to(dtype)
-        self._held = [torch.as_tensor(fold.held, device=self.device) for fold in folds]
-        self._scored = [
-            torch.as_tensor(fold.scored_within_held(), device=self.device) for fold in folds
-        ]
+        tensors = [torch.as_tensor(fold.held, device=self.device) for fold in folds]
+        scored = [torch.as_tensor(fold.scored_within_held(), device=self.device) for fold in folds]
+        self._held = [as_slice(rows) for rows in tensors]
+        self._scored = [as_slice(rows) for rows in scored]
+        self._scored_rows = [rows[of] for rows, of in zip(tensors, scored, strict=True)]
         self._buffers: dict[str, Tensor] = {}
         s = decomposition.s
         self._alpha = torch.tensor(alphas, dtype=torch.float64, device=self.device)[:, None]
@@ -145,7 +146,7 @@ class ClosedForm:
         """Held-out rows and columns of the projection off the design's span, (held, held)."""
         operators = []
         for held in self._held:
-            Q = self.decomposition.Q[as_slice(held)]
+            Q = self.decomposition.Q[held]
             if self.decomposition.spans_rows:
                 operators.append(Q.new_zeros(()))
                 continue
@@ -167,9 +168,9 @@ class ClosedForm:
         self._buffers.clear()
 
     def _operators(self, fold: int) -> _FoldOperators:
-        Q, scored = self._Q[as_slice(self._held[fold])], as_slice(self._scored[fold])
+        Q, scored = self._Q[self._held[fold]], self._scored[fold]
         n_alphas, n_held = len(self._alpha), len(Q)
-        n_scored = len(self._scored[fold])
+        n_scored = len(self._scored_rows[fold])
         matrices = Q.new_empty((n_alphas, n_scored, n_held))
         constants = Q.new_empty((n_alphas, n_held))
         amplification = torch.empty(n_alphas, dtype=torch.float64)
@@ -200,7 +201,7 @@ class ClosedForm:
         FitError
             If an alpha is so small that predictions are lost in rounding error, in float64.
         """
-        Q = basis[as_slice(self._held[fold])]
+        Q = basis[self._held[fold]]
         from_fit, kept = self._from_fit[some], self._kept[some].to(Q)
         share = torch.where(from_fit[:, None], kept, self._removed[some].to(Q))
         # M_BB; or I - H_BB by what remains of the identity, if that is less.
@@ -253,15 +254,15 @@ class ClosedForm:
         """
         products, outside = self._products(y), self._outside(y)
         for fold, held in enumerate(self._held):
-            block, scored = as_slice(held), as_slice(self._scored[fold])
-            response = y.centred[block]
-            terms = products[:, block].to(self.dtype).flatten(1)
+            scored = self._scored[fold]
+            response = y.centred[held]
+            terms = products[:, held].to(self.dtype).flatten(1)
             mean = response[scored].mean(0)
             centred = response[scored] - mean
             pp = response.new_empty((len(self._alpha), response.shape[1]))
             py, bias = torch.empty_like(pp), torch.zeros_like(pp)
             for some in self._alphaindex_chunks(response.numel()):
-                rest = None if outside is None else outside[block]
+                rest = None if outside is None else outside[held]
                 p, b = self._predictions(fold, some, terms, response, rest, with_bias)
                 means = p.mean(1, keepdim=True)
                 p -= means
@@ -306,7 +307,7 @@ class ClosedForm:
         with_bias: bool,
     ) -> tuple[Tensor, Tensor | float]:
         """Predictions (alpha, scored, voxel) in their units, and their constant, for one form."""
-        operators, scored = self.operators[fold], as_slice(self._scored[fold])
+        operators, scored = self.operators[fold], self._scored[fold]
         some_slice = as_slice(some)
         matrices = operators.matrices[some_slice]
         shape = (len(some), *response.shape)
@@ -362,16 +363,16 @@ class ClosedForm:
                 outside = self._outside(some)
                 product = product if outside is None else product + outside
             for fold, held in enumerate(self._held):
-                rows = held[self._scored[fold]][:, None]
-                predictions[rows, voxels] = self._predict(fold, a, some, product[as_slice(held)])
+                rows = self._scored_rows[fold][:, None]
+                predictions[rows, voxels] = self._predict(fold, a, some, product[held])
         return predictions
 
     def _predict(self, fold: int, a: int, y: ProjectedResponses, product: Tensor) -> Tensor:
         """Held-out predictions (scored, voxel) of one alpha, from its fit or residuals."""
-        operators, scored = self.operators[fold], as_slice(self._scored[fold])
+        operators, scored = self.operators[fold], self._scored[fold]
         if a in operators.delicate:
             return self._exact(fold, a, y)
-        response = y.centred[as_slice(self._held[fold])]
+        response = y.centred[self._held[fold]]
         if not self._from_fit[a]:
             return (response[scored] - operators.matrices[a] @ product).double()
         residual = response - product
@@ -381,8 +382,8 @@ class ClosedForm:
 
     def _exact(self, fold: int, a: int, y: ProjectedResponses) -> Tensor:
         """Held-out predictions of one alpha, (scored, voxel), in float64 throughout."""
-        decomposition, held = self.decomposition, as_slice(self._held[fold])
-        scored = as_slice(self._scored[fold])
+        decomposition, held = self.decomposition, self._held[fold]
+        scored = self._scored[fold]
         response = y.centred.double()
         Z, Q = decomposition.Q.T @ response, decomposition.Q[held]
         residual = Q @ (self._removed[a][:, None] * Z)

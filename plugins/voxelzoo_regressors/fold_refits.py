@@ -28,7 +28,7 @@ class _Refit:
 
     Parameters
     ----------
-    held, scored : Tensor of int
+    held, scored : Tensor of int, or slice
         Rows of the design: all held-out rows, and those of them that are scored.
     basis : Tensor of shape (component, rank)
         Times the training rows' cross-products with the responses: components of the weights.
@@ -46,8 +46,8 @@ class _Refit:
         Basis of the shrinkage of all alphas.
     """
 
-    held: Tensor
-    scored: Tensor
+    held: Tensor | slice
+    scored: Tensor | slice
     basis: Tensor
     eigenvalues: Tensor
     rows: Tensor
@@ -104,11 +104,11 @@ class FoldRefits:
     def _refit(self, fold: Fold) -> _Refit:
         """One fold's fit; in float64 until it is done."""
         Q, s, intercept = self.decomposition.Q, self.decomposition.s, self.decomposition.intercept
-        held = torch.as_tensor(fold.held, device=self.device)
-        scored = torch.as_tensor(fold.scored, device=self.device)
-        Q_held, Q_scored = Q[as_slice(held)], Q[as_slice(scored)]
+        held = as_slice(torch.as_tensor(fold.held, device=self.device))
+        scored = as_slice(torch.as_tensor(fold.scored, device=self.device))
+        Q_held, Q_scored = Q[held], Q[scored]
         gram = torch.eye(len(s)).to(s) - Q_held.T @ Q_held
-        total, n_train = Q_held.sum(0), len(Q) - len(held)
+        total, n_train = Q_held.sum(0), len(Q) - len(Q_held)
         train_mean = -total / n_train if intercept else torch.zeros_like(total)
         gram -= n_train * torch.outer(train_mean, train_mean)
         root = s.sqrt()
@@ -152,7 +152,7 @@ class FoldRefits:
     def sums(self, y: ProjectedResponses, with_bias: bool) -> Iterator[HeldOutSums]:
         """Sums of each fold's held-out predictions; as of the closed form."""
         for fold in self.refits:
-            response = y.centred[as_slice(fold.scored)]
+            response = y.centred[fold.scored]
             mean = response.mean(0)
             centred = response - mean
             components = self._components(fold, y)
@@ -163,12 +163,7 @@ class FoldRefits:
             yy = centred.square().sum(0)
             if fold.rotation is not None:
                 centred = fold.rotation.T @ centred
-            products = torch.stack(
-                [
-                    fold.rows[:, : len(row)] @ (row[:, None] * components[: len(row)])
-                    for row in fold.profiles.rows
-                ]
-            )
+            products = _products(fold, components)
             pp = response.new_empty((len(self._alpha), response.shape[1]))
             py = torch.empty_like(pp)
             alphas = torch.arange(len(self._alpha))
@@ -181,15 +176,15 @@ class FoldRefits:
 
     def _components(self, fold: _Refit, y: ProjectedResponses) -> Tensor:
         """Training rows' cross-products with the responses, (component, voxel)."""
-        held, response = as_slice(fold.held), y.centred[as_slice(fold.held)]
-        cross = y.Z - self.decomposition.Q[held].to(self.dtype).T @ response
+        response = y.centred[fold.held]
+        cross = y.Z - self.decomposition.Q[fold.held].to(self.dtype).T @ response
         if self.decomposition.intercept:
             cross += fold.train_mean[:, None] * response.sum(0)
         return fold.basis @ cross
 
     def _train_mean(self, fold: _Refit, y: ProjectedResponses) -> Tensor:
         """Mean response of a fold's training rows, (voxel,); zero without an intercept."""
-        held = y.centred[as_slice(fold.held)]
+        held = y.centred[fold.held]
         if not self.decomposition.intercept:
             return torch.zeros_like(held[0])
         return -held.sum(0) / (len(y.centred) - len(held))
@@ -201,7 +196,19 @@ class FoldRefits:
         for fold in self.refits:
             shares = (1 / (fold.eigenvalues[:, None] + alpha)).to(self.dtype)
             weights = fold.basis.T @ (shares * self._components(fold, y))
-            rows = self.decomposition.Q[as_slice(fold.scored)].to(self.dtype) - fold.train_mean
+            rows = self.decomposition.Q[fold.scored].to(self.dtype) - fold.train_mean
             mean = self._train_mean(fold, y).double()
             predictions[fold.scored] = (rows @ weights).double() + mean
         return predictions
+
+
+def _products(fold: _Refit, components: Tensor) -> Tensor:
+    """The scored rows times every profile's components, (profile, row, voxel)."""
+    profiles, n_components = fold.profiles.rows, len(components)
+    if all(len(row) == n_components for row in profiles):
+        scaled = torch.stack(profiles, 1)[:, :, None] * components[:, None]
+        products = fold.rows @ scaled.flatten(1)
+        return products.view(len(fold.rows), *scaled.shape[1:]).transpose(0, 1)
+    return torch.stack(
+        [fold.rows[:, : len(row)] @ (row[:, None] * components[: len(row)]) for row in profiles]
+    )

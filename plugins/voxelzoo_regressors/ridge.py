@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from voxelzoo.api import UsageError, is_out_of_memory
+from voxelzoo_regressors.alpha_grid import alpha_grid
 from voxelzoo_regressors.alpha_search import AlphaSearch
 from voxelzoo_regressors.arrays import (
     like,
@@ -42,9 +43,8 @@ from voxelzoo_regressors.voxel_fits import VoxelFits
 log = logging.getLogger("voxelzoo.ridge")
 
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(0, 8, 17))
-"""Penalties tried by default. With z-scored features, a feature's entry on the Gram matrix's
-diagonal is the number of rows. They include the paper's range (10^2 to 10^8) and reach down to
-designs of a few features."""
+"""A fixed grid for z-scored features. It includes the paper's range (10^2 to 10^8) and reaches
+down to designs of a few features."""
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -61,8 +61,10 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     Parameters
     ----------
-    alphas : sequence of float, default 10^0, 10^0.5, ..., 10^8
-        Penalties to try, all positive.
+    alphas : sequence of float or "auto", default "auto"
+        Penalties to try, all positive. ``"auto"``: powers of 10^0.5 that reach from almost no
+        shrinkage of the design's weakest component to almost full shrinkage of its strongest
+        (:func:`voxelzoo_regressors.alpha_grid.alpha_grid`). The grid is kept as ``alphas_``.
     alpha_convention : {"penalty", "squared"}, default "penalty"
         What is added to the diagonal of the Gram matrix ``X'X``. ``"penalty"``: alpha, as in
         scikit-learn and himalaya. ``"squared"``: alpha squared, as in the code released with
@@ -121,6 +123,8 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     Attributes
     ----------
+    alphas_ : ndarray of shape (alpha,)
+        Penalties that were tried, as added to the diagonal of the Gram matrix.
     alpha_ : ndarray of shape (voxel,)
         Penalty of each voxel, as added to the diagonal of the Gram matrix. NaN for a voxel whose
         responses are constant or not finite; its predictions and weights are NaN too.
@@ -204,7 +208,7 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def __init__(
         self,
-        alphas: Sequence[float] = ALPHAS,
+        alphas: Sequence[float] | Literal["auto"] = "auto",
         *,
         alpha_convention: Literal["penalty", "squared"] = "penalty",
         alpha_scope: Any = "voxel",
@@ -271,7 +275,7 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             If the data cannot be fitted: shapes that do not match, no usable voxel, or an alpha
             so small that held-out predictions are lost in rounding error.
         """
-        alphas = self._validated_alphas()
+        given = self._validated_alphas()
         X, Y, self._one_target = validate_fit(self, X, Y)
         stories = validate_groups(groups, len(X))
         device = require_device("ridge", self.device)
@@ -279,20 +283,22 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if self.width is not None:
             self._basis = unit_basis(X, self.width, self.reduce, self.seed)
         try:
-            self._fit(X, Y, stories, alphas, device)
+            self._fit(X, Y, stories, given, device)
             return self
         except RuntimeError as error:
             if device == "cpu" or not is_out_of_memory(error):
                 raise
         log.warning("ridge: out of memory on %s; fitting on the CPU", device)
-        self._fit(X, Y, stories, alphas, "cpu")
+        self._fit(X, Y, stories, given, "cpu")
         return self
 
     def _fit(
-        self, X: NDArray[Any], Y: Any, stories: Any, alphas: NDArray[np.float64], device: str
+        self, X: NDArray[Any], Y: Any, stories: Any, given: NDArray[np.float64] | None, device: str
     ) -> None:
         folds = make_folds(self.cv, len(X), stories, self.gap, self.block_length)
         decomposition = self._decomposition(self._design(X, stories, device))
+        alphas = alpha_grid(decomposition.s) if given is None else given
+        self.alphas_ = alphas
         search = AlphaSearch(
             decomposition,
             folds,
@@ -451,9 +457,10 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     # Settings ----------------------------------------------------------------------------------
 
-    def _validated_alphas(self) -> NDArray[np.float64]:
-        """Penalties on the Gram matrix's diagonal, (alpha,); checks every setting."""
-        alphas = require_alphas("ridge", self.alphas)
+    def _validated_alphas(self) -> NDArray[np.float64] | None:
+        """Penalties on the Gram matrix's diagonal, (alpha,), if set; checks every setting."""
+        auto = isinstance(self.alphas, str) and self.alphas == "auto"
+        alphas = None if auto else require_alphas("ridge", self.alphas)
         choices: dict[str, Sequence[str]] = {
             "scoring": list(SCORES),
             "alpha_convention": ("penalty", "squared"),
@@ -473,7 +480,7 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             require_delays("ridge", self.delays)
         if self.cache is True:
             raise UsageError("ridge: cache=True; use a folder, None (in memory only) or False")
-        return alphas if self.alpha_convention == "penalty" else alphas**2
+        return alphas if alphas is None or self.alpha_convention == "penalty" else alphas**2
 
     def _scope(self, usable: NDArray[np.bool_]) -> str | NDArray[Any]:
         if isinstance(self.alpha_scope, str):

@@ -29,6 +29,7 @@ def run(typed: RunArguments) -> None:
     """
     options, zoo = typed.run_options(), typed.open_zoo()
 
+    from voxelzoo.reports.remarks import remarks
     from voxelzoo.runs import execute
     from voxelzoo.store.store import Store
 
@@ -41,6 +42,8 @@ def run(typed: RunArguments) -> None:
             progress.say(f"nothing computed: {many} in {typed.store}")
         elif n_stored:
             progress.say(f"{n_stored} of {n} results were in {typed.store}")
+        for remark in remarks([result.record for result in report.results]):
+            progress.say(remark)
     _print_report(report, typed.as_json)
     if report.exit_code:
         raise typer.Exit(report.exit_code)

@@ -55,10 +55,11 @@ class Aligner(Protocol):
 class Regressor(Protocol):
     """A linear model from design to voxels, following the scikit-learn API.
 
-    Optional: :class:`HasAlphas`, :class:`HasCVScores`, :class:`HasCoefficients`,
-    :class:`ReportsPath`; for several feature spaces, :class:`StacksSpaces`,
-    :class:`HasWeightIntervals`, :class:`SplitsScores`, :class:`PartitionsVariance`; and
-    :class:`FormsDelays` or :class:`TakesSpaces` where its :class:`RegressorSpec` says so.
+    Optional: :class:`HasAlphas`, :class:`HasAlphaGrid`, :class:`HasCVScores`,
+    :class:`HasCoefficients`, :class:`ReportsPath`; for several feature spaces,
+    :class:`StacksSpaces`, :class:`HasWeightIntervals`, :class:`SplitsScores`,
+    :class:`PartitionsVariance`; and :class:`FormsDelays` or :class:`TakesSpaces` where its
+    :class:`RegressorSpec` says so.
     """
 
     def fit(self, X: Any, Y: Any, groups: Any = None) -> Regressor:
@@ -171,6 +172,17 @@ class HasAlphas(Protocol):
 
     alpha_: NDArray[np.floating[Any]]
     """Penalty of each voxel, (voxel,); NaN where a voxel could not be fitted."""
+
+
+@runtime_checkable
+class HasAlphaGrid(HasAlphas, Protocol):
+    """A fitted regressor that chose each voxel's penalty from a grid.
+
+    Results then say how many voxels chose the smallest or the largest one.
+    """
+
+    alphas_: NDArray[np.floating[Any]]
+    """Penalties that were tried, (alpha,), in the units of ``alpha_``."""
 
 
 @runtime_checkable

@@ -435,6 +435,8 @@ def _value(value: Any) -> str:
 
 def _grid(alphas: Any) -> str:
     """Describe a grid of alphas by its range and size if it is evenly spaced in logarithm."""
+    if alphas == "auto":
+        return "values of alpha in steps of 10^0.5 that cover the spectrum of the training design"
     if not isinstance(alphas, list) or len(alphas) < 3:
         return f"alpha {_value(alphas)}"
     steps = np.diff(np.log10(np.asarray(alphas, dtype=float)))

@@ -69,6 +69,8 @@ def summarise(
         delays=tuple(plan.delays),
         shift=plan.shift,
         leaks=tuple(leaks),
+        n_smallest_alpha=None if scores.at_edges is None else scores.at_edges[0],
+        n_largest_alpha=None if scores.at_edges is None else scores.at_edges[1],
         fitted=tuple(scores.paths),
         first_token=_first_token(features),
         options=dict(model.request.options),

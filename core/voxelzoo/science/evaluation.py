@@ -176,6 +176,7 @@ def _evaluate_stories(
         n_train=len(train.X),
         n_test=len(test.X),
         spaces=fit.spaces,
+        at_edges=fit.at_edges,
         coefficients=fit.coefficients,
     )
 
@@ -216,7 +217,17 @@ def _evaluate_folds(
         n_train=min(len(train) for train, _ in folds),
         n_test=len(X),
         spaces=_mean_spaces(fits),
+        at_edges=_summed([fit.at_edges for fit in fits]),
     )
+
+
+def _summed(at_edges: Sequence[tuple[int, int] | None]) -> tuple[int, int] | None:
+    """Sums over folds, of those that have them."""
+    known = [edges for edges in at_edges if edges is not None]
+    if not known:
+        return None
+    smallest, largest = np.sum(known, axis=0).tolist()
+    return smallest, largest
 
 
 def _mean_spaces(fits: Sequence[Fit]) -> SpaceScores:

@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from voxelzoo.api import (
     DataError,
+    HasAlphaGrid,
     HasAlphas,
     HasCoefficients,
     HasCVScores,
@@ -44,8 +45,9 @@ class Fit:
 
     Parameters
     ----------
-    prediction : (TR, voxel) float32
-        Predicted responses.
+    prediction : (TR, voxel) float64
+        Predicted responses. A prediction can vary by less than its mean's rounding error in
+        float32.
     alpha : (voxel,), optional
         Penalty.
     cv_r : (voxel,), optional
@@ -54,6 +56,8 @@ class Fit:
         Of several feature spaces.
     path : str, optional
         How the fit was computed.
+    at_edges : (int, int), optional
+        Numbers of voxels that chose the smallest and the largest penalty tried, if several were.
     coefficients : mapping of int to callable
         Weights (delay, unit, voxel) of the design's columns in blocks of voxels, by the first voxel
         of each block; made when they are asked for.
@@ -64,6 +68,7 @@ class Fit:
     cv_r: Floats | None
     spaces: SpaceScores
     path: str | None
+    at_edges: tuple[int, int] | None
     coefficients: Mapping[int, Callable[[], Floats]]
 
 
@@ -121,7 +126,7 @@ def fit_predict(
     if spec.spaces is not None:
         regressor.set_params(spaces=spec.columns())
     of_test = {} if train.delay_groups is None else {"groups": test.delay_groups}
-    prediction = np.full((len(test.X), voxels.n), np.nan, dtype=np.float32)
+    prediction = np.full((len(test.X), voxels.n), np.nan)
     # Threads that share small matrices spend their time waiting for each other.
     with threadpool_limits(1 if train.X.size + math.prod(Y.shape) < SMALL else None):
         regressor.fit(train.X, Y if spec.streams else Y[...], groups=train.groups)
@@ -133,8 +138,18 @@ def fit_predict(
         cv_r=voxels.spread(regressor.cv_score_) if isinstance(regressor, HasCVScores) else None,
         spaces=_space_scores(regressor, test, Y_test, voxels) if several else SpaceScores(),
         path=regressor.path_ if isinstance(regressor, ReportsPath) else None,
+        at_edges=_at_edges(regressor) if isinstance(regressor, HasAlphaGrid) else None,
         coefficients=_coefficients(regressor, spec, train, voxels) if spec.keeps_weights else {},
     )
+
+
+def _at_edges(regressor: HasAlphaGrid) -> tuple[int, int] | None:
+    """Numbers of voxels at the smallest and at the largest penalty tried, if several were."""
+    tried, chosen = np.asarray(regressor.alphas_), np.asarray(regressor.alpha_)
+    if len(tried) < 2:
+        return None
+    smallest, largest = (int(np.isclose(chosen, edge).sum()) for edge in (tried.min(), tried.max()))
+    return smallest, largest
 
 
 def _space_scores(regressor: Any, test: Design, Y_test: VoxelArray, voxels: _Voxels) -> SpaceScores:

@@ -183,6 +183,9 @@ class Scores:
         TRs that were predicted.
     spaces : SpaceScores
         Of several feature spaces.
+    at_edges : (int, int), optional
+        Numbers of voxels that chose the smallest and the largest penalty tried; of folds, summed
+        over them. ``None`` if the regressor does not choose from several.
     ceiling : (voxel,), optional
         Noise ceiling of r.
     ceiling_stories : tuple of str
@@ -203,6 +206,7 @@ class Scores:
     n_train: int
     n_test: int
     spaces: SpaceScores = SpaceScores()
+    at_edges: tuple[int, int] | None = None
     ceiling: Floats | None = None
     ceiling_stories: tuple[str, ...] = ()
     coefficients: Mapping[int, Callable[[], Floats]] = field(default_factory=dict)

@@ -201,6 +201,11 @@ class ResultRecord:
     """Seconds by which the stimulus was moved later: the misalignment control."""
     leaks: tuple[str, ...] = ()
     """Leak guards that found something and were overridden."""
+    n_smallest_alpha: int | None = None
+    """Number of voxels that chose the smallest penalty tried, summed over folds; ``None`` if the
+    regressor does not choose from several."""
+    n_largest_alpha: int | None = None
+    """Number of voxels that chose the largest penalty tried."""
     fitted: tuple[str, ...] = ()
     """How each fit was computed (device, precision, algorithm), if the regressor tells."""
     first_token: str | None = None

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from voxelzoo.api import (
     FormsDelays,
+    HasAlphaGrid,
     HasAlphas,
     HasCoefficients,
     HasCVScores,
@@ -48,6 +49,7 @@ def regressor_checks(registered: Registered[RegressorSpec]) -> list[Named]:
         ("is rebuilt from its parameters", trial.copies),
         ("cache: changes no value", trial.caches),
         ("optional HasAlphas: a positive penalty for each voxel", trial.alphas),
+        ("optional HasAlphaGrid: each voxel's penalty is one of those tried", trial.alpha_grid),
         ("optional HasCVScores: r within the training data", trial.cv_scores),
         ("optional HasCoefficients: weights agree with predictions", trial.coefficients),
         ("optional ReportsPath: one line", trial.path),
@@ -142,6 +144,15 @@ class _Trial:
         alpha = np.asarray(fitted.alpha_)
         assert alpha.shape == (N_VOXELS,), f"alpha_ has shape {alpha.shape}, expected (voxel,)"
         assert (alpha > 0).all(), "alpha_ is not positive"
+
+    def alpha_grid(self) -> None:
+        fitted = self.fitted()
+        if not isinstance(fitted, HasAlphaGrid):
+            raise Skipped("it has no alphas_: results do not count voxels at the edges of a grid")
+        tried, chosen = np.asarray(fitted.alphas_), np.asarray(fitted.alpha_)
+        assert tried.ndim == 1, f"alphas_ has shape {tried.shape}, expected (alpha,)"
+        known = np.isclose(chosen[:, None], tried).any(axis=1)
+        assert known.all(), f"{int((~known).sum())} voxels have an alpha_ that is not in alphas_"
 
     def cv_scores(self) -> None:
         fitted = self.fitted()

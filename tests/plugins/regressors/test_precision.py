@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from voxelzoo_regressors import Ridge
+from voxelzoo_regressors.alpha_search import AlphaSearch
 from voxelzoo_regressors.closed_form import ClosedForm
+from voxelzoo_regressors.decomposition import decompose
+from voxelzoo_regressors.design import Design
 from voxelzoo_regressors.fold_refits import FoldRefits
+from voxelzoo_regressors.folds import group_folds
 from voxelzoo_regressors.ridge import ALPHAS
 
 VOXELS = 100
@@ -29,9 +36,9 @@ def data(
 
 def assert_as_float64(X: NDArray, Y: NDArray, groups: NDArray, **options: object) -> None:
     """At least 98 percent of alphas are float64's or score within 1e-4; so does ``cv_score_``."""
-    single = Ridge(**options).fit(X, Y, groups)
+    single = Ridge(ALPHAS, **options).fit(X, Y, groups)
     options["sweep_dtype"] = "same"
-    double = Ridge(**options).fit(X.astype("f8"), Y.astype("f8"), groups)
+    double = Ridge(ALPHAS, **options).fit(X.astype("f8"), Y.astype("f8"), groups)
     chosen = [int(np.argmin(np.abs(np.log(ALPHAS) - np.log(a)))) for a in single.alpha_]
     lost = double.cv_scores_.max(axis=0) - double.cv_scores_[chosen, range(VOXELS)]
     assert (np.isclose(single.alpha_, double.alpha_) | (lost < 1e-4)).mean() >= 0.98
@@ -75,8 +82,6 @@ def test_with_columns_that_only_one_story_has() -> None:
 @pytest.mark.parametrize(("n", "p"), [(300, 4), (300, 150)])
 def test_both_ways_to_hold_rows_out_agree(n: int, p: int) -> None:
     """A fit for each fold, and the closed form: same sums, same predictions."""
-    import torch
-
     X, Y, groups = data(n, p, mean=3)
     fits = Ridge(ALPHAS).fit(X.astype("f8"), Y.astype("f8"), groups)._fits
     search = fits.search
@@ -92,6 +97,32 @@ def test_both_ways_to_hold_rows_out_agree(n: int, p: int) -> None:
     choice = torch.arange(VOXELS) % len(ALPHAS)
     one, two = (way.predict(y, choice) for way in ways)
     torch.testing.assert_close(one, two, rtol=0, atol=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("n", "p", "stories", "n_voxels"), [(6000, 4, 6, 8), (3000, 400, 4, 8), (1500, 500, 60, 500)]
+)
+def test_the_cheaper_way_to_hold_rows_out_is_taken(
+    n: int, p: int, stories: int, n_voxels: int
+) -> None:
+    rng = np.random.default_rng(0)
+    X = torch.tensor(rng.standard_normal((n, p)), dtype=torch.float32)
+    decomposition = decompose(Design(X, [slice(0, n)]))
+    folds = group_folds(np.arange(n) * stories // n)
+    search = AlphaSearch(decomposition, folds, ALPHAS, torch.float32, n_voxels)
+    y = search.project(torch.tensor(rng.standard_normal((n, n_voxels)), dtype=torch.float32))
+
+    def seconds(way: type) -> float:
+        more = (torch.float32,) if way is ClosedForm else ()
+        held_out = way(decomposition, folds, ALPHAS, torch.float32, *more)
+        start = time.process_time()
+        list(held_out.sums(y, with_bias=False))
+        return time.process_time() - start
+
+    taken = type(search._held_out)
+    (other,) = {ClosedForm, FoldRefits} - {taken}
+    assert seconds(taken) < seconds(other)
 
 
 def test_predictions_smaller_than_the_rounding_of_their_mean_keep_their_correlation() -> None:
