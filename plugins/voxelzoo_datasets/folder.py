@@ -45,6 +45,8 @@ from voxelzoo_datasets.options import check_options
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
+_OPTIONS = {"tier": "interval tier with the words, in TextGrids (default: word or words)"}
+
 _UNREADABLE = (
     OSError,
     EOFError,
@@ -71,18 +73,19 @@ class FolderDataset:
     path : Path
         The folder with ``dataset.yaml``.
     **options : str
-        None are accepted.
+        - ``tier``: the TextGrids' interval tier with the words (default: ``word`` or ``words``).
 
     Raises
     ------
     UsageError
-        If any option is given.
+        If an option is unknown.
     DataError
         If a file is missing or damaged; the message names it.
     """
 
     def __init__(self, path: Path, **options: str) -> None:
-        check_options("folder", options, {})
+        check_options("folder", options, _OPTIONS)
+        self._tier = options.get("tier")
         self._root = path
         self._description = read_description(path / "dataset.yaml")
         self._story = cache(self._read_story)
@@ -211,7 +214,7 @@ class FolderDataset:
         files = sorted(p for p in entries if p.name[0] != ".")
         audio = _only([p for p in files if p.suffix.lower() in AUDIO_SUFFIXES], folder, "sound")
         features = {p.stem: p for p in sorted((folder / "features").glob("*.npz"))}
-        words = _read_words(files, folder)
+        words = _read_words(files, folder, self._tier)
         if words is None and audio is None and not features:
             raise DataError(f"{folder}: no words.csv, TextGrid, sound or features")
         return Story(
@@ -222,13 +225,13 @@ class FolderDataset:
         )
 
 
-def _read_words(files: list[Path], folder: Path) -> Words | None:
+def _read_words(files: list[Path], folder: Path, tier: str | None) -> Words | None:
     tables = [p for p in files if p.name == "words.csv"]
     grids = [p for p in files if p.suffix.lower() == ".textgrid"]
     chosen = _only(tables + grids, folder, "words")
     if chosen is None:
         return None
-    return read_words_csv(chosen) if chosen in tables else read_textgrid(chosen)
+    return read_words_csv(chosen) if chosen in tables else read_textgrid(chosen, tier)
 
 
 def _only(files: list[Path], folder: Path, content: str) -> Path | None:

@@ -30,7 +30,7 @@ from voxelzoo_datasets.imaging import (
     read_json,
 )
 from voxelzoo_datasets.options import choice
-from voxelzoo_datasets.tables import Row, Untimed, make_words, place_untimed, read_table
+from voxelzoo_datasets.tables import UNTIMED, Row, Untimed, make_words, place_untimed, read_table
 
 _COLUMNS = ("word", "aligned", "onset", "offset")
 """Columns of align.csv, which has no header."""
@@ -50,7 +50,8 @@ class NarrativesDataset(ImagingDataset):
           ``afni-nosmooth``, ``fmriprep``).
         - ``space``: such as MNI152NLin2009cAsym or fsaverage6 (default: the volume, if present).
         - ``gentle``: folder of ``stimuli/gentle`` with the words (default: from ``stim_file``).
-        - ``untimed``: words that the aligner did not find: ``spread`` (default) or ``drop``.
+        - ``untimed``: words that the aligner did not find: ``keep`` (default), in the text
+          without a state; ``spread`` between their neighbours; or ``drop``.
 
     Raises
     ------
@@ -68,11 +69,12 @@ class NarrativesDataset(ImagingDataset):
         "derivative": "folder of derivatives (default: afni-smooth, afni-nosmooth or fmriprep)",
         "space": "such as MNI152NLin2009cAsym or fsaverage6 (default: the volume, if present)",
         "gentle": "folder of stimuli/gentle with the words (default: from the events' stim_file)",
-        "untimed": "words without times: spread (default) between their neighbours, or drop",
+        "untimed": "words without times: keep (default) in the text without a state, spread "
+        "between their neighbours, or drop",
     }
 
     def __init__(self, path: Path, **options: str) -> None:
-        self._untimed = choice("untimed", options.get("untimed", "spread"), ("spread", "drop"))
+        self._untimed = choice("untimed", options.get("untimed", "keep"), UNTIMED)
         super().__init__(path, options)
 
     def info(self) -> DatasetInfo:
@@ -192,7 +194,7 @@ class NarrativesDataset(ImagingDataset):
         )
 
     def _timed(self, path: Path, items: Iterator[Untimed]) -> Words:
-        return make_words(path, place_untimed(path, items, spread=self._untimed == "spread"))
+        return make_words(path, place_untimed(path, items, self._untimed))
 
 
 def _in_one_space(folder: Path, files: list[Path], requested: str | None) -> list[Path]:

@@ -36,7 +36,7 @@ from voxelzoo_datasets.declared import PODCAST
 from voxelzoo_datasets.names import check_name, listed
 from voxelzoo_datasets.options import check_options, choice, seconds
 from voxelzoo_datasets.plugin import PODCAST_ECOG
-from voxelzoo_datasets.tables import Row, Untimed, make_words, place_untimed, read_table
+from voxelzoo_datasets.tables import UNTIMED, Row, Untimed, make_words, place_untimed, read_table
 
 NAME = "podcast-ecog"
 STORY = "podcast"
@@ -47,7 +47,8 @@ _PREPARATION = 1
 _OPTIONS = {
     "subjects": "comma-separated, such as sub-03 (default: all)",
     "bin": "width of a time bin in seconds (default 0.1)",
-    "untimed": "words without times: spread (default) between their neighbours, or drop",
+    "untimed": "words without times: keep (default) in the text without a state, spread between "
+    "their neighbours, or drop",
 }
 
 
@@ -61,8 +62,8 @@ class PodcastDataset:
     **options : str
         - ``subjects``: comma-separated, such as sub-03 (default: all).
         - ``bin``: width of a time bin, in seconds (default 0.1).
-        - ``untimed``: words without times: ``spread`` (default) between their neighbours, or
-          ``drop``.
+        - ``untimed``: words without times: ``keep`` (default), in the text without a state;
+          ``spread`` between their neighbours; or ``drop``.
 
     Raises
     ------
@@ -76,7 +77,7 @@ class PodcastDataset:
         check_options(NAME, options, _OPTIONS)
         self._stimuli = path / "stimuli"
         self._bin = seconds("bin", options.get("bin", "0.1"), least=1e-3)
-        self._untimed = choice("untimed", options.get("untimed", "spread"), ("spread", "drop"))
+        self._untimed = choice("untimed", options.get("untimed", "keep"), UNTIMED)
         folder = path / "derivatives" / "ecogprep"
         self._files = {
             file.name.partition("_")[0]: file
@@ -120,7 +121,7 @@ class PodcastDataset:
         check_name("story", name, (STORY,), NAME)
         table = self._stimuli / "podcast_transcript.csv"
         rows = read_table(table, need=("word", "start", "end"))
-        timed = place_untimed(table, map(_timed, rows), spread=self._untimed == "spread")
+        timed = place_untimed(table, map(_timed, rows), self._untimed)
         sound = self._stimuli / "podcast.wav"
         return Story(
             STORY,

@@ -110,10 +110,12 @@ Untimed = tuple[str, float | None, float | None]
 """Word, onset and offset in seconds; times are ``None`` if the aligner did not find the word."""
 
 
-def place_untimed(
-    path: Path, items: Iterable[Untimed], spread: bool
-) -> list[tuple[str, float, float]]:
-    """Give every word an onset and an offset.
+UNTIMED = ("keep", "spread", "drop")
+"""What can be done with words without times."""
+
+
+def place_untimed(path: Path, items: Iterable[Untimed], how: str) -> list[tuple[str, float, float]]:
+    """Give every word an onset and an offset, which may be NaN.
 
     Parameters
     ----------
@@ -121,9 +123,9 @@ def place_untimed(
         The file that the words come from, for error messages.
     items : iterable of (word, onset, offset)
         Times in seconds, ``None`` if unknown.
-    spread : bool
-        Whether words without times divide the gap between their timed neighbours equally.
-        Otherwise they are skipped.
+    how : {"keep", "spread", "drop"}
+        Words without times keep their place in the text, with NaN as times; or divide the gap
+        between their timed neighbours equally; or are skipped.
 
     Returns
     -------
@@ -150,9 +152,11 @@ def place_untimed(
         if onset is not None and offset is not None:
             place(onset)
             timed.append((text, onset, offset))
-        elif spread:
+        elif how == "spread":
             untimed.append(text)
-    if not timed:
+        elif how == "keep":
+            timed.append((text, math.nan, math.nan))
+    if all(math.isnan(onset) for _, onset, _ in timed):
         raise DataError(f"{path}: no word has a time")
     place(timed[-1][2])
     return timed

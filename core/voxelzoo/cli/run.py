@@ -134,6 +134,8 @@ RESULT_COLUMNS = (
     "mean_ceiling",
     "mean_r_repeated",
     "mean_r_normalised",
+    "n_undefined_voxels",
+    "undefined",
     "evaluation",
     "computed",
     "key",

@@ -21,6 +21,7 @@ from voxelzoo.host.catalogue import Catalogue
 from voxelzoo.host.host import Host
 from voxelzoo.host.records import Registered
 from voxelzoo.science.ceilings import DEFAULT, METHODS
+from voxelzoo.science.undefined import REASONS
 from voxelzoo.store.results import Result
 from voxelzoo.store.store import Store
 from voxelzoo.text import counted, listed
@@ -225,7 +226,11 @@ class _Writer:
         details = [f"licence {licence}" if licence else "", (citation or "").rstrip(".")]
         brackets = "; ".join(detail for detail in details if detail)
         undefined = record.n_undefined_voxels
-        without_score = f", {undefined} of which have no defined score" if undefined else ""
+        reasons = listed(REASONS[reason].partition(":")[0] for reason in record.undefined)
+        because = f" ({reasons})" if reasons else ""
+        without_score = (
+            f", {undefined} of which have no defined score{because}" if undefined else ""
+        )
         return (
             f"Responses of subject {record.subject} of the dataset {name}"
             f"{f' ({brackets})' if brackets else ''} were predicted in "

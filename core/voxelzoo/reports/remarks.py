@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from voxelzoo.science.undefined import REASONS
 from voxelzoo.store.records import ResultRecord
+from voxelzoo.text import counted, listed
 
 
 def remarks(records: Sequence[ResultRecord]) -> list[str]:
@@ -20,7 +22,22 @@ def remarks(records: Sequence[ResultRecord]) -> list[str]:
     list of str
         One line each; empty if there is nothing to say.
     """
-    return list(_alphas_at_edges(records))
+    return [*_undefined(records), *_alphas_at_edges(records)]
+
+
+def _undefined(records: Sequence[ResultRecord]) -> Iterator[str]:
+    """How many voxels have no defined r, and why; layers with the same number share a line."""
+    layers: dict[tuple[str, str, int, str, int], list[int]] = {}
+    for record in records:
+        for reason, n in record.undefined.items():
+            of = (record.model, record.subject, record.n_voxels, reason, n)
+            layers.setdefault(of, []).extend([] if record.layer is None else [record.layer])
+    for (model, subject, n_voxels, reason, n), numbers in layers.items():
+        where = f" layer{'s' if len(numbers) > 1 else ''} {listed(numbers)}" if numbers else ""
+        yield (
+            f"{model}{where}, {subject}: r is undefined in {n} of "
+            f"{counted(n_voxels, 'voxel')}: {REASONS[reason]}"
+        )
 
 
 def _alphas_at_edges(records: Sequence[ResultRecord]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from voxelzoo.runs.plan import Plan
 from voxelzoo.science.ceilings import DEFAULT, ceiling_floor
 from voxelzoo.science.regions import finite_mean, label_masks
 from voxelzoo.science.scores import Scores
+from voxelzoo.science.undefined import why_undefined
 from voxelzoo.store.records import RegionScore, ResultRecord, ScoreSummary
 
 _PACKAGES = ("voxelzoo", "numpy", "scipy", "scikit-learn", "zarr")
@@ -154,6 +155,7 @@ def _data(plan: Plan, scores: Scores) -> dict[str, Any]:
         "dataset_citation": info.citation,
         "n_voxels": len(scores.r),
         "n_undefined_voxels": int((~np.isfinite(scores.r)).sum()),
+        "undefined": why_undefined(scores),
         "tr": _tr(plan),
         "n_train": scores.n_train,
         "n_test": scores.n_test,

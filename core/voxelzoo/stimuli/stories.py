@@ -78,7 +78,7 @@ class Story:
         """End of the stimulus on the story's clock, in seconds."""
         ends = [0.0]
         if self.words is not None and len(self.words):
-            ends.append(float(self.words.offsets.max()))
+            ends.append(float(self.words.timed().offsets.max()))
         if self.audio is not None:
             ends.append(self.audio.start + self.audio.duration)
         return max(ends)

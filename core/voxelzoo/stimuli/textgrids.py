@@ -17,6 +17,10 @@ _SILENCE = re.compile(r"|sp|sil|pau|spn|<.*>|\{.*\}|\[.*\]", re.IGNORECASE)
 """Labels that forced aligners give to silence and noise."""
 
 
+_OF_SPEAKER = re.compile(r"\s-\s+words?\s*$", re.IGNORECASE)
+"""How the name of a speaker's tier of words ends."""
+
+
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 
 
@@ -32,7 +36,8 @@ def read_textgrid(path: Path, tier: str | None = None) -> Words:
     path : Path
         The file.
     tier : str, optional
-        Name of the interval tier. By default the one called ``word`` or ``words``, or the only one.
+        Name of the interval tier. By default the one called ``word`` or ``words``, or that of the
+        only speaker (``NAME - words``), or the only one.
 
     Returns
     -------
@@ -60,17 +65,22 @@ def read_textgrid(path: Path, tier: str | None = None) -> Words:
     tiers = _textgrid_tiers(path, content)
     if not tiers:
         raise DataError(f"{path}: no interval tier")
+    of_speakers = False
     if tier is not None:
         chosen = [items for name, items in tiers if name == tier]
     else:
         chosen = [items for name, items in tiers if name.strip().lower() in ("word", "words")]
+        if not chosen:  # aligners name tiers after speakers, such as "narrator - words"
+            chosen = [items for name, items in tiers if _OF_SPEAKER.search(name)]
+            of_speakers = True
         if not chosen and len(tiers) == 1:
             chosen = [tiers[0][1]]
+    names = ", ".join(repr(name) for name, _ in tiers)
     if not chosen:
-        names = ", ".join(repr(name) for name, _ in tiers)
         raise DataError(f"{path}: no tier {tier or 'word'!r}; its interval tiers are {names}")
     if len(chosen) > 1:
-        raise DataError(f"{path}: {len(chosen)} tiers are called {tier or 'word'!r}; keep one")
+        called = f"called {tier or 'word'!r}; keep one" if not of_speakers else "of speakers' words"
+        raise DataError(f"{path}: {len(chosen)} tiers are {called}; its interval tiers are {names}")
     items = chosen[0]
     text = tuple("" if _SILENCE.fullmatch(label.strip()) else label.strip() for *_, label in items)
     if not any(text):

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from voxelzoo.errors import DataError
 from voxelzoo.stimuli.audio import Floats
@@ -26,12 +27,14 @@ class Words:
         The words, in order. An item with empty text is a silence, which protocols treat
         differently.
     onsets, offsets : ndarray of float64
-        Beginning and end of each, (word,), in seconds.
+        Beginning and end of each, (word,), in seconds. Both are NaN for a word whose time is not
+        known: it is part of the text, and has no state.
 
     Raises
     ------
     DataError
-        If lengths differ, a time is not finite, a word ends before it begins, or onsets decrease.
+        If lengths differ, a time is not finite (other than both of a word), no word has a time, a
+        word ends before it begins, or onsets decrease.
     """
 
     text: tuple[str, ...]
@@ -44,8 +47,10 @@ class Words:
             raise DataError(
                 f"{n} words but onsets {self.onsets.shape} and offsets {self.offsets.shape}"
             )
-        if not (np.isfinite(self.onsets).all() and np.isfinite(self.offsets).all()):
-            where = int(np.flatnonzero(~np.isfinite(self.onsets + self.offsets))[0])
+        untimed = np.isnan(self.onsets) & np.isnan(self.offsets)
+        bad = ~(np.isfinite(self.onsets + self.offsets) | untimed)
+        if bad.any() or (n and untimed.all()):
+            where = int(np.flatnonzero(bad if bad.any() else untimed)[0])
             raise DataError(f"word {where + 1} ({shortened(self.text[where])}) has no finite time")
         if (self.offsets < self.onsets).any():
             where = int(np.flatnonzero(self.offsets < self.onsets)[0])
@@ -53,12 +58,13 @@ class Words:
                 f"word {where + 1} ({shortened(self.text[where])}) ends at "
                 f"{self.offsets[where]:g} s, before it begins at {self.onsets[where]:g} s"
             )
-        if (np.diff(self.onsets) < 0).any():
-            where = int(np.flatnonzero(np.diff(self.onsets) < 0)[0]) + 1
+        timed = np.flatnonzero(~untimed)
+        if (backwards := np.flatnonzero(np.diff(self.onsets[timed]) < 0)).size:
+            before, where = timed[backwards[0]], timed[backwards[0] + 1]
             raise DataError(
                 f"word {where + 1} ({shortened(self.text[where])}) begins at "
                 f"{self.onsets[where]:g} s, before the word that precedes it "
-                f"({self.onsets[where - 1]:g} s)"
+                f"({self.onsets[before]:g} s)"
             )
 
     def __len__(self) -> int:
@@ -66,13 +72,28 @@ class Words:
 
     @property
     def times(self) -> Floats:
-        """Middle of each word, (word,), in seconds: the time that its state has by convention."""
+        """Middle of each word, (word,), in seconds: the time that its state has by convention.
+
+        NaN for a word without a time.
+        """
         middles: Floats = (self.onsets + self.offsets) / 2
         return middles
 
     def spoken(self) -> Words:
-        """The words without silences."""
-        keep = [i for i, text in enumerate(self.text) if text]
+        """The words that have states: with a time, and without silences."""
+        keep = [i for i, text in enumerate(self.text) if text and self.is_timed[i]]
+        return self._only(keep)
+
+    @property
+    def is_timed(self) -> NDArray[np.bool_]:
+        """Which words have a time, (word,)."""
+        return np.asarray(~np.isnan(self.onsets))
+
+    def timed(self) -> Words:
+        """The words and silences that have a time."""
+        return self if self.is_timed.all() else self._only(np.flatnonzero(self.is_timed).tolist())
+
+    def _only(self, keep: list[int]) -> Words:
         return Words(
             tuple(self.text[i] for i in keep), self.onsets[keep].copy(), self.offsets[keep].copy()
         )
@@ -97,6 +118,17 @@ class Words:
         return content_digest("\0".join(self.text), self.onsets, self.offsets)
 
 
+_NO_TIME = ("", "na", "n/a", "nan", "none")
+"""What aligners and tables write for a time that is not known, in lower case."""
+
+
+def _read_times(onset: str, offset: str) -> tuple[float, float]:
+    """Both times, or NaN for both; :class:`ValueError` if they are no numbers."""
+    if onset.lower() in _NO_TIME and offset.lower() in _NO_TIME:
+        return np.nan, np.nan
+    return float(onset), float(offset)
+
+
 def read_words_csv(path: Path) -> Words:
     """Words from a CSV file with the columns ``word``, ``onset`` and ``offset``.
 
@@ -108,7 +140,8 @@ def read_words_csv(path: Path) -> Words:
     Returns
     -------
     Words
-        The words; an empty ``word`` is a silence.
+        The words; an empty ``word`` is a silence. A word whose onset and offset are both empty (or
+        ``NA``) has no time.
 
     Raises
     ------
@@ -140,12 +173,17 @@ def read_words_csv(path: Path) -> Words:
     for number, row in rows[1:]:
         if not row:
             continue
+        if any("\n" in field for field in row):
+            raise DataError(
+                f"{path}:{number}: a word runs over several lines: a quotation mark that opens it "
+                "is closed in a later line, and the lines between would be lost"
+            )
         # More fields than columns: decimal commas, which would be read as other times.
         if not max(columns) < len(row) <= len(header):
             raise DataError(f"{path}:{number}: {len(row)} fields, expected {len(header)}")
         word, onset, offset = (row[column].strip() for column in columns)
         try:
-            times.append((float(onset), float(offset)))
+            times.append(_read_times(onset, offset))
         except ValueError:
             raise DataError(
                 f"{path}:{number}: onset {shortened(onset)} and offset {shortened(offset)} must be "

@@ -148,6 +148,8 @@ class ResultRecord:
     """Voxels that were fitted."""
     n_undefined_voxels: int
     """Voxels without a defined r."""
+    undefined: Mapping[str, int] = field(default_factory=dict)
+    """Those voxels by reason: :data:`voxelzoo.science.undefined.REASONS`."""
     tr: float | None = None
     """Seconds from one scan to the next; ``None`` if it differs between stories."""
     n_train: int

@@ -50,6 +50,7 @@ _OUTCOMES = frozenset(field.name for field in fields(ScoreSummary)) | {
     "computed",
     "evaluation",
     "n_undefined_voxels",
+    "undefined",
     "ceiling_stories",
     "delays_s",
     "gap_s",
@@ -76,6 +77,7 @@ def result_row(result: Result) -> dict[str, Any]:
     flat = {"key": result.key} | record.flat()
     for name in ("schema_version", "by_label"):
         del flat[name]
+    flat["undefined"] = ", ".join(f"{n} {reason}" for reason, n in record.undefined.items())
     for name in ("mean_weights", "mean_split_r"):
         flat[name] = dict(zip(record.spaces or (), flat[name] or (), strict=False))
     row: dict[str, Any] = {}

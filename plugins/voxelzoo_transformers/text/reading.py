@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,16 +48,11 @@ class Reading:
     """First token of each state's own word, (state,)."""
     last: Ints
     """Last token of each state's context and of its own word, (state,)."""
+    added_from: Ints
+    """First token after the previous word, (state,); up to ``last``, all that a word adds."""
 
     def __len__(self) -> int:
         return len(self.times)
-
-    @cached_property
-    def added_from(self) -> Ints:
-        """First token after the previous word, (state,); up to ``last``, all that a word adds."""
-        ends, which = np.unique(self.last, return_inverse=True)
-        after: Ints = np.append(-1, ends[:-1])[which] + 1
-        return after
 
     def passes(self, shared: bool = True) -> Iterator[Pass]:
         """Forward passes from which every state is read once, in order.
@@ -189,7 +183,10 @@ def _reading(
     last: Ints,
     skip_first: bool,
 ) -> Reading:
-    """Gives a word without a token the previous state, and drops it if there is none."""
+    """Gives a word without a token the previous state, and drops it if there is none.
+
+    A word without a time is read, as every word, and has no state.
+    """
     n = len(word)
     none = last == NO_TOKEN
     if none.all():
@@ -206,12 +203,19 @@ def _reading(
                 "no special token precedes it; use a longer context, a first token (--first-token) "
                 "or --model-option first_state=keep"
             )
-    source = source[kept]
+    source, word = source[kept], word[kept]
+    ends, which = np.unique(last[source], return_inverse=True)
+    added_from = np.append(-1, ends[:-1])[which] + 1
+    timed = words.is_timed[word]
+    if not timed.any():
+        raise DataError("no word of the story that has a time becomes a token")
+    source, word = source[timed], word[timed]
     return Reading(
         tokens.ids,
-        words.times[word[kept]],
-        word[kept],
+        words.times[word],
+        word,
         np.minimum(start, last)[source],
         first[source],
         last[source],
+        added_from[timed],
     )

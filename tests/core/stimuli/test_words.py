@@ -419,3 +419,55 @@ def test_volumes_are_sampled_at_their_middle() -> None:
 @given(n=st.integers(0, 50), size=st.integers(1, 60))
 def test_blocks_cover_everything_once(n: int, size: int) -> None:
     assert [i for block in blocks(n, size) for i in range(n)[block]] == list(range(n))
+
+
+# ------------------------------------------------------------------------- words without times
+
+
+def test_a_word_without_times_keeps_its_place_in_the_text(tmp_path: Path) -> None:
+    """As aligners leave them: Gentle finds 954 of 957 words of a story."""
+    path = tmp_path / "words.csv"
+    path.write_text("word,onset,offset\none,0,1\nlost,,\n,1,2\ntwo,NA,n/a\nthree,2,3\n")
+    words = read_words_csv(path)
+    assert words.text == ("one", "lost", "", "two", "three")
+    assert words.is_timed.tolist() == [True, False, True, False, True]
+    assert words.spoken().text == ("one", "three")
+    assert words.timed().text == ("one", "", "three")
+    np.testing.assert_array_equal(words.times, [0.5, np.nan, 1.5, np.nan, 2.5])
+    assert words.shifted(4).spoken().onsets.tolist() == [4.0, 6.0]
+    assert Story("tale", words=words).end == 3.0
+    assert words.digest == read_words_csv(path).digest
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("a,0,1\nb,,2\n", r":3: onset '' and offset '2' must be seconds"),
+        ("a,0,1\nb,1,inf\n", "word 2 .'b'. has no finite time"),
+        ("a,,\nb,,\n", "word 1 .'a'. has no finite time"),
+        ("a,2,3\nb,,\nc,1,2\n", "word 3 .'c'. begins at 1 s, before the word that precedes it"),
+        ('"a,0,1\nb,1,2\nc",2,3\n', ":4: a word runs over several lines"),
+    ],
+)
+def test_half_a_time_is_no_time(tmp_path: Path, rows: str, message: str) -> None:
+    path = tmp_path / "words.csv"
+    path.write_text("word,onset,offset\n" + rows)
+    with pytest.raises(DataError, match=message):
+        read_words_csv(path)
+
+
+def test_the_tier_of_the_only_speaker_is_read(tmp_path: Path) -> None:
+    def grid(*names: str) -> Path:
+        lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "0", "1", "<exists>"]
+        lines.append(str(len(names)))
+        for name in names:
+            lines += ['"IntervalTier"', f'"{name}"', "0", "1", "1", "0", "1", f'"{name}"']
+        path = tmp_path / "a.TextGrid"
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+    assert read_textgrid(grid("ann - phones", "ann - words")).text == ("ann - words",)
+    two = grid("ann - words", "bob - words")
+    with pytest.raises(DataError, match="2 tiers are of speakers' words; its interval tiers are"):
+        read_textgrid(two)
+    assert read_textgrid(two, "bob - words").text == ("bob - words",)

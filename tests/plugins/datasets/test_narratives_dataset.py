@@ -128,7 +128,7 @@ def test_a_story_must_be_chosen_where_listeners_share_none(narratives: Path) -> 
         NarrativesDataset(narratives)
 
 
-def test_words_the_aligner_did_not_find_are_placed_between_their_neighbours(
+def test_words_the_aligner_did_not_find_keep_their_place_or_are_spread_or_dropped(
     narratives: Path,
 ) -> None:
     words = [
@@ -140,7 +140,11 @@ def test_words_the_aligner_did_not_find_are_placed_between_their_neighbours(
         {"case": "not-found-in-audio", "word": "five"},
     ]
     (gentle(narratives, "pieman") / "align.json").write_text(json.dumps({"words": words}))
-    spread = NarrativesDataset(narratives).story("pieman").need_words()
+    kept = NarrativesDataset(narratives).story("pieman").need_words()
+    assert kept.text == ("one", "two", "three", "four", "five")
+    assert kept.is_timed.tolist() == [True, False, False, True, False]
+    assert kept.spoken().text == ("one", "four")
+    spread = NarrativesDataset(narratives, untimed="spread").story("pieman").need_words()
     assert spread.text == ("one", "two", "three", "four", "five")
     assert spread.onsets.tolist() == [1.0, 2.0, 2.5, 3.0, 3.5]
     assert spread.offsets.tolist() == [2.0, 2.5, 3.0, 3.5, 3.5]

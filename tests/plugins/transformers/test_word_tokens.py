@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 
 from shared_data import SHARED, needs_shared
 from voxelzoo.api import DataError, WindowPolicy, Words, parse_window_policy
-from voxelzoo_transformers.text.reading import read_words, read_words_as_released
+from voxelzoo_transformers.text.reading import Reading, read_words, read_words_as_released
 from voxelzoo_transformers.text.tokens import (
     NO_TOKEN,
     BuiltInTokenizer,
@@ -183,6 +183,20 @@ def test_silences_are_dropped() -> None:
     )
     assert reading.word.tolist() == [1, 4]
     assert reading.times.tolist() == [1.25, 4.25]
+
+
+@pytest.mark.parametrize("read", [read_words, read_words_as_released])
+def test_a_word_without_times_is_read_and_has_no_state(read: Callable[..., Reading]) -> None:
+    encode, policy = BuiltInTokenizer(999).encode, parse_window_policy("sliding:4:words")
+    timed = words_of(["the", "old", "cat", "", "sat", "down"])
+    onsets, offsets = timed.onsets.copy(), timed.offsets.copy()
+    onsets[[1, 5]] = offsets[[1, 5]] = np.nan
+    whole = read(timed, encode, policy)
+    part = read(Words(timed.text, onsets, offsets), encode, policy)
+    has_state = ~np.isin(whole.word, [1, 5])
+    np.testing.assert_array_equal(part.ids, whole.ids)  # the text is the same
+    for name in ("times", "word", "start", "first", "last", "added_from"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[has_state], name)
 
 
 def test_the_released_code_repeats_silences_and_possessives() -> None:

@@ -145,7 +145,7 @@ def _check_audio(
     if sound is None:
         return None, None
     if words:
-        ends, lasts = audio.start + audio.duration, float(words.offsets.max())
+        ends, lasts = audio.start + audio.duration, float(np.nanmax(words.offsets))
         if lasts > ends + SLACK:
             late = int((words.times > ends).sum())
             report.add(
