@@ -50,7 +50,9 @@ from .contract.specs import (
     Spec as Spec,
 )
 from .contract.weights import (
+    gguf_name as gguf_name,
     hub_cache as hub_cache,
+    hub_id as hub_id,
     is_local as is_local,
     local_snapshot as local_snapshot,
     weight_files as weight_files,

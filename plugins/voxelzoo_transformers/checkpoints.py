@@ -20,7 +20,9 @@ from voxelzoo.api import (
     ExtractorRequest,
     MissingError,
     UsageError,
+    gguf_name,
     hub_cache,
+    hub_id,
     is_local,
     local_snapshot,
     weight_files,
@@ -65,29 +67,30 @@ def checkpoint_folder(request: ExtractorRequest) -> Path:
             "as 'repo' (--registry FILE), or use --untrained"
         )
     folder = local_snapshot(model.repo, model.revision)
-    if folder is not None and (weights := weight_files(folder, kind)):
+    gguf = gguf_name(model.repo)
+    if folder is not None and (weights := weight_files(folder, kind, gguf)):
         if any(path.suffix == ".bin" for path in weights):
             _check_pickle_allowed(request)
         return folder
     if not is_local(model.repo) and hub_answers():
         return _downloaded_checkpoint(request, model.repo)
     raise MissingError(
-        f"{model.name}: no {_file_name(kind)} of {model.repo}{_at(model.revision)} "
+        f"{model.name}: no {gguf or _file_name(kind)} of {model.repo}{_at(model.revision)} "
         f"in {location(model.repo)}{_how_to_get(request)}"
     )
 
 
 def _downloaded_checkpoint(request: ExtractorRequest, repo: str) -> Path:
-    model = request.model
-    weights = ["model*.safetensors", "model.safetensors.index.json"]
+    model, gguf = request.model, gguf_name(repo)
+    weights = [gguf] if gguf else ["model*.safetensors", "model.safetensors.index.json"]
     if model.weights_format == "pickle":
         _check_pickle_allowed(request)
         weights += ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
     request.notify(f"{model.name}: downloading {repo} from the hub")
-    folder = _download(model.name, repo, model.revision, [*weights, *SMALL_FILES])
-    if not weight_files(folder, model.weights_format):
+    folder = _download(model.name, hub_id(repo), model.revision, [*weights, *SMALL_FILES])
+    if not weight_files(folder, model.weights_format, gguf):
         raise MissingError(
-            f"{model.name}: {repo} has no {_file_name(model.weights_format)} "
+            f"{model.name}: {repo} has no {gguf or _file_name(model.weights_format)} "
             f"(looked in {folder}); if its weights are a pickle, add 'weights_format: pickle' to "
             "the row"
         )
@@ -118,6 +121,8 @@ def config_folder(request: ExtractorRequest) -> Path | None:
     model = request.model
     if model.repo is None:
         return None
+    if gguf_name(model.repo) is not None:
+        return checkpoint_folder(request)  # the file holds the configuration
     folder = local_snapshot(model.repo, model.revision)
     if folder is not None and (folder / "config.json").is_file():
         return folder
@@ -234,7 +239,8 @@ def _how_to_get(request: ExtractorRequest) -> str:
     if is_local(model.repo or ""):
         return "; put it there, correct 'repo' in the row, or use --untrained"
     revision = f" --revision {model.revision}" if model.revision else ""
-    return f"{_UNREACHABLE} 'hf download {model.repo}{revision}', or use --untrained"
+    what = " ".join(filter(None, (hub_id(model.repo or ""), gguf_name(model.repo))))
+    return f"{_UNREACHABLE} 'hf download {what}{revision}', or use --untrained"
 
 
 def file_digests(files: Sequence[Path]) -> dict[str, str]:

@@ -8,12 +8,10 @@ results are all in the store, read the stated values and never build the network
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
-import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +21,7 @@ from voxelzoo.api import (
     ExtractorRequest,
     MissingError,
     PluginError,
+    gguf_name,
     is_local,
     local_snapshot,
     weight_files,
@@ -33,6 +32,8 @@ from voxelzoo_transformers.checkpoints import (
     file_digests,
     location,
 )
+from voxelzoo_transformers.gguf_files import read_gguf_config
+from voxelzoo_transformers.quiet import first_line, quiet_transformers
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -144,9 +145,10 @@ def config_is_here(request: ExtractorRequest) -> bool:
     if request.untrained and model.architecture:
         return True
     folder = local_snapshot(model.repo, model.revision) if model.repo else None
-    if folder is None or not (folder / "config.json").is_file():
+    gguf = gguf_name(model.repo)
+    if folder is None or not (folder / (gguf or "config.json")).is_file():
         return False
-    return request.untrained or bool(weight_files(folder, model.weights_format))
+    return request.untrained or bool(weight_files(folder, model.weights_format, gguf))
 
 
 def load_config(request: ExtractorRequest) -> NetworkConfig:
@@ -185,6 +187,8 @@ def load_config(request: ExtractorRequest) -> NetworkConfig:
             f"{model.name}: the row gives no architecture and there is no config.json of "
             f"{model.repo} in {location(model.repo or '')}; add 'architecture' to the row"
         )
+    if gguf := gguf_name(model.repo):
+        return NetworkConfig({}, lambda: read_gguf_config(model.name, folder / gguf))
     return _lazily(_read_json(folder / "config.json"), lambda: _from_folder(request, folder))
 
 
@@ -290,52 +294,21 @@ def source_fingerprint(request: ExtractorRequest) -> dict[str, Any]:
     """
     model = request.model
     if request.untrained:
-        architecture = dict(model.architecture)
+        architecture, library = dict(model.architecture), version("transformers")
         if not architecture and (folder := config_folder(request)) is not None:
+            if gguf := gguf_name(model.repo):
+                return {"files": file_digests([folder / gguf]), "transformers": library}
             architecture = _read_json(folder / "config.json")
-        return {"architecture": architecture, "transformers": version("transformers")}
+        return {"architecture": architecture, "transformers": library}
     if model.repo is not None and not is_local(model.repo):
         if model.revision is not None and _COMMIT.fullmatch(model.revision):
             return {"commit": model.revision}
         return {"commit": checkpoint_folder(request).name}  # a branch or tag may move
     folder = checkpoint_folder(request)
-    weights = weight_files(folder, model.weights_format)
+    weights = weight_files(folder, model.weights_format, gguf_name(model.repo))
     return {"files": file_digests([*weights, folder / "config.json"])}
-
-
-@contextlib.contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Imports and uses transformers without its warnings, progress bars and background upload.
-
-    transformers would start an upload to convert a pickled checkpoint. Its settings are restored
-    afterwards: a notebook that uses transformers itself keeps its own.
-    """
-    variable = "DISABLE_SAFETENSORS_CONVERSION"
-    before = os.environ.get(variable)
-    os.environ.setdefault(variable, "1")
-    try:
-        from transformers.utils import logging
-
-        verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-        try:
-            yield
-        finally:
-            logging.set_verbosity(verbosity)
-            if bars:
-                logging.enable_progress_bar()
-    finally:
-        if before is None:
-            os.environ.pop(variable, None)
 
 
 def trusts_remote_code(request: ExtractorRequest) -> bool:
     """Whether the checkpoint's own code may run: the user and the model's row both allow it."""
     return request.trust_remote_code and request.model.trust_remote_code
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, or its class if it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -136,8 +136,8 @@ def built_size(config: NetworkConfig, head: Head = "none") -> NetworkSize:
     """
     import torch
 
-    from voxelzoo_transformers.configuration import quiet_transformers
     from voxelzoo_transformers.loading import auto_class
+    from voxelzoo_transformers.quiet import quiet_transformers
 
     full = config.full
     with quiet_transformers(), torch.device("meta"):

@@ -12,14 +12,21 @@ from typing import Any, Literal
 import torch
 from safetensors import SafetensorError
 
-from voxelzoo.api import DataError, ExtractorRequest, MissingError, UsageError, weight_files
+from voxelzoo.api import (
+    DataError,
+    ExtractorRequest,
+    MissingError,
+    UsageError,
+    gguf_name,
+    weight_files,
+)
 from voxelzoo_transformers.checkpoints import checkpoint_folder
 from voxelzoo_transformers.configuration import (
     NetworkConfig,
-    first_line,
-    quiet_transformers,
     trusts_remote_code,
 )
+from voxelzoo_transformers.gguf_files import check_gguf_installed
+from voxelzoo_transformers.quiet import first_line, quiet_transformers
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -104,6 +111,8 @@ def _placement(
         return {}
     if request.untrained:
         raise UsageError(f"{name}: device_map and quantize are for trained weights")
+    if bits is not None and gguf_name(request.model.repo) is not None:
+        raise UsageError(f"{name}: quantize is not for GGUF files, which are quantised already")
     if device_map not in (None, *DEVICE_MAPS):
         raise UsageError(f"{name}: device_map {device_map!r}: use one of {', '.join(DEVICE_MAPS)}")
     if bits not in (None, "8bit", "4bit"):
@@ -136,14 +145,18 @@ def _load_trained(
     dtype: torch.dtype,
     placement: Mapping[str, Any],
 ) -> Any:
-    folder = checkpoint_folder(request)
-    weights = weight_files(folder, request.model.weights_format)
+    folder, gguf = checkpoint_folder(request), gguf_name(request.model.repo)
+    weights = weight_files(folder, request.model.weights_format, gguf)
+    if gguf is not None:
+        check_gguf_installed(request.model.name)
+        placement = {**placement, "gguf_file": gguf}
+    else:
+        placement = {**placement, "use_safetensors": weights[0].suffix == ".safetensors"}
     try:
         model, report = auto_class(head).from_pretrained(
             folder,
             config=config.full,
             dtype=dtype,
-            use_safetensors=weights[0].suffix == ".safetensors",
             trust_remote_code=trusts_remote_code(request),
             local_files_only=True,
             output_loading_info=True,

@@ -26,18 +26,51 @@ def hub_cache() -> Path:
 
 
 def is_local(repo: str) -> bool:
-    """Whether a model's repository is a folder.
+    """Whether a model's repository is a folder, or a GGUF file.
 
     Parameters
     ----------
     repo : str
-        A path, or ``org/name`` of the hub.
+        A path, or ``org/name`` or ``org/name/file.gguf`` of the hub.
 
     Returns
     -------
     bool
     """
-    return repo.startswith((".", "/", "~")) or Path(repo).is_dir()
+    if repo.startswith((".", "/", "~")) or Path(repo).is_dir():
+        return True
+    return gguf_name(repo) is not None and (Path(repo).is_file() or repo.count("/") != 2)
+
+
+def gguf_name(repo: str | None) -> str | None:
+    """Name of the GGUF file that a model's repository is.
+
+    Parameters
+    ----------
+    repo : str or None
+        A path, or ``org/name`` or ``org/name/file.gguf`` of the hub.
+
+    Returns
+    -------
+    str or None
+        None if the repository is a folder.
+    """
+    return Path(repo).name if repo is not None and repo.lower().endswith(".gguf") else None
+
+
+def hub_id(repo: str) -> str:
+    """``org/name`` of a repository of the hub.
+
+    Parameters
+    ----------
+    repo : str
+        ``org/name`` or ``org/name/file.gguf``.
+
+    Returns
+    -------
+    str
+    """
+    return repo if gguf_name(repo) is None else repo.rpartition("/")[0]
 
 
 def local_snapshot(repo: str, revision: str | None = None) -> Path | None:
@@ -46,19 +79,22 @@ def local_snapshot(repo: str, revision: str | None = None) -> Path | None:
     Parameters
     ----------
     repo : str
-        A path, or ``org/name`` of the hub.
+        A path, or ``org/name`` or ``org/name/file.gguf`` of the hub.
     revision : str, optional
         A commit or branch of the hub; by default what ``main`` last pointed to.
 
     Returns
     -------
     Path or None
-        The path itself, or the snapshot in the hub's cache; None if it is not there.
+        The path itself, or the snapshot in the hub's cache; None if it is not there. Of a GGUF
+        file, the folder that it is in.
     """
     if is_local(repo):
-        folder = Path(repo).expanduser()
-        return folder if folder.is_dir() else None
-    home = hub_cache() / ("models--" + repo.replace("/", "--"))
+        path = Path(repo).expanduser()
+        if gguf_name(repo) is not None and path.is_file():
+            return path.parent
+        return path if path.is_dir() else None
+    home = hub_cache() / ("models--" + hub_id(repo).replace("/", "--"))
     commit = revision
     if reference := _read(home / "refs" / (revision or "main")):
         commit = reference.strip()
@@ -68,7 +104,9 @@ def local_snapshot(repo: str, revision: str | None = None) -> Path | None:
     return snapshot if snapshot.is_dir() else None
 
 
-def weight_files(folder: Path, weights_format: str = "safetensors") -> list[Path]:
+def weight_files(
+    folder: Path, weights_format: str = "safetensors", gguf: str | None = None
+) -> list[Path]:
     """Weight files of a checkpoint.
 
     Parameters
@@ -77,12 +115,16 @@ def weight_files(folder: Path, weights_format: str = "safetensors") -> list[Path
         The checkpoint's folder.
     weights_format : {"safetensors", "pickle"}, default "safetensors"
         With ``pickle``, a pickle is used if there are no safetensors.
+    gguf : str, optional
+        Name of the GGUF file that the checkpoint is.
 
     Returns
     -------
     list of Path
         Every shard; empty if one of them is missing.
     """
+    if gguf is not None:
+        return [folder / gguf] if (folder / gguf).is_file() else []
     for kind in ("safetensors", "pickle"):
         if kind == "pickle" and weights_format != "pickle":
             continue
@@ -116,7 +158,11 @@ def weights_location(entry: ModelEntry) -> Path | None:
     if entry.repo is None:
         return None
     folder = local_snapshot(entry.repo, entry.revision)
-    return folder if folder and weight_files(folder, entry.weights_format) else None
+    return (
+        folder
+        if folder and weight_files(folder, entry.weights_format, gguf_name(entry.repo))
+        else None
+    )
 
 
 def _read(path: Path) -> str | None:

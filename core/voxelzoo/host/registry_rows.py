@@ -28,7 +28,7 @@ _PATTERNS = {
         "the quoted 40 hexadecimal digits of a commit, or null; a branch such as main moves",
     ),
     "repo": (
-        r"^([\w.-]+(/[\w.-]+)?|(\.{1,2}/|~|/).*|\.{1,2})$",
+        r"^([\w.-]+(/[\w.-]+)?(/[\w.-]+\.gguf)?|(\.{1,2}/|~|/).*|\.{1,2})$",
         "a hub id such as ORG/NAME, or a folder that begins with ./ or /",
     ),
     "tokenizer": (

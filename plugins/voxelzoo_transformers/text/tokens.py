@@ -23,11 +23,13 @@ from voxelzoo.api import (
     ExtractorRequest,
     MissingError,
     PluginError,
+    gguf_name,
     is_local,
     local_snapshot,
 )
 from voxelzoo_transformers.checkpoints import checkpoint_folder, fetch_small_files, file_digests
-from voxelzoo_transformers.configuration import first_line, quiet_transformers
+from voxelzoo_transformers.gguf_files import read_gguf_tokenizer
+from voxelzoo_transformers.quiet import first_line, quiet_transformers
 from voxelzoo_transformers.text.first_token import SpecialTokens
 
 Ints = NDArray[np.int64]
@@ -136,6 +138,8 @@ class HubTokenizer:
         Number of tokens that the network has. A larger tokenizer is refused.
     trust_remote_code : bool, default False
         Whether code in the folder may run.
+    gguf : str, optional
+        Name of the GGUF file in the folder that holds it.
     """
 
     def __init__(
@@ -144,16 +148,22 @@ class HubTokenizer:
         folder: Path,
         vocabulary: int | None = None,
         trust_remote_code: bool = False,
+        gguf: str | None = None,
     ) -> None:
         self.name = name
         self._folder = folder
         self._vocabulary = vocabulary
         self._trust_remote_code = trust_remote_code
-        self._files = file_digests([folder / file for file in _TOKENIZER_FILES])
+        self._gguf = gguf
+        files = _TOKENIZER_FILES if gguf is None else (gguf,)
+        self._files = file_digests([folder / file for file in files])
 
     @cached_property
     def _tokenizer(self) -> Any:
-        tokenizer = _load(self.name, self._folder, self._trust_remote_code)
+        if self._gguf is None:
+            tokenizer = _load(self.name, self._folder, self._trust_remote_code)
+        else:
+            tokenizer = read_gguf_tokenizer(self.name, self._folder / self._gguf)
         if self._vocabulary is not None and len(tokenizer) > self._vocabulary:
             raise PluginError(
                 f"tokenizer {self.name} has {len(tokenizer)} tokens but the network has "
@@ -293,7 +303,7 @@ def load_tokenizer(
         folder = _fetch(request)
     assert source is not None
     trusted = request.trust_remote_code and model.trust_remote_code
-    return HubTokenizer(source, folder, vocabulary, trusted)
+    return HubTokenizer(source, folder, vocabulary, trusted, gguf_name(source))
 
 
 def tokenizer_folder(request: ExtractorRequest) -> Path | None:
@@ -301,8 +311,9 @@ def tokenizer_folder(request: ExtractorRequest) -> Path | None:
     model = request.model
     source = model.tokenizer or model.repo
     folder = local_snapshot(source, None if model.tokenizer else model.revision) if source else None
-    here = folder is not None and any((folder / file).is_file() for file in _TOKENIZER_FILES)
-    return folder if here else None
+    gguf = gguf_name(source)
+    files = _TOKENIZER_FILES if gguf is None else (gguf,)
+    return folder if folder and any((folder / file).is_file() for file in files) else None
 
 
 def _fetch(request: ExtractorRequest) -> Path:

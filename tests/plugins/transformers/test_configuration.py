@@ -16,8 +16,9 @@ import yaml
 
 from text_models import request_for, tiny_row
 from voxelzoo.api import ModelEntry, PluginError
-from voxelzoo_transformers.configuration import load_config, quiet_transformers
+from voxelzoo_transformers.configuration import load_config
 from voxelzoo_transformers.cost import built_size
+from voxelzoo_transformers.quiet import quiet_transformers
 
 ROOT = Path(__file__).resolve().parents[3]
 TEXT = ("num_hidden_layers", "hidden_size", "vocab_size", "max_position_embeddings")
