@@ -244,12 +244,13 @@ def _how_to_get(request: ExtractorRequest) -> str:
 
 
 def file_digests(files: Sequence[Path]) -> dict[str, str]:
-    """SHA-256 of each file that exists, by file name."""
+    """SHA-256 of each file that exists, by file name; a GGUF file may have any name."""
     digests = {}
     for path in files:
         if path.is_file():
             status = path.stat()
-            digests[path.name] = _digest(path.resolve(), status.st_size, status.st_mtime_ns)
+            name = "gguf" if gguf_name(path.name) else path.name
+            digests[name] = _digest(path.resolve(), status.st_size, status.st_mtime_ns)
     return digests
 
 

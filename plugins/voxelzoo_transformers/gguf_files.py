@@ -6,7 +6,10 @@ numbers of the requested precision.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +19,6 @@ from voxelzoo_transformers.quiet import first_line, quiet_transformers
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
-
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, IndexError, RuntimeError, ImportError)
-"""What transformers and ``gguf`` raise for a file that they cannot use."""
 
 
 def check_gguf_installed(model: str) -> None:
@@ -67,8 +67,15 @@ def read_gguf_config(model: str, path: Path) -> PretrainedConfig:
     status = path.stat()
     try:
         return _read_config(path, status.st_size, status.st_mtime_ns)
-    except UNREADABLE as error:
+    except Exception as error:  # a damaged file can make the package raise anything
         raise unreadable(model, path, error) from None
+
+
+@contextlib.contextmanager
+def without_bars() -> Iterator[None]:
+    """Hides the bar that transformers shows while it reads a GGUF file, whatever its settings."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        yield
 
 
 @lru_cache(maxsize=16)
@@ -109,5 +116,5 @@ def read_gguf_tokenizer(model: str, path: Path) -> Any:
             return AutoTokenizer.from_pretrained(
                 path.parent, gguf_file=path.name, local_files_only=True
             )
-        except UNREADABLE as error:
+        except Exception as error:  # a damaged file can make the package raise anything
             raise unreadable(model, path, error) from None

@@ -7,6 +7,7 @@ import importlib.util
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import torch
@@ -25,7 +26,7 @@ from voxelzoo_transformers.configuration import (
     NetworkConfig,
     trusts_remote_code,
 )
-from voxelzoo_transformers.gguf_files import check_gguf_installed
+from voxelzoo_transformers.gguf_files import check_gguf_installed, without_bars
 from voxelzoo_transformers.quiet import first_line, quiet_transformers
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -153,15 +154,16 @@ def _load_trained(
     else:
         placement = {**placement, "use_safetensors": weights[0].suffix == ".safetensors"}
     try:
-        model, report = auto_class(head).from_pretrained(
-            folder,
-            config=config.full,
-            dtype=dtype,
-            trust_remote_code=trusts_remote_code(request),
-            local_files_only=True,
-            output_loading_info=True,
-            **placement,
-        )
+        with without_bars() if gguf else nullcontext():
+            model, report = auto_class(head).from_pretrained(
+                folder,
+                config=config.full,
+                dtype=dtype,
+                trust_remote_code=trusts_remote_code(request),
+                local_files_only=True,
+                output_loading_info=True,
+                **placement,
+            )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise DataError(
             f"{request.model.name}: the weights in {folder} cannot be loaded ({first_line(error)})"
