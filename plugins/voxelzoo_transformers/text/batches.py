@@ -147,3 +147,12 @@ class TextBatch:
             if is_first:
                 predictions[word, 1] = entropy
         return states, predictions
+
+
+def stacked(states: list[Tensor], n_states: int) -> NDArray[np.float32]:
+    """(layer, word, unit) in memory; each layer leaves the device as soon as it is copied."""
+    width = states[0].shape[1] if states else 0
+    stacked = np.empty((len(states), n_states, width), dtype=np.float32)
+    for layer in range(len(stacked)):
+        stacked[layer] = states.pop(0).float().cpu().numpy()
+    return stacked

@@ -55,8 +55,6 @@ from voxelzoo_transformers.text.reading import (
 from voxelzoo_transformers.text.tokens import Tokenizer, load_tokenizer, tokenizer_folder
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from voxelzoo_transformers.loading import Head
     from voxelzoo_transformers.text.states import LayerReader
 
@@ -434,7 +432,7 @@ class CausalLMExtractor:
         ZooError
             If memory runs out with a single pass.
         """
-        from voxelzoo_transformers.text.batches import TextBatch, next_batch
+        from voxelzoo_transformers.text.batches import TextBatch, next_batch, stacked
 
         reading = self.reading(story)
         reader = self.load("language-model" if predictions else "none")
@@ -453,7 +451,7 @@ class CausalLMExtractor:
             except (RuntimeError, MemoryError) as error:
                 self._reduce_batch(error, few)
                 continue
-            yield StateBlock(batch.rows.start, _stacked(states, batch.n_states)), bits
+            yield StateBlock(batch.rows.start, stacked(states, batch.n_states)), bits
             done += len(few)
 
     def tokens_per_batch(self, layers: Sequence[int]) -> int:
@@ -491,12 +489,3 @@ class PredictionExtractor(CausalLMExtractor):
     """Extracts the surprisal and entropy of each word in bits, as layer 0: (word, 2)."""
 
     default_output = "predictions"
-
-
-def _stacked(states: list[Tensor], n_states: int) -> NDArray[np.float32]:
-    """(layer, word, unit) in memory; each layer leaves the device as soon as it is copied."""
-    width = states[0].shape[1] if states else 0
-    stacked = np.empty((len(states), n_states, width), dtype=np.float32)
-    for layer in range(len(stacked)):
-        stacked[layer] = states.pop(0).float().cpu().numpy()
-    return stacked
