@@ -121,8 +121,9 @@ class HeldOutPart:
         return by_voxel(correlation, self.prediction, self.response)
 
     def arrays(self) -> dict[str, Callable[[], Floats]]:
-        """``prediction`` and ``response``, and ``repeats`` if there are any, as float32.
+        """``prediction`` and ``response``, and ``repeats`` if there are any.
 
+        They are float32, except predictions that it would round to little more than their mean.
         Each is made when it is asked for: on disk there may be more than fits in memory.
         """
         named = {"prediction": self.prediction, "response": self.response, "repeats": self.repeats}
@@ -131,8 +132,18 @@ class HeldOutPart:
         }
 
 
+_LEAST_VARIATION = 1e-4
+"""Standard deviation, as a share of the mean, below which float32 rounds too much of it."""
+
+
 def _float32(values: VoxelArray) -> Floats:
-    return np.asarray(values[...], dtype=np.float32)
+    values = np.asarray(values[...])
+    if values.dtype == np.float64:
+        variation = values.std(axis=-2)
+        fine = (variation == 0) | (variation > _LEAST_VARIATION * np.abs(values.mean(axis=-2)))
+        if not (fine | ~np.isfinite(variation)).all():
+            return values
+    return values.astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -208,7 +208,7 @@ def test_results_of_different_subjects_are_not_paired(zoo: Zoo, store: Path) -> 
 
 def test_a_key_that_begins_several_results_is_refused(zoo: Zoo, store: Path) -> None:
     with pytest.raises(NotFoundError, match="begin with key ''"):
-        Store(store).find("result", "")
+        Store(store).result("")
 
 
 def test_a_mean_over_subjects_is_not_counted_as_a_subject(zoo: Zoo, tmp_path: Path) -> None:
