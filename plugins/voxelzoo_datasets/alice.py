@@ -106,8 +106,18 @@ class AliceDataset:
     def info(self) -> DatasetInfo:
         """Name, licence and citation."""
         return DatasetInfo.of(
-            ALICE, "Chapter 1 of Alice in Wonderland, heard in the scanner; six regions."
+            ALICE,
+            "Chapter 1 of Alice in Wonderland, heard in the scanner; six regions.",
+            preparation=self._preparation(),
         )
+
+    def _preparation(self) -> str:
+        steps = []
+        if self.drift != "none":
+            steps.append("slow drifts were removed (Savitzky-Golay, order 2, 120 s)")
+        if self.regress == "regress":
+            steps.append("six motion parameters were regressed out")
+        return ", ".join([*steps, "each region was z-scored over the run"])
 
     def subjects(self) -> tuple[str, ...]:
         """Listeners with usable time courses, then ``group``."""

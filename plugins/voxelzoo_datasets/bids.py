@@ -102,6 +102,7 @@ class BidsDataset(ImagingDataset):
             summary=str(description.get("Name", "BIDS derivatives.")),
             licence=licence if isinstance(licence, str) else None,
             citation=citation if isinstance(citation, str) else None,
+            preparation=self.cleaning.describe(),
         )
 
     def find_runs(self) -> dict[str, dict[str, tuple[Run, ...]]]:

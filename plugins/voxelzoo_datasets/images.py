@@ -10,6 +10,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -251,57 +252,71 @@ def read_confounds(path: Path, patterns: Sequence[str]) -> NDArray[np.float64]:
     return values
 
 
-def clean(
-    rows: Rows,
-    tr: float,
-    confounds: NDArray[np.float64] | None,
-    drift: str,
-    period: float,
-    order: int,
-    standardise: bool,
-) -> Rows:
-    """Regress confounds and drift out of each voxel in one step, and standardise if asked.
+@dataclass(frozen=True)
+class Cleaning:
+    """What is regressed out of each voxel in one step, and whether it is then standardised."""
 
-    Parameters
-    ----------
-    rows : array of shape (TR, voxel), float32
-        Responses of one run.
-    tr : float
-        Repetition time, in seconds.
-    confounds : array of shape (TR, column), or None
-        Nuisance regressors.
-    drift : str
-        ``none``, ``cosine`` or ``polynomial``.
-    period : float
-        Cosine drift: periods longer than this are removed, in seconds.
-    order : int
-        Polynomial drift: order of the Legendre polynomials.
-    standardise : bool
-        Whether to z-score each voxel over the run.
+    confounds: Sequence[str]
+    """Columns of the confounds table."""
+    drift: str
+    """``none``, ``cosine`` or ``polynomial``."""
+    period: float
+    """Cosine drift: periods longer than this are removed, in seconds."""
+    order: int
+    """Polynomial drift: order of the Legendre polynomials."""
+    standardise: bool
+    """Whether each voxel is z-scored over the run."""
 
-    Returns
-    -------
-    array of shape (TR, voxel), float32
-        A voxel with any non-finite value is NaN throughout.
-    """
-    from nilearn.signal import clean as nilearn_clean
+    def describe(self) -> str | None:
+        """Say what it does, in clauses for a methods section; None if it does nothing."""
+        steps = []
+        if self.confounds:
+            steps.append(f"the confounds {', '.join(self.confounds)} were regressed out")
+        if self.drift == "cosine":
+            steps.append(f"drifts slower than {self.period:g} s were removed by cosines")
+        if self.drift == "polynomial":
+            steps.append(f"a polynomial drift of order {self.order} was removed")
+        if self.standardise:
+            steps.append("each voxel was z-scored within each run")
+        return ", ".join(steps) or None
 
-    nuisances = [] if confounds is None else [confounds]
-    if drift == "polynomial":
-        at = np.linspace(-1, 1, len(rows))
-        powers = np.asarray(np.polynomial.legendre.legvander(at, order), dtype=np.float64)
-        nuisances.append(powers[:, 1:])
-    usable = np.isfinite(rows).all(axis=0)
-    cleaned = np.full_like(rows, np.nan)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # constant voxels stay constant and are reported later
-        cleaned[:, usable] = nilearn_clean(
-            rows[:, usable].astype(np.float64),
-            detrend=False,
-            standardize="zscore_sample" if standardise else None,
-            confounds=np.concatenate(nuisances, axis=1) if nuisances else None,
-            filter="cosine" if drift == "cosine" else False,
-            high_pass=1 / period if drift == "cosine" else None,
-            t_r=tr,
-        )
-    return cleaned
+    def apply(self, rows: Rows, tr: float, confounds: NDArray[np.float64] | None) -> Rows:
+        """Clean the responses of one run.
+
+        Parameters
+        ----------
+        rows : array of shape (TR, voxel), float32
+            Responses.
+        tr : float
+            Repetition time, in seconds.
+        confounds : array of shape (TR, column), or None
+            Nuisance regressors.
+
+        Returns
+        -------
+        array of shape (TR, voxel), float32
+            A voxel with any non-finite value is NaN throughout.
+        """
+        if self.describe() is None:
+            return rows
+        from nilearn.signal import clean
+
+        nuisances = [] if confounds is None else [confounds]
+        if self.drift == "polynomial":
+            at = np.linspace(-1, 1, len(rows))
+            powers = np.asarray(np.polynomial.legendre.legvander(at, self.order), dtype=np.float64)
+            nuisances.append(powers[:, 1:])
+        usable = np.isfinite(rows).all(axis=0)
+        cleaned = np.full_like(rows, np.nan)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # constant voxels stay constant and are reported later
+            cleaned[:, usable] = clean(
+                rows[:, usable].astype(np.float64),
+                detrend=False,
+                standardize="zscore_sample" if self.standardise else None,
+                confounds=np.concatenate(nuisances, axis=1) if nuisances else None,
+                filter="cosine" if self.drift == "cosine" else False,
+                high_pass=1 / self.period if self.drift == "cosine" else None,
+                t_r=tr,
+            )
+        return cleaned

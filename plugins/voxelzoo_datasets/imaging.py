@@ -143,15 +143,15 @@ class ImagingDataset(ABC):
         check_options(self.name, options, self.allowed_options)
         self.root = path
         self.options = options
-        self._drift = choice(
-            "drift", options.get("drift", "none"), ("none", "cosine", "polynomial")
+        self.cleaning = images.Cleaning(
+            listed(options.get("confounds", "")),
+            choice("drift", options.get("drift", "none"), ("none", "cosine", "polynomial")),
+            seconds("drift_period", options.get("drift_period", "128"), least=1),
+            whole("drift_order", options.get("drift_order", "2"), least=1),
+            choice("standardise", options.get("standardise", "yes"), ("yes", "no")) == "yes",
         )
-        self._period = seconds("drift_period", options.get("drift_period", "128"), least=1)
-        self._order = whole("drift_order", options.get("drift_order", "2"), least=1)
-        self._standardise = choice("standardise", options.get("standardise", "yes"), ("yes", "no"))
         self._drop = whole("drop", options.get("drop", "0"), least=0)
         self._rows = whole("rows", options["rows"], least=1) if "rows" in options else None
-        self._confounds = listed(options.get("confounds", ""))
         self._atlas = _file(options.get("parcellation"), "parcellation")
         mask = options.get("mask", self.default_mask)
         if mask is not None and self._atlas is not None and "mask" in options:
@@ -266,7 +266,7 @@ class ImagingDataset(ABC):
         ]
         for run in self.runs[subject][story]:
             parts += run.files
-            table = self.confounds_of(run) if self._confounds else None
+            table = self.confounds_of(run) if self.cleaning.confounds else None
             parts += [table] if table is not None else []
         parts += self._mask_files(subject) if self.runs[subject][story][0].is_volume else []
         return content_digest(*parts)
@@ -449,23 +449,18 @@ class ImagingDataset(ABC):
         if len(rows[kept]) != clock.n_trs:
             raise DataError(f"{run.first}: {len(rows)} volumes, but its header says more")
         confounds = None
-        if self._confounds:
+        if self.cleaning.confounds:
             table = self.confounds_of(run)
             if table is None:
                 raise DataError(f"{run.first}: no ..._desc-confounds_timeseries.tsv next to it")
-            confounds = images.read_confounds(table, self._confounds)
+            confounds = images.read_confounds(table, self.cleaning.confounds)
             if len(confounds) != len(rows):
                 raise DataError(
                     f"{table}: {len(confounds)} rows for the {len(rows)} volumes of "
                     f"{run.first.name}"
                 )
             confounds = confounds[kept]
-        standardise = self._standardise == "yes"
-        if confounds is None and self._drift == "none" and not standardise:
-            return rows[kept]
-        return images.clean(
-            rows[kept], clock.tr, confounds, self._drift, self._period, self._order, standardise
-        )
+        return self.cleaning.apply(rows[kept], clock.tr, confounds)
 
 
 def read_json(path: Path) -> dict[str, Any]:

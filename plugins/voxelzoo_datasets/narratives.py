@@ -80,7 +80,9 @@ class NarrativesDataset(ImagingDataset):
     def info(self) -> DatasetInfo:
         """Name, licence and citation."""
         return DatasetInfo.of(
-            plugin.NARRATIVES, "Spoken stories in the scanner, OpenNeuro ds002345."
+            plugin.NARRATIVES,
+            "Spoken stories in the scanner, OpenNeuro ds002345.",
+            preparation=self.cleaning.describe(),
         )
 
     def find_runs(self) -> dict[str, dict[str, tuple[Run, ...]]]:

@@ -71,6 +71,7 @@ class PetitPrinceDataset(ImagingDataset):
         return DatasetInfo.of(
             plugin.PETIT_PRINCE,
             f"The Little Prince, heard in the scanner ({self.language}); ds003643.",
+            preparation=self.cleaning.describe(),
         )
 
     def find_runs(self) -> dict[str, dict[str, tuple[Run, ...]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from voxelzoo.api import RegressorSpec, hookimpl
+from voxelzoo_regressors import methods
 from voxelzoo_regressors.citations import DUPRELATOUR2022BANDED, LIN2024STACKING
 
 _PACKAGE = "voxelzoo_regressors"
@@ -22,6 +23,7 @@ def zoo_register_regressors() -> Iterator[RegressorSpec]:
         requires=("torch",),
         default_for=("clean",),
         neutral_options=("device", "voxel_block"),
+        describe=methods.describe_ridge,
     )
     yield RegressorSpec(
         "bootstrap-ridge",
@@ -29,6 +31,7 @@ def zoo_register_regressors() -> Iterator[RegressorSpec]:
         "Ridge as in Antonello et al. (2023): alphas by random held-out chunks.",
         streams=True,
         default_for=("antonello2023",),
+        describe=methods.describe_bootstrap,
     )
     yield RegressorSpec(
         "stacking",
@@ -39,6 +42,7 @@ def zoo_register_regressors() -> Iterator[RegressorSpec]:
         requires=("torch",),
         stacks=True,
         bibtex=(LIN2024STACKING,),
+        describe=methods.describe_stacking,
     )
     yield RegressorSpec(
         "banded-ridge",
@@ -47,6 +51,7 @@ def zoo_register_regressors() -> Iterator[RegressorSpec]:
         spaces=True,
         streams=True,
         bibtex=(DUPRELATOUR2022BANDED,),
+        describe=methods.describe_banded,
     )
     yield RegressorSpec(
         "variance-partition",
@@ -55,4 +60,5 @@ def zoo_register_regressors() -> Iterator[RegressorSpec]:
         spaces=True,
         streams=True,
         requires=("torch",),
+        describe=methods.describe_partition,
     )

@@ -262,11 +262,11 @@ class DatasetInfo:
     delays: str | None = None
     """Default FIR delays, such as ``"0.1s-0.4s"``, if responses are not haemodynamic;
     ``None``: those of the protocol, 2 to 8 s."""
+    preparation: str | None = None
+    """What the dataset did to responses, as clauses: ``"a cosine drift was removed"``."""
 
     @classmethod
-    def of(
-        cls, spec: DatasetSpec, summary: str | None = None, delays: str | None = None
-    ) -> DatasetInfo:
+    def of(cls, spec: DatasetSpec, summary: str | None = None, **more: str | None) -> DatasetInfo:
         """What a spec says, so that a dataset's licence and citation are stated once.
 
         Parameters
@@ -275,10 +275,10 @@ class DatasetInfo:
             The dataset's own spec.
         summary
             Replaces the spec's summary.
-        delays
-            Default FIR delays.
+        **more
+            ``delays`` and ``preparation``, where the dataset has them.
         """
-        return cls(spec.name, summary or spec.summary, spec.licence, spec.citation, delays)
+        return cls(spec.name, summary or spec.summary, spec.licence, spec.citation, **more)
 
 
 @runtime_checkable

@@ -200,6 +200,9 @@ class RegressorSpec(_SpecFields):
     ``single``: the space that the weighted sum must beat in cross-validation, voxel by voxel."""
     neutral_options: tuple[str, ...] = ()
     """Parameters that change no value, such as a device: not part of a result's key."""
+    describe: Callable[[Mapping[str, Any]], str] | None = None
+    """Says in a clause how parameters (without ``alphas``) choose penalties and fit, for
+    ``zoo explain``. Without it, parameters are listed by name."""
     default_for: tuple[str, ...] = ()
     """Protocols that use it if the user names no regressor."""
 

@@ -160,7 +160,7 @@ class _Writer:
 
     def sentences(self) -> Iterator[str]:
         """The sentences, in order."""
-        yield self._data()
+        yield from self._data()
         yield from self._held_out()
         for space, provenance in self.states.items():
             yield from self._model(space, provenance)
@@ -211,7 +211,7 @@ class _Writer:
 
     # --------------------------------------------------------------------------------- sentences
 
-    def _data(self) -> str:
+    def _data(self) -> Iterator[str]:
         record, name = self.record, self.record.dataset
         licence, citation = record.dataset_licence, record.dataset_citation
         for registered in self.host.datasets:
@@ -231,11 +231,16 @@ class _Writer:
         without_score = (
             f", {undefined} of which have no defined score{because}" if undefined else ""
         )
-        return (
-            f"Responses of subject {record.subject} of the dataset {name}"
+        who = f"subject {record.subject}"
+        if record.is_average:
+            who = f"{record.subject}, a mean over other subjects,"
+        yield (
+            f"Responses of {who} of the dataset {name}"
             f"{f' ({brackets})' if brackets else ''} were predicted in "
             f"{counted(record.n_voxels, 'voxel')}{without_score}."
         )
+        if record.dataset_preparation is not None:
+            yield f"Before that, {record.dataset_preparation}."
 
     def _held_out(self) -> Iterator[str]:
         record, protocol = self.record, self.provenance["protocol"]
@@ -283,11 +288,16 @@ class _Writer:
         place = f"layer {layer} of {depth}" if depth else f"layer {layer}"
         network = model["architecture"] or model["repo"]
         features = f"the hidden states of {place} of {name}" if network else name
+        if not network and entry is not None and entry.summary:
+            features += f": {entry.summary[0].lower()}{entry.summary[1:].rstrip('.')}"
         yield f"Features were {features} ({', '.join(part for part in facts if part)})."
         extractor = provenance["extractor"]
         # The source is the network's own configuration, not a setting of the extraction.
-        chosen = {k: v for k, v in extractor["fingerprint"].items() if k != "source"}
-        settings = {**_flat(chosen), **provenance["options"]}
+        # The first token has a sentence of its own, and a baseline's settings are its summary.
+        hidden = ("source", "first_tokens")
+        chosen = {k: v for k, v in extractor["fingerprint"].items() if k not in hidden}
+        settings = {**(_flat(chosen) if network else {}), **provenance["options"]}
+        settings = {name: value for name, value in settings.items() if value is not False}
         with_settings = f" with {_settings(settings)}" if settings else ""
         yield (
             f"They were computed by the extractor {extractor['id']} ({extractor['distribution']} "
@@ -345,12 +355,15 @@ class _Writer:
         parameters = dict(regressor["parameters"])
         alphas = parameters.pop("alphas", None)
         grid = f" over {_grid(alphas)}" if alphas else ""
-        others = _settings({k: v for k, v in parameters.items() if v is not None})
+        chosen = {k: v for k, v in parameters.items() if v is not None and v is not False}
+        others = f"with {_settings(chosen)}" if chosen else ""
+        for each in self.host.regressors:
+            if each.id == regressor["id"] and each.spec.describe is not None:
+                others = each.spec.describe(parameters)
         yield (
             f"Each voxel was fitted by {regressor['id'].partition('/')[2]} "
             f"({regressor['distribution']} {regressor['version']}){grid}"
-            f"{f', with {others}' if others else ''}, under the protocol "
-            f"{self.record.protocol}."
+            f", under the protocol {self.record.protocol}{f': {others}' if others else ''}."
         )
         self._cite_spec(self.host.regressors, regressor["id"])
         if self.record.protocol in PROTOCOLS:
@@ -406,7 +419,7 @@ class _Writer:
             if provenance and (name := provenance["extractor"]["distribution"]) not in versions:
                 versions = {**versions, name: provenance["extractor"]["version"]}
         packages = [f"{name} {version}" for name, version in versions.items()]
-        return f"Software: {listed(packages)}; the seed was {self.record.seed}."
+        return f"Software: {listed(packages)}."
 
 
 def _number(value: float) -> str:

@@ -153,6 +153,7 @@ def _data(plan: Plan, scores: Scores) -> dict[str, Any]:
         "dataset": info.name,
         "dataset_licence": info.licence,
         "dataset_citation": info.citation,
+        "dataset_preparation": info.preparation,
         "n_voxels": len(scores.r),
         "n_undefined_voxels": int((~np.isfinite(scores.r)).sum()),
         "undefined": why_undefined(scores),

@@ -144,6 +144,8 @@ class ResultRecord:
     """SPDX identifier of the data's licence."""
     dataset_citation: str | None = None
     """One line to cite the data."""
+    dataset_preparation: str | None = None
+    """What the dataset did to responses before they were fitted, as clauses."""
     n_voxels: int
     """Voxels that were fitted."""
     n_undefined_voxels: int

@@ -177,14 +177,11 @@ class CausalLMExtractor:
     def cost(self, story: Story, layers: Sequence[int]) -> Cost:
         """Estimates what extracting ``layers`` of a story takes; loads nothing."""
         n_special = self.frame.n_tokens
-        passes = [
-            len(one) + n_special
-            for one in self.reading(story).passes(shared=not self._options.look_ahead)
-        ]
+        shared = not self._options.look_ahead
+        passes = [len(one) + n_special for one in self.reading(story).passes(shared=shared)]
         head, size = not self._options.gives_states, self._size
-        width, depth = int(self.config.hidden_size), 1.0
-        if not head:
-            depth = min(max(layers), self._n_layers) / self._n_layers
+        width = int(self.config.hidden_size)
+        depth = 1.0 if head else min(max(layers), self._n_layers) / self._n_layers
         # Queries with keys, and weights with values: half of each in causal attention.
         attention = 2 * width * self._n_layers * sum(n * n for n in passes)
         flops = depth * (2 * size.per_position * sum(passes) + attention)

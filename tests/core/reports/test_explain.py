@@ -64,6 +64,10 @@ def test_says_data_features_fit_and_software(zoo: Zoo) -> None:
         assert said in told, said
     assert f"torch {record['software']['torch']}" in told  # ridge computes with it
     assert "transformers" not in told
+    assert "word-rate: a one at the midpoint of each spoken word" in told
+    assert "one alpha for each voxel, the one with the highest mean Pearson's r over folds" in told
+    for without_effect in ("block length", "gap", "reduce", "sweep", "seed was", "value 1", " off"):
+        assert without_effect not in told
 
 
 def test_untrained_model_and_the_papers_protocol(zoo: Zoo, tmp_path: Path) -> None:
