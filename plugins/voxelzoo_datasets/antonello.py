@@ -403,9 +403,10 @@ def _words(grid: Any, where: str) -> Words:
         raise DataError(f"{where}: its word tier is not (begin, end, word)") from None
     if not rows:
         raise DataError(f"{where}: no words")
-    text = tuple("" if label.lower() in _SILENT else label for *_, label in rows)
+    labels = tuple(label for *_, label in rows)
+    text = tuple("" if label.lower() in _SILENT else label for label in labels)
     times = np.array([(begin, end) for begin, end, _ in rows])
     try:
-        return Words(text, times[:, 0].copy(), times[:, 1].copy())
+        return Words(text, times[:, 0].copy(), times[:, 1].copy(), labels)
     except DataError as error:
         raise DataError(f"{where}: {error}") from None

@@ -47,6 +47,7 @@ from voxelzoo.disk.drafts import Draft, remove_abandoned_drafts
 from voxelzoo.disk.files import flush_file, flush_folder, flush_tree, written_whole
 from voxelzoo.disk.zarr_arrays import open_zarr_array
 from voxelzoo.progress import Progress, Silent
+from voxelzoo.stimuli.words import LABEL_COLUMN
 
 FORMAT = 1
 
@@ -232,9 +233,12 @@ def _write_words(path: Path, words: Words) -> None:
     """Write words so that they read back as the same; :class:`DataError` if they cannot."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("word", "onset", "offset"))
-        for text, onset, offset in zip(words.text, words.onsets, words.offsets, strict=True):
-            writer.writerow((text, repr(float(onset)), repr(float(offset))))
+        labelled = words.labels != words.text
+        writer.writerow(("word", "onset", "offset", *((LABEL_COLUMN,) if labelled else ())))
+        columns = words.text, words.onsets, words.offsets, words.labels
+        for text, onset, offset, label in zip(*columns, strict=True):
+            times = repr(float(onset)), repr(float(offset))
+            writer.writerow((text, *times, *((label,) if labelled else ())))
     if read_words_csv(path).digest != words.digest:
         raise DataError(f"{path.name}: a word begins or ends with a space, or has a line break")
 

@@ -27,8 +27,10 @@ from voxelzoo.science.ceiling_intervals import ceiling_interval
 from voxelzoo.science.ceilings import (
     INTER_SUBJECT,
     Ceiling,
+    Method,
     Others,
     estimate_ceiling,
+    find_method,
     headroom,
     inter_subject_ceiling,
 )
@@ -120,7 +122,7 @@ def result_table(
     held_out: HeldOut,
     options: SignificanceOptions,
     others: Others = MappingProxyType({}),
-    floor: float | None = None,
+    method: Method | None = None,
 ) -> RegionTable:
     """Whether a result is above chance, and how close it is to its ceiling.
 
@@ -132,8 +134,8 @@ def result_table(
         How it is tested.
     others : mapping of str to callable
         Reads the responses of the other subjects, for the inter-subject ceiling.
-    floor : float or None
-        Lower limit of the ceiling; ``None``: no limit.
+    method : Method, optional
+        How a ceiling from repeats is estimated; by default as ``options`` say.
 
     Returns
     -------
@@ -160,9 +162,10 @@ def result_table(
         level=options.level,
         seed=options.seed,
     )
-    ceiling = _ceiling(held_out, options, others, floor)
+    method = method or find_method(options.ceiling)
+    ceiling = _ceiling(held_out, method, others)
     top = np.full(held_out.n_voxels, np.nan) if ceiling is None else ceiling.values
-    top_interval = _ceiling_interval(held_out, options, floor)
+    top_interval = _ceiling_interval(held_out, method, options)
     same_rows = held_out if options.ceiling == INTER_SUBJECT else held_out.of_ceiling
     r_same_rows = tested.r if same_rows is held_out else same_rows.r
     left, share = headroom(r_same_rows, top), normalised(r_same_rows, top)
@@ -380,29 +383,26 @@ def _better(tested: PairedDifference, mask: NDArray[np.bool_], alpha: float) -> 
 # ------------------------------------------------------------------------------- what both share
 
 
-def _ceiling(
-    held_out: HeldOut, options: SignificanceOptions, others: Others, floor: float | None
-) -> Ceiling | None:
+def _ceiling(held_out: HeldOut, method: Method, others: Others) -> Ceiling | None:
     """From the stories that were repeated, ``None`` if none was; or from the other subjects."""
-    if options.ceiling == INTER_SUBJECT:
+    if method.name == INTER_SUBJECT:
         own = {name: response for name, (_, response) in held_out.parts.items()}
         return inter_subject_ceiling(own, held_out.joined, others)
     if not held_out.repeats:
         return None
-    return estimate_ceiling(list(held_out.repeats.values()), options.ceiling, floor)
+    return estimate_ceiling(list(held_out.repeats.values()), method)
 
 
 def _ceiling_interval(
-    held_out: HeldOut, options: SignificanceOptions, floor: float | None
+    held_out: HeldOut, method: Method, options: SignificanceOptions
 ) -> Interval | None:
     """Interval of a ceiling from repeats, over blocks of time; else ``None``."""
-    if not held_out.repeats or options.ceiling == INTER_SUBJECT:
+    if not held_out.repeats or method.name == INTER_SUBJECT:
         return None
     return ceiling_interval(
         list(held_out.repeats.values()),
-        options.ceiling,
+        method,
         held_out.regions,
-        floor=floor,
         block=options.block_trs,
         level=options.level,
         seed=options.seed,

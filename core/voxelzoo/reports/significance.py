@@ -22,7 +22,7 @@ from voxelzoo.reports.region_table import (
 )
 from voxelzoo.reports.report import Report, Row
 from voxelzoo.science.arrays import Floats
-from voxelzoo.science.ceilings import INTER_SUBJECT, Others, ceiling_floor, find_method
+from voxelzoo.science.ceilings import INTER_SUBJECT, Others, ceiling_method, find_method
 from voxelzoo.science.durations import Duration, in_trs
 from voxelzoo.science.paired_tests import subjects_test
 from voxelzoo.science.protocols import find_protocol
@@ -214,8 +214,8 @@ def _table(
     if other:
         return compare(one, other[0], options)
     others = finder.responses_of_others(pair[0]) if options.ceiling == INTER_SUBJECT else {}
-    floor = ceiling_floor(options.ceiling, find_protocol(pair[0].record.protocol))
-    return result_table(one, options, others, floor)
+    method = ceiling_method(options.ceiling, find_protocol(pair[0].record.protocol))
+    return result_table(one, options, others, method)
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,8 @@ from voxelzoo.science.ceilings import (
     DEFAULT,
     INTER_SUBJECT,
     Ceiling,
-    ceiling_floor,
+    ceiling_method,
     estimate_ceiling,
-    find_method,
     inter_subject_ceiling,
 )
 from voxelzoo.science.evaluation import held_out_repeats, held_out_responses
@@ -81,14 +80,13 @@ class NoiseCeilings:
                     f"heard more than once; {INTER_SUBJECT} only needs other subjects"
                 )
             return None
-        method = find_method(plan.ceiling or DEFAULT)
-        floor = ceiling_floor(method.name, plan.protocol)
+        method = ceiling_method(plan.ceiling or DEFAULT, plan.protocol)
         stories = list(repeats.values())
         ceilings: list[Floats] = []
         for block in voxel_blocks(stories[0]):
             rows = [np.asarray(story[..., block]) for story in stories]
-            ceilings.append(estimate_ceiling(rows, method.name, floor).values)
-        return Ceiling(method.name, floor, np.concatenate(ceilings), tuple(repeats))
+            ceilings.append(estimate_ceiling(rows, method).values)
+        return Ceiling(method.name, method.floor, np.concatenate(ceilings), tuple(repeats))
 
     def _from_other_subjects(self, subject: str) -> Ceiling:
         plan = self._plan

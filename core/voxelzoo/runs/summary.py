@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from voxelzoo.runs.keys import Features
 from voxelzoo.runs.plan import Plan
-from voxelzoo.science.ceilings import DEFAULT, ceiling_floor
+from voxelzoo.science.ceilings import DEFAULT, ceiling_method
 from voxelzoo.science.regions import finite_mean, label_masks
 from voxelzoo.science.scores import Scores
 from voxelzoo.science.undefined import why_undefined
@@ -170,7 +170,7 @@ def _ceiling(plan: Plan, scores: Scores) -> dict[str, Any]:
     method = plan.ceiling or DEFAULT
     return {
         "ceiling_method": method,
-        "ceiling_floor": ceiling_floor(method, plan.protocol),
+        "ceiling_floor": ceiling_method(method, plan.protocol).floor,
         "ceiling_stories": scores.ceiling_stories,
     }
 

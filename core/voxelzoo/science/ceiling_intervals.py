@@ -19,7 +19,7 @@ from voxelzoo.api import UsageError
 from voxelzoo.science.arrays import Floats, Mask
 from voxelzoo.science.block_draws import block_edges, n_whole_blocks
 from voxelzoo.science.bootstrap import LEVEL, TRS_PER_BLOCK, Interval, tails
-from voxelzoo.science.ceilings import by_repeats, estimate_ceiling, find_method
+from voxelzoo.science.ceilings import Method, by_repeats, estimate_ceiling, find_method
 from voxelzoo.science.held_out import over_voxels
 from voxelzoo.science.regions import RegionMeans, region_mean
 
@@ -32,7 +32,7 @@ _BLOCK = 64
 
 def ceiling_interval(
     stories: Sequence[Floats],
-    method: str,
+    method: str | Method,
     regions: Mapping[str, Mask],
     *,
     floor: float | Literal["default"] | None = "default",
@@ -52,8 +52,8 @@ def ceiling_interval(
     ----------
     stories : sequence of ndarray, each of shape (repeat, TR, voxel)
         Responses to each story.
-    method : str
-        Name of a ceiling from repeats (:data:`voxelzoo.science.ceilings.METHODS`).
+    method : str or Method
+        A ceiling from repeats (:data:`voxelzoo.science.ceilings.METHODS`).
     regions : mapping of str to ndarray of bool, shape (voxel,)
         Voxels of each region; the first has all voxels.
     floor : float, "default" or None, default "default"
@@ -76,11 +76,11 @@ def ceiling_interval(
     UsageError
         If the method is not one from repeats.
     """
-    chosen = find_method(method)
+    chosen = find_method(method) if isinstance(method, str) else method
     if chosen.of_covariances is None:
-        raise UsageError(f"ceiling {method!r} is not made from repeats, so it has no interval")
+        raise UsageError(f"ceiling {chosen.name!r} is not made from repeats, so it has no interval")
     least = chosen.floor if floor == "default" else floor
-    top = estimate_ceiling(stories, method, least).values
+    top = estimate_ceiling(stories, chosen, least).values
     draws = _CeilingDraws.of(stories, chosen.of_covariances, least, block, n_draws, seed)
     return _interval(draws, top, regions, n_draws, level)
 

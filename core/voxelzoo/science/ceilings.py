@@ -8,7 +8,7 @@ Everything is computed in blocks of voxels.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -24,6 +24,8 @@ from voxelzoo.science.repeats import (
     ceiling,
     explainable_ceiling,
     explainable_of_covariances,
+    released_cc_max_of_covariances,
+    released_ceiling,
     require_several,
     split_half,
     split_half_of_covariances,
@@ -134,22 +136,29 @@ def find_method(name: str) -> Method:
         raise NotFoundError(f"no ceiling {name!r}; there are {', '.join(METHODS)}") from None
 
 
-def ceiling_floor(method: str, protocol: FitProtocol) -> float | None:
-    """The lower limit of ceilings in results of a protocol, wherever they are computed.
+def ceiling_method(name: str, protocol: FitProtocol) -> Method:
+    """A method as results of a protocol use it, wherever they are computed.
 
     Parameters
     ----------
-    method : str
+    name : str
         Name of a method.
     protocol : FitProtocol
         The protocol that a result was made under.
 
     Returns
     -------
-    float or None
-        The method's own floor; ``None`` if the protocol has none.
+    Method
+        Without a floor, or with a total power of 1, if that is the protocol's.
     """
-    return find_method(method).floor if protocol.floors_ceilings else None
+    method = find_method(name)
+    if not protocol.floors_ceilings:
+        method = replace(method, floor=None)
+    if protocol.unit_total_power and name == DEFAULT:
+        method = replace(
+            method, estimate=released_ceiling, of_covariances=released_cc_max_of_covariances
+        )
+    return method
 
 
 @dataclass(frozen=True)
@@ -195,7 +204,7 @@ def by_repeats(stories: Sequence[Floats]) -> dict[int, list[Floats]]:
 
 def estimate_ceiling(
     responses: Floats | Sequence[Floats],
-    method: str = DEFAULT,
+    method: str | Method = DEFAULT,
     floor: float | Literal["default"] | None = "default",
 ) -> Ceiling:
     """The ceiling by any method, in blocks of voxels.
@@ -208,8 +217,8 @@ def estimate_ceiling(
     ----------
     responses : ndarray or sequence of ndarray, each of shape (repeat, TR, voxel)
         Responses to one story or to several; (subject, TR, voxel) for ``inter-subject``.
-    method : str, default "schoppe"
-        A name in :data:`METHODS`.
+    method : str or Method, default "schoppe"
+        A name in :data:`METHODS`, or a method.
     floor : float, "default" or None, default "default"
         Lower limit. ``"default"``: the method's own. None: no limit.
 
@@ -224,11 +233,11 @@ def estimate_ceiling(
     DataError
         If there are fewer than two repeats or subjects.
     """
-    chosen = find_method(method)
+    chosen = find_method(method) if isinstance(method, str) else method
     least = chosen.floor if floor == "default" else floor
     stories = [responses] if isinstance(responses, np.ndarray) else list(responses)
     if not stories:
-        raise DataError(f"ceiling {method!r} needs {chosen.needs}, and no story has any")
+        raise DataError(f"ceiling {chosen.name!r} needs {chosen.needs}, and no story has any")
     for story in stories:
         require_several(story, chosen.needs)
     groups = by_repeats(stories).values()

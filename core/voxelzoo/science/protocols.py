@@ -45,6 +45,8 @@ class FitProtocol:
     """Rows dropped from the start of each test story (paper, section 3.5: 40, the first 100 s)."""
     floors_ceilings: bool = True
     """Raise noise ceilings to the floor of their method (paper, section 2.5: 0.25)."""
+    unit_total_power: bool = False
+    """Take the total power of responses to be 1 in the noise ceiling, else measure it."""
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Everything that changes a value: all but :attr:`summary`."""
@@ -67,6 +69,7 @@ ANTONELLO2023 = FitProtocol(
     standardise_responses=False,
     skip_test_trs=40,
     floors_ceilings=False,
+    unit_total_power=True,
 )
 
 

@@ -99,6 +99,15 @@ def _powers(between: Floats) -> tuple[Floats, Floats]:
     return total, signal
 
 
+def released_cc_max_of_covariances(between: Floats) -> Floats:
+    """:func:`released_ceiling` without a floor, (...), from covariances (repeat, repeat, ...)."""
+    n = len(between)
+    signal = (between.sum(axis=(0, 1)) / n - 1) / (n - 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cc_max: Floats = 1 / np.sqrt(1 + (1 / signal - 1) / n)
+    return np.where(signal > 0, cc_max, np.nan)
+
+
 def cc_max_of_covariances(between: Floats) -> Floats:
     """:func:`ceiling` without a floor, (...), from covariances (repeat, repeat, ...)."""
     total, signal = _powers(between)
@@ -133,6 +142,38 @@ def ceiling(repeats: Floats, floor: float | None = 0.25) -> Floats:
         If there are fewer than two repeats.
     """
     return _from_repeats(repeats, cc_max_of_covariances, floor)
+
+
+def released_ceiling(repeats: Floats, floor: float | None = None) -> Floats:
+    """CCmax as the code released with Antonello et al. (2023) computes it: total power is 1.
+
+    As :func:`ceiling`, with ``total = 1`` where the total power is measured there. Responses are
+    taken to have been z-scored; of rows without a story's start, or means over runs, that is not
+    exact.
+
+    Parameters
+    ----------
+    repeats : ndarray of shape (repeat, TR, voxel)
+        Responses to the same stimulus.
+    floor : float or None, default None
+        Lower limit.
+
+    Returns
+    -------
+    ndarray of shape (voxel,)
+        NaN where responses are not finite, vary in no repeat, or have no signal power.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two repeats.
+    """
+    n_trs = repeats.shape[1]
+
+    def of_covariances(between: Floats) -> Floats:
+        return released_cc_max_of_covariances(between * (n_trs / (n_trs - 1)))
+
+    return _from_repeats(repeats, of_covariances, floor)
 
 
 def split_half_r(repeats: Floats, seed: int = 0) -> Floats:

@@ -42,7 +42,8 @@ def read_textgrid(path: Path, tier: str | None = None) -> Words:
     Returns
     -------
     Words
-        Times in seconds. Silences (``sp``, ``sil``, empty, in brackets) are items without text.
+        Times in seconds. Silences (``sp``, ``sil``, empty, in brackets) are items without text;
+        their labels are kept.
 
     Raises
     ------
@@ -82,7 +83,8 @@ def read_textgrid(path: Path, tier: str | None = None) -> Words:
         called = f"called {tier or 'word'!r}; keep one" if not of_speakers else "of speakers' words"
         raise DataError(f"{path}: {len(chosen)} tiers are {called}; its interval tiers are {names}")
     items = chosen[0]
-    text = tuple("" if _SILENCE.fullmatch(label.strip()) else label.strip() for *_, label in items)
+    labels = tuple(label.strip() for *_, label in items)
+    text = tuple("" if _SILENCE.fullmatch(label) else label for label in labels)
     if not any(text):
         raise DataError(f"{path}: no words")
     try:
@@ -90,6 +92,7 @@ def read_textgrid(path: Path, tier: str | None = None) -> Words:
             text,
             np.array([onset for onset, _, _ in items], dtype=np.float64),
             np.array([offset for _, offset, _ in items], dtype=np.float64),
+            labels,
         )
     except DataError as error:
         raise DataError(f"{path}: {error}") from None

@@ -29,6 +29,9 @@ class Words:
     onsets, offsets : ndarray of float64
         Beginning and end of each, (word,), in seconds. Both are NaN for a word whose time is not
         known: it is part of the text, and has no state.
+    labels : tuple of str, optional
+        What the aligner wrote for each item, before silences and noises became items without text:
+        protocols differ in which labels they take for words. By default ``text``.
 
     Raises
     ------
@@ -40,9 +43,14 @@ class Words:
     text: tuple[str, ...]
     onsets: Floats
     offsets: Floats
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.text)
+        if not self.labels:
+            object.__setattr__(self, "labels", self.text)
+        if len(self.labels) != n:
+            raise DataError(f"{n} words but {len(self.labels)} labels")
         if self.onsets.shape != (n,) or self.offsets.shape != (n,):
             raise DataError(
                 f"{n} words but onsets {self.onsets.shape} and offsets {self.offsets.shape}"
@@ -95,7 +103,10 @@ class Words:
 
     def _only(self, keep: list[int]) -> Words:
         return Words(
-            tuple(self.text[i] for i in keep), self.onsets[keep].copy(), self.offsets[keep].copy()
+            tuple(self.text[i] for i in keep),
+            self.onsets[keep].copy(),
+            self.offsets[keep].copy(),
+            tuple(self.labels[i] for i in keep),
         )
 
     def shifted(self, seconds: float) -> Words:
@@ -110,13 +121,17 @@ class Words:
         -------
         Words
         """
-        return Words(self.text, self.onsets + seconds, self.offsets + seconds)
+        return Words(self.text, self.onsets + seconds, self.offsets + seconds, self.labels)
 
     @cached_property
     def digest(self) -> str:
-        """Digest of text and times."""
-        return content_digest("\0".join(self.text), self.onsets, self.offsets)
+        """Digest of text, times and labels."""
+        labels = () if self.labels == self.text else ("\0".join(self.labels),)
+        return content_digest("\0".join(self.text), self.onsets, self.offsets, *labels)
 
+
+LABEL_COLUMN = "aligner_label"
+"""Column of what the aligner wrote for an item, in a table of words."""
 
 _NO_TIME = ("", "na", "n/a", "nan", "none")
 """What aligners and tables write for a time that is not known, in lower case."""
@@ -141,7 +156,7 @@ def read_words_csv(path: Path) -> Words:
     -------
     Words
         The words; an empty ``word`` is a silence. A word whose onset and offset are both empty (or
-        ``NA``) has no time.
+        ``NA``) has no time. A column ``aligner_label``, if there is one, has the labels.
 
     Raises
     ------
@@ -168,7 +183,9 @@ def read_words_csv(path: Path) -> Words:
             f"{path}:1: no column {', '.join(missing)}; the first line must be word,onset,offset"
         )
     columns = [header.index(name) for name in ("word", "onset", "offset")]
+    labelled = header.index(LABEL_COLUMN) if LABEL_COLUMN in header else columns[0]
     text: list[str] = []
+    labels: list[str] = []
     times: list[tuple[float, float]] = []
     for number, row in rows[1:]:
         if not row:
@@ -179,7 +196,7 @@ def read_words_csv(path: Path) -> Words:
                 "is closed in a later line, and the lines between would be lost"
             )
         # More fields than columns: decimal commas, which would be read as other times.
-        if not max(columns) < len(row) <= len(header):
+        if not max(*columns, labelled) < len(row) <= len(header):
             raise DataError(f"{path}:{number}: {len(row)} fields, expected {len(header)}")
         word, onset, offset = (row[column].strip() for column in columns)
         try:
@@ -190,10 +207,11 @@ def read_words_csv(path: Path) -> Words:
                 "seconds"
             ) from None
         text.append(word)
+        labels.append(row[labelled].strip())
     if not text:
         raise DataError(f"{path}: no words")
     both = np.array(times, dtype=np.float64)
     try:
-        return Words(tuple(text), both[:, 0].copy(), both[:, 1].copy())
+        return Words(tuple(text), both[:, 0].copy(), both[:, 1].copy(), tuple(labels))
     except DataError as error:
         raise DataError(f"{path}: {error}") from None

@@ -150,9 +150,21 @@ class TextBatch:
 
 
 def stacked(states: list[Tensor], n_states: int) -> NDArray[np.float32]:
-    """(layer, word, unit) in memory; each layer leaves the device as soon as it is copied."""
+    """States of several layers as one array in memory.
+
+    Parameters
+    ----------
+    states : list of Tensor of shape (word, unit)
+        One for each layer; emptied, so that each leaves the device as soon as it is copied.
+    n_states : int
+        Number of words.
+
+    Returns
+    -------
+    ndarray of float32, shape (layer, word, unit)
+    """
     width = states[0].shape[1] if states else 0
-    stacked = np.empty((len(states), n_states, width), dtype=np.float32)
-    for layer in range(len(stacked)):
-        stacked[layer] = states.pop(0).float().cpu().numpy()
-    return stacked
+    values = np.empty((len(states), n_states, width), dtype=np.float32)
+    for layer in range(len(values)):
+        values[layer] = states.pop(0).float().cpu().numpy()
+    return values

@@ -368,6 +368,8 @@ class CausalLMExtractor:
             reading = read(words, self.tokenizer.encode, self.context, self.frame.skip_first)
             self._check_length(story, reading)
             self._report_repetition(story, reading)
+            for note in reading.notes:
+                self.request.notify(f"{self.request.model.name}: story {story.name!r}: {note}")
             self._last_reading = (words.digest, reading)
         return self._last_reading[1]
 

@@ -7,8 +7,8 @@ tokens, so the shared pass gives each word exactly what a pass of its own would 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,8 @@ class Reading:
     """Last token of each state's context and of its own word, (state,)."""
     added_from: Ints
     """First token after the previous word, (state,); up to ``last``, all that a word adds."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of this story, a line each."""
 
     def __len__(self) -> int:
         return len(self.times)
@@ -120,6 +122,10 @@ def read_words(
     return _reading(words, tokens, spoken, start, at.first, at.last, skip_first)
 
 
+DROPPED = frozenset({"sentence_start", "sentence_end", "br", "lg", "ls", "ns", "sp"})
+"""Labels that the released code drops, in lower case and without braces."""
+
+
 def read_words_as_released(
     words: Words,
     encode: Callable[[str], Tokens],
@@ -128,15 +134,16 @@ def read_words_as_released(
 ) -> Reading:
     """The reading of the code released with Antonello et al. (2023).
 
-    Words are in lower case, and silences stay as empty words. A silence and ``'s`` have the state
-    of the previous word. Tokens that the tokenizer makes of the extra spaces belong to the previous
-    word, whose last token is then one of these. (If ``'s`` is a word of its own, all later contexts
-    of the released code end one word early; that error is not reproduced.)
+    Items whose label is one of :data:`DROPPED` are not there at all. Of the others, those with an
+    empty label stay as empty words; every other label is a word, in lower case. An empty word and
+    ``'s`` have the state of the previous word. Tokens that the tokenizer makes of the extra spaces
+    belong to the previous word, whose last token is then one of these. What is not reproduced is
+    on the page "The paper's protocol" of the documentation.
 
     Parameters
     ----------
     words : Words
-        The story's words; empty ones are silences.
+        The story's words, of which :attr:`~voxelzoo.api.Words.labels` are read.
     encode : callable
         Turns a text into :class:`Tokens`.
     policy : WindowPolicy
@@ -147,14 +154,15 @@ def read_words_as_released(
     Returns
     -------
     Reading
-        One state for each word and silence from the first word on.
+        One state for each word and empty word from the first word on.
 
     Raises
     ------
     DataError
         If no word becomes a token, or the tokenizer's tokens do not follow the text.
     """
-    text = [word.strip().lower() for word in words.text]
+    items = np.array(released_items(words), dtype=np.int64)
+    text = [words.labels[i].strip().lower() for i in items]
     tokens = encode(" ".join(text))
     at = match_words(text, tokens)
     spoken = np.array([i for i, word in enumerate(text) if word], dtype=np.int64)
@@ -171,7 +179,46 @@ def read_words_as_released(
     repeated = np.array([text[spoken[i]] == "'s" if i >= 0 else True for i in before])
     own = np.where((before < 0) | repeated, NO_TOKEN, last[before])
     first = at.first[spoken][before]
-    return _reading(words, tokens, every, start[before], first, own, skip_first)
+    reading = _reading(words, tokens, items, start[before], first, own, skip_first)
+    return replace(reading, notes=tuple(_not_as_released(text, policy)))
+
+
+def _not_as_released(text: Sequence[str], policy: WindowPolicy) -> Iterator[str]:
+    """What the released code would do with a story, and is not done here."""
+    if n := text.count("'s"):
+        yield (
+            f'"\'s" is a word of its own {n} times: after each, the released code reads all later '
+            "words one word too early; this error is not reproduced"
+        )
+    if policy.kind != "sawtooth" or policy.unit != "words" or policy.variant != "code":
+        return
+    lookback, n_stops = 0, 0
+    for word in text:
+        if word and word != "'s" and lookback >= policy.size:
+            n_stops += lookback > policy.size
+            lookback = policy.restart
+        lookback += 1
+    if n_stops:
+        yield (
+            f"{n_stops} times a silence comes when the counter of words is full: the released code "
+            "stops there; here the next word restarts the context"
+        )
+
+
+def released_items(words: Words) -> list[int]:
+    """Positions of the items that the released code does not drop.
+
+    Parameters
+    ----------
+    words : Words
+        The story's words.
+
+    Returns
+    -------
+    list of int
+    """
+    plain = (label.lower().strip("{}").strip() for label in words.labels)
+    return [i for i, label in enumerate(plain) if label not in DROPPED]
 
 
 def _reading(

@@ -471,3 +471,16 @@ def test_the_tier_of_the_only_speaker_is_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="2 tiers are of speakers' words; its interval tiers are"):
         read_textgrid(two)
     assert read_textgrid(two, "bob - words").text == ("bob - words",)
+
+
+def test_labels_are_kept_beside_the_words(tmp_path: Path) -> None:
+    plain = Words(("a", ""), np.array([0.0, 1.0]), np.array([1.0, 2.0]))
+    assert plain.labels == ("a", "")
+    labelled = Words(("a", ""), plain.onsets, plain.offsets, ("a", "{SL}"))
+    assert labelled.digest != plain.digest
+    assert labelled.shifted(1).labels == labelled.timed().labels == ("a", "{SL}")
+    path = tmp_path / "words.csv"
+    path.write_text("word,onset,offset,aligner_label\na,0,1,a\n,1,2,{SL}\n")
+    assert read_words_csv(path).digest == labelled.digest
+    with pytest.raises(DataError, match="2 words but 1 labels"):
+        Words(("a", ""), plain.onsets, plain.offsets, ("a",))

@@ -210,6 +210,45 @@ def test_the_released_code_repeats_silences_and_possessives() -> None:
     assert reading.last.tolist() == [0, 1, 1, 1, 4]
 
 
+LABELS = ["{SL}", "The", "sp", "cat", "{NS}", "", "{br}", "Sentence_End", "sil", "sat", "{CG}"]
+
+
+def test_the_released_code_drops_some_labels_and_reads_others_as_words() -> None:
+    """Only an empty label is a blank; sp, {NS}, {BR}, {LG}, {LS}, sentence ends are not there."""
+    onsets = np.arange(len(LABELS), dtype=np.float64)
+    silent = {"{SL}", "sp", "{NS}", "", "{br}", "sil", "{CG}"}
+    text = tuple("" if label in silent else label for label in LABELS)
+    words = Words(text, onsets, onsets + 0.5, tuple(LABELS))
+    encode = BuiltInTokenizer(99999).encode
+    reading = read_words_as_released(words, encode, parse_window_policy("full:words"))
+    assert reading.ids.tolist() == encode("{sl} the cat  sil sat {cg}").ids.tolist()
+    assert [LABELS[i] for i in reading.word] == ["{SL}", "The", "cat", "", "sil", "sat", "{CG}"]
+    np.testing.assert_array_equal(reading.times, onsets[reading.word] + 0.25)
+    blank = reading.word.tolist().index(5)
+    assert reading.last[blank] == reading.last[blank - 1]  # the state of "cat" again
+    # The default protocol reads words alone.
+    plain = read_words(words, encode, parse_window_policy("full"))
+    assert [LABELS[i] for i in plain.word] == ["The", "cat", "Sentence_End", "sat"]
+
+
+@pytest.mark.parametrize(
+    ("items", "notes"),
+    [
+        (["a"] * 9, []),
+        (["a", "'s", "b", "'s"], ['"\'s" is a word of its own 2 times']),
+        ([*["a"] * 4, "", "b"], ["1 times a silence comes when the counter"]),
+        ([*["a"] * 3, "", "b"], []),
+        ([*["a"] * 5, *["", "b", "b"] * 2], ["1 times a silence comes when the counter"]),
+    ],
+)
+def test_what_is_not_as_released_is_said(items: list[str], notes: list[str]) -> None:
+    policy = parse_window_policy("sawtooth:4:2:words:code")
+    reading = read_words_as_released(words_of(items), BuiltInTokenizer(999).encode, policy)
+    assert len(reading.notes) == len(notes)
+    assert all(note.startswith(start) for note, start in zip(reading.notes, notes, strict=True))
+    assert read_words(words_of(items), BuiltInTokenizer(999).encode, policy).notes == ()
+
+
 @needs_shared
 def test_the_released_code_reads_a_word_before_a_silence_at_the_extra_space() -> None:
     tokenizer = hub("gpt2-tokenizer")
