@@ -162,8 +162,7 @@ def result_table(
         level=options.level,
         seed=options.seed,
     )
-    method = method or find_method(options.ceiling)
-    ceiling = _ceiling(held_out, method, others)
+    ceiling = _ceiling(held_out, method := method or find_method(options.ceiling), others)
     top = np.full(held_out.n_voxels, np.nan) if ceiling is None else ceiling.values
     top_interval = _ceiling_interval(held_out, method, options)
     same_rows = held_out if options.ceiling == INTER_SUBJECT else held_out.of_ceiling
