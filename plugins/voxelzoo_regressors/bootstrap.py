@@ -251,7 +251,7 @@ class BootstrapRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             Responses, z-scored. A lazy array (Zarr, HDF5) is read a block of targets at a time,
             now and again by :meth:`predict`.
         groups : None
-            Ignored; chunks do not heed stories.
+            Ignored: chunks may span stories.
 
         Returns
         -------

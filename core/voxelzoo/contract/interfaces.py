@@ -122,7 +122,7 @@ class Extractor(Protocol):
         Raises
         ------
         DataError
-            The story lacks what the model needs (words or sound).
+            The story does not have what the model needs (words or sound).
         """
         ...
 
@@ -144,7 +144,7 @@ class Extractor(Protocol):
         Raises
         ------
         DataError
-            The story lacks what the model needs, or cannot be read.
+            The story does not have what the model needs, or cannot be read.
         MissingError
             The weights are not on this machine.
         """
@@ -303,7 +303,7 @@ class Dataset(Protocol):
         ...
 
     def test_stories(self) -> Sequence[str]:
-        """Stories held out whole; empty where evaluation is by contiguous folds."""
+        """Held-out stories; empty if evaluation is by contiguous folds."""
         ...
 
     def story(self, name: str) -> Story:

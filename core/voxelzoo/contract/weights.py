@@ -1,4 +1,4 @@
-"""Whether a model's weights are on this machine, told from file names alone.
+"""Whether a model's weights are on this machine, judged by file names alone.
 
 Standard library only: ``zoo list`` asks this for every row.
 """

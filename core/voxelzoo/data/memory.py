@@ -58,7 +58,7 @@ class InMemoryDataset:
         States computed elsewhere: by story, then by name, an ``.npz`` file with ``times`` (time,)
         and ``states`` (time, unit) or (layer, time, unit).
     test_stories : sequence of str, optional
-        Stories that are held out whole. Without any, the only story is cut into contiguous folds.
+        Held-out stories. Without any, the only story is cut into contiguous folds.
     start : float or mapping of str to float, default 0.0
         Time on the story's clock at which the first response row begins, in seconds; by story
         where they differ.
@@ -158,7 +158,7 @@ class InMemoryDataset:
         )
 
     def test_stories(self) -> tuple[str, ...]:
-        """Stories that are held out whole."""
+        """Held-out stories."""
         return self._test
 
     def own_stories(self, subject: str) -> tuple[str, ...]:

@@ -256,5 +256,5 @@ def plan_evaluation(
         return ContiguousFolds(train[0], n_folds, in_trs(gap, dataset.clock(train[0]).tr, "gap"))
     raise DataError(
         f"dataset {dataset.info().name!r} has {len(train)} training stories and no test story; "
-        "name at least one test story, so that it can be held out whole"
+        "name at least one test story, to hold out"
     )

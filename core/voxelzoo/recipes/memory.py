@@ -1,4 +1,4 @@
-"""Whether a model fits into the memory of this machine, told before it is loaded."""
+"""Whether a model fits into the memory of this machine, estimated before it is loaded."""
 
 from __future__ import annotations
 

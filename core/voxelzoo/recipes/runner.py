@@ -23,7 +23,7 @@ from voxelzoo.store.results import Result
 from voxelzoo.store.store import Store
 
 NOT_SELECTED = "not selected"
-"""Why a figure or a model was left out, if the user selected others."""
+"""Why a figure or a model was skipped, if the user selected others."""
 
 
 @dataclass
@@ -165,7 +165,7 @@ class RecipeRunner:
 
 
 def obstacle(zoo: Zoo, recipe: Recipe, name: str, options: ReproduceOptions) -> str | None:
-    """Why a model of a recipe cannot be run, as far as can be told without the data.
+    """Why a model of a recipe cannot be run, as far as is known without the data.
 
     Parameters
     ----------

@@ -89,7 +89,7 @@ class Fit(StrictModel):
     folds: int = Field(default=RunOptions.folds, ge=2)
     """Number of folds, if there is only one story."""
     gap: int | str = RunOptions.gap
-    """TRs, or seconds (``10s``), left out on both sides of a held-out fold."""
+    """TRs, or seconds (``10s``), on both sides of a held-out fold that train nothing."""
     untrained: bool = RunOptions.untrained
     """Whether networks have random weights."""
     seed: int = Field(default=RunOptions.seed, ge=0)

@@ -159,7 +159,7 @@ def _rank(kind: str, baselines: Mapping[str, ControlKind]) -> int:
 
 @dataclass(frozen=True)
 class Absent:
-    """A control that the store lacks at some of a curve's points, and how to make it."""
+    """A control that the store does not have at some of a curve's points, and how to make it."""
 
     kind: str
     commands: Sequence[str]
@@ -169,8 +169,8 @@ class Absent:
 def absent_controls(points: Sequence[Chosen], found: Sequence[Control], zoo: Zoo) -> list[Absent]:
     """What a reviewer would miss beside the curve, each with the ``zoo run`` that creates it.
 
-    A control is absent if some training set of the curve lacks it; untrained networks, if one of
-    the models there has none.
+    A control is absent if some training set of the curve is without it; untrained networks, if
+    one of the models there has none.
     """
     missing: dict[str, list[str]] = {}
     for training in dict.fromkeys(_training(point) for point in points):

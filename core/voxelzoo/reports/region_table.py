@@ -114,7 +114,7 @@ def by_story(held_out: HeldOut, options: SignificanceOptions) -> RegionTable:
                     "r2": _rounded(region_mean(r2, mask)),
                 }
             )
-    how = "stories end to end" if held_out.joined else "the mean over folds"
+    how = "the concatenated stories" if held_out.joined else "the mean over folds"
     return RegionTable(rows, maps, [f"{EVERY_STORY}: {how}; intervals over {options.over}"])
 
 

@@ -126,7 +126,7 @@ def drawn_r(
     over : {"time", "stories"}
         What is drawn.
     joined : bool
-        Whether r is over all parts end to end; otherwise it is the mean over parts.
+        Whether r is over the concatenated parts; otherwise it is the mean over parts.
 
     Returns
     -------

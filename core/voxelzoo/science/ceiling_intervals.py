@@ -182,7 +182,7 @@ class _CeilingDraws:
 def _drawn_covariances(
     stories: Sequence[NDArray[np.float64]], weights: NDArray[np.float64], block: int
 ) -> NDArray[np.float64]:
-    """Covariances (repeat, repeat, draw, voxel) of stories (repeat, TR, voxel) end to end."""
+    """Covariances (repeat, repeat, draw, voxel) of concatenated stories (repeat, TR, voxel)."""
     centre = np.concatenate(stories, axis=1).mean(axis=1, keepdims=True)
     first, second = np.triu_indices(len(centre))
     sums = []  # of each repeat, then of each pair's products: (repeat and pair, block, voxel)

@@ -209,7 +209,7 @@ def estimate_ceiling(
 ) -> Ceiling:
     """The ceiling by any method, in blocks of voxels.
 
-    Several stories are taken end to end, as for r: the mean of ceilings of single stories would
+    Several stories are concatenated, as for r: the mean of ceilings of single stories would
     be too low, the more so the shorter they are. If stories differ in their number of repeats, the
     ceiling is the root mean square over those numbers, each weighted by its rows.
 
@@ -269,7 +269,7 @@ def inter_subject_ceiling(own: Mapping[str, Floats], joined: bool, others: Other
     own : mapping of str to ndarray of shape (TR, voxel)
         Responses by held-out part.
     joined : bool
-        Whether r is over all parts end to end; otherwise it is the mean over parts.
+        Whether r is over the concatenated parts; otherwise it is the mean over parts.
     others : mapping of str to callable
         Reads the responses of each other subject.
 
@@ -298,7 +298,7 @@ def inter_subject_ceiling(own: Mapping[str, Floats], joined: bool, others: Other
 
 
 def _same_parts(own: Mapping[str, Floats], read: HeldOutResponses, subject: str) -> Floats:
-    """The other subject's responses to the same parts, end to end."""
+    """The other subject's responses to the same parts, concatenated."""
     responses = read()
     for name, expected in own.items():
         shape = responses[name].shape if name in responses else "none"

@@ -148,7 +148,7 @@ def _evaluate_stories(
     states: Mapping[str, Floats],
     responses: Mapping[str, Responses],
 ) -> Scores:
-    """One fit on all training stories; scores over the test stories end to end."""
+    """One fit on all training stories; scores over the concatenated test stories."""
     skip = protocol.skip_test_trs
     _check_lengths(protocol, {story: len(states[story]) for story in evaluation.test})
     across = protocol.delays_cross_stories

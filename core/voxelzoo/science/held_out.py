@@ -1,6 +1,6 @@
 """Held-out predictions and responses, for significance tests and confidence intervals.
 
-The r of a voxel is either over all test stories end to end, or the mean over folds, each of which
+The r of a voxel is either over the concatenated test stories, or the mean over folds, each of which
 has a fit, and so an offset, of its own. Once predictions and responses are standardised, either is
 one inner product over rows, on which permutations and bootstraps are built.
 """
@@ -40,7 +40,7 @@ class HeldOut:
     parts : mapping of str to pair of (TR, voxel)
         Prediction and response of each part, in order of presentation.
     joined : bool
-        Whether r is over all parts end to end; otherwise it is the mean over parts.
+        Whether r is over the concatenated parts; otherwise it is the mean over parts.
     labels : sequence of str, optional
         The region of each voxel.
     repeats : mapping of str to (repeat, TR, voxel)

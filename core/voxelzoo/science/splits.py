@@ -34,7 +34,7 @@ class HeldOutStories:
     """Further training stories of each subject; empty if no subject has any."""
     kind: ClassVar[Literal["stories"]] = "stories"
     joined: ClassVar[bool] = True
-    """A voxel's score is over all held-out stories end to end."""
+    """A voxel's score is over the concatenated held-out stories."""
     n_fits: ClassVar[int] = 1
     """Fits of each model, layer and subject."""
 
@@ -197,7 +197,7 @@ def train_on_fewer(
         If folds of one story are held out, or a subject has fewer training stories.
     """
     if evaluation.kind != "stories":
-        raise UsageError("--train-stories is for datasets whose test stories are held out whole")
+        raise UsageError("--train-stories is for datasets with held-out test stories")
     heard = {subject: evaluation.train_for(subject) for subject in evaluation.own}
     needed = {subject: heard[subject] for subject in subjects if subject in heard} or heard
     for subject, stories in (needed or {"": evaluation.train}).items():

@@ -38,7 +38,7 @@ def why_undefined(scores: Scores) -> dict[str, int]:
     if not undefined.any():
         return {}
     parts = list(scores.parts.values())
-    # r of stories is over all of them end to end; r of folds needs each of them to vary.
+    # r of stories is over all of them, concatenated; r of folds needs each of them to vary.
     together = np.all if scores.kind == "stories" else np.any
     counts = dict.fromkeys(REASONS, 0)
     for block in voxel_blocks(parts[0].response):

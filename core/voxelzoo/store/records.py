@@ -161,7 +161,7 @@ class ResultRecord:
 
     # How it was tested
     kind: EvaluationKind
-    """``stories``: test stories were held out whole. ``folds``: one story was cut into folds."""
+    """``stories``: whole test stories were held out. ``folds``: one story was cut into folds."""
     train_stories: tuple[str, ...]
     """Stories that were trained on; of ``folds``, the one story."""
     test_stories: tuple[str, ...] = ()

@@ -200,7 +200,7 @@ def test_a_subject_is_read_once(
     assert not list(tmp_path.glob("store/.drafts/*"))
 
 
-def test_a_full_disk_is_said_and_leaves_nothing(
+def test_a_full_disk_is_reported_and_leaves_no_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, little_memory: None
 ) -> None:
     import zarr

@@ -101,7 +101,7 @@ def test_an_overlay_as_users_write_it_is_valid() -> None:
         ("repo: !function x", "not valid YAML"),
     ],
 )
-def test_what_a_row_must_not_say_is_told_with_file_and_line(
+def test_invalid_rows_are_reported_with_file_and_line(
     folder: Path, line: str, problem: str
 ) -> None:
     path = folder / "bad.yaml"
@@ -116,7 +116,7 @@ def test_what_a_row_must_not_say_is_told_with_file_and_line(
         load_catalogue(host(), [path])
 
 
-def test_every_problem_is_told_not_the_first(folder: Path) -> None:
+def test_every_problem_is_reported_not_only_the_first(folder: Path) -> None:
     path = write(
         folder / "bad.yaml",
         """

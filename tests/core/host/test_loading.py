@@ -125,7 +125,9 @@ def test_allow_list_and_first_party_only(site: Site, monkeypatch: pytest.MonkeyP
     assert "zoot_nice_nice_plugin" in sys.modules
 
 
-def test_disabling_what_is_not_there_is_said(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disabling_an_unknown_plugin_is_refused(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(NotFoundError, match="did you mean whisper"):
         load_host(disabled=["wisper"])
     monkeypatch.setenv("ZOO_DISABLE_PLUGINS", "wisper")

@@ -87,7 +87,7 @@ def test_untrained_model_and_the_papers_protocol(zoo: Zoo, tmp_path: Path) -> No
     assert "@article{zhang2022opt," in found["bibtex"]
 
 
-def test_bibtex_alone_and_what_is_lacking(zoo: Zoo) -> None:
+def test_bibtex_alone_and_what_is_missing(zoo: Zoo) -> None:
     key = run(zoo, "-p", "word-rate")
     ended = zoo("explain", key, "--bibtex")
     assert ended.out.startswith("@")
@@ -95,7 +95,7 @@ def test_bibtex_alone_and_what_is_lacking(zoo: Zoo) -> None:
     assert "citation of dataset simulated" in ended.err
 
 
-def test_states_that_are_gone_are_said_to_be(zoo: Zoo, tmp_path: Path) -> None:
+def test_missing_states_are_reported(zoo: Zoo, tmp_path: Path) -> None:
     key = run(zoo, "-p", "word-rate")
     for path in (tmp_path / "zoo-store" / "aligned").iterdir():
         path.unlink()

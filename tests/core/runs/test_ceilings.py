@@ -66,7 +66,7 @@ def test_subjects_whose_voxels_are_labelled_differently_share_nothing(
     assert "voxels of 'ann' and 'bob' are labelled differently" in ended.err
 
 
-def test_what_cannot_be_had_is_said_before_anything_is_fitted(zoo: Zoo, tmp_path: Path) -> None:
+def test_missing_ceilings_are_reported_before_anything_is_fitted(zoo: Zoo, tmp_path: Path) -> None:
     study = write_study(tmp_path / "study")
     ask = ("run", "-p", "word-rate", "--dataset", study, "-q", "--store", tmp_path / "store")
     ended = zoo(*ask, "--ceiling", "split-half")

@@ -192,7 +192,7 @@ def test_extract_gives_the_states_of_each_story(plugins: Zoo, study: Dataset) ->
         (["word-rate"], {"layers": "first"}, None, "use all, even, last"),
     ],
 )
-def test_what_cannot_be_is_said_before_anything_is_computed(
+def test_impossible_options_are_reported_before_anything_is_computed(
     plugins: Zoo, study: Dataset, tmp_path: Path, models: Any, options: Any, error: Any,
     message: str,
 ) -> None:  # fmt: skip

@@ -88,5 +88,5 @@ def test_too_many_stories_and_folds_are_refused() -> None:
     assert len(train_on_fewer(evaluation, 3, 0, subjects=["S2"]).train_for("S2")) == 3
     with pytest.raises(UsageError, match="there are 2"):
         train_on_fewer(HeldOutStories(("a", "b"), ("t",)), 0, 0)
-    with pytest.raises(UsageError, match="held out"):
+    with pytest.raises(UsageError, match="held-out"):
         train_on_fewer(ContiguousFolds("a", 4, 5), 1, 0)

@@ -64,7 +64,7 @@ def test_a_long_recording_is_held_in_part_only(tmp_path: Path) -> None:
     assert max(held) < 70 * 16000
 
 
-def test_what_is_wrong_with_a_recording_is_said(tmp_path: Path) -> None:
+def test_faults_of_a_recording_are_reported(tmp_path: Path) -> None:
     def lines(samples: np.ndarray, rate: int = 16000) -> list[str]:
         return list(examine(Audio(samples=samples.astype(np.float32), rate=rate), 16000))
 

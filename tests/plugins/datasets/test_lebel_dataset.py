@@ -142,7 +142,7 @@ def test_a_log_with_stray_triggers_is_refused(lebel: Path) -> None:
         LebelDataset(lebel).clock("alpha")
 
 
-def test_test_stories_never_train_and_the_lacking_one_is_reported(lebel: Path) -> None:
+def test_test_stories_never_train_and_the_missing_one_is_reported(lebel: Path) -> None:
     dataset = LebelDataset(lebel)
     assert "fromboyhoodtofatherhood" not in dataset.train_stories()
     assert "onapproachtopluto" in dataset.info().summary

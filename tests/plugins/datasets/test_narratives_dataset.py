@@ -241,7 +241,7 @@ def test_damage_is_named(narratives: Path, damage: Callable[[Path], object], sai
     assert "\n" not in str(caught.value)
 
 
-def test_a_bare_checkout_says_what_lacks(tmp_path: Path) -> None:
+def test_a_bare_checkout_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"derivatives: no folder afni-smooth or"):
         NarrativesDataset(tmp_path)
     smooth(tmp_path).mkdir(parents=True)

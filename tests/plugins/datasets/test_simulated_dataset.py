@@ -61,7 +61,7 @@ def test_it_is_a_dataset_of_the_size_asked_for() -> None:
     assert dataset.story("story01").need_audio().duration == 20.0
 
 
-def test_words_are_said_when_the_sound_says_them(simulated: SimulatedDataset) -> None:
+def test_words_are_where_they_are_heard(simulated: SimulatedDataset) -> None:
     story = simulated.story("story01")
     words, sound = story.need_words(), story.need_audio().read(16_000)
     assert set(words.text) <= set(VOCABULARY)

@@ -57,7 +57,7 @@ def test_the_same_files_elsewhere_are_the_same_model_and_changed_ones_are_not(
 
 
 @needs_shared
-def test_weights_that_are_missing_cut_short_or_of_another_network_are_said_in_one_line(
+def test_weights_that_are_missing_cut_short_or_of_another_network_are_reported_in_one_line(
     tmp_path: Path,
 ) -> None:
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):

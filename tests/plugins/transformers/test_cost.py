@@ -1,4 +1,4 @@
-"""What extraction is said to take is what it takes."""
+"""What extraction takes is what was planned."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_text_operations_are_those_that_torch_counts(plugin: str, layers: list[i
     assert cost.flops == pytest.approx(counted(extractor, story, layers), rel=0.25)
 
 
-def test_tokens_said_to_be_fed_are_those_fed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_planned_tokens_are_those_fed(monkeypatch: pytest.MonkeyPatch) -> None:
     fed: list[int] = []
     plain = LayerReader.__call__
 

@@ -114,7 +114,7 @@ def test_neither_batch_nor_layers_asked_move_a_value(plugin: str) -> None:
 
 
 @pytest.mark.parametrize("plugin", FAMILIES)
-def test_what_is_said_later_changes_nothing(plugin: str) -> None:
+def test_later_words_change_nothing(plugin: str) -> None:
     words = babble(50)
     row = tiny_row(plugin)
     said = all_states(extractor_for(row), story_of(words))
@@ -333,7 +333,7 @@ def test_quantised_loading_is_refused_where_it_cannot_be_done() -> None:
             all_states(extractor_for(STORIES260K, untrained=False, quantize="8bit"), story)
 
 
-def test_the_tokenizer_used_is_said_and_is_part_of_the_key() -> None:
+def test_the_tokenizer_is_reported_and_is_part_of_the_key() -> None:
     said: list[str] = []
     extractor = extractor_for(tiny_row("opt"), notify=said.append)
     extractor.times(story_of("once upon a time"))

@@ -33,4 +33,4 @@ Figure = Annotated[
     | Baseline,
     Field(discriminator="kind"),
 ]
-"""A figure of any kind, told by its field ``kind``."""
+"""A figure of any kind, chosen by its field ``kind``."""
