@@ -37,6 +37,10 @@ SAME = (
 """Fields of the record that results on one curve have in common."""
 
 
+REPLACED = ("options", "dtype", "first_token", "revision")
+"""Fields of the record that are named where a newer result of a model replaces an older one."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """One point of a curve before a layer is chosen: a model, and what it was trained on."""
@@ -183,13 +187,16 @@ def cells(results: Sequence[Result]) -> tuple[list[Cell], list[str]]:
         If no subject has results of every setting and layer.
     """
     grouped: dict[Setting, dict[int, dict[str, Result]]] = {}
-    n_replaced = 0
+    n_replaced, differing = 0, set[str]()
     for result in results:
         record = result.record
         if record.layer is None:
             continue
         place = grouped.setdefault(Setting.of(record), {}).setdefault(record.layer, {})
-        n_replaced += record.subject in place
+        if (older := place.get(record.subject)) is not None:
+            n_replaced += 1
+            old = older.record
+            differing |= {name for name in REPLACED if getattr(old, name) != getattr(record, name)}
         place[record.subject] = result
     means = {each.record.subject for each in results if each.record.is_average}
     every = {s for layers in grouped.values() for each in layers.values() for s in each}
@@ -204,8 +211,11 @@ def cells(results: Sequence[Result]) -> tuple[list[Cell], list[str]]:
         )
     notes = []
     if n_replaced:
-        older = counted(n_replaced, "older result")
-        notes.append(f"{older} skipped: newer ones have the same model, layer and subject")
+        skipped_results = counted(n_replaced, "older result")
+        but = f", but differ in {listed(sorted(differing))}" if differing else ""
+        notes.append(
+            f"{skipped_results} skipped: newer ones have the same model, layer and subject{but}"
+        )
     if len(common) != len(every) and (skipped := sorted(means - set(common))):
         notes.append(f"{listed(skipped)} skipped: a mean over subjects is no further subject")
     if others := sorted(every - set(common) - means):

@@ -88,7 +88,11 @@ def test_the_newer_of_two_results_is_used(store: Path) -> None:
     put(store, "opt-s", 0.1, layers=(0,), subjects=("S1",), seed=1)
     (cell,), notes = cells(all_of(store))
     assert cell.layers[0]["S1"].record.seed == 1
-    assert notes == ["1 older result skipped: newer ones have the same model, layer and subject"]
+    same = "skipped: newer ones have the same model, layer and subject"
+    assert notes == [f"1 older result {same}"]
+    put(store, "opt-s", 0.1, layers=(0,), subjects=("S1",), first_token="<s>")
+    _, notes = cells(all_of(store))
+    assert notes == [f"2 older results {same}, but differ in first_token"]
 
 
 def test_models_of_different_subjects_have_nothing_in_common(store: Path) -> None:

@@ -99,6 +99,16 @@ def test_a_cached_snapshot_is_found_and_its_commit_is_the_key(cache: Path) -> No
     assert source_fingerprint(request_for(row(), untrained=False)) == {"commit": COMMIT}
 
 
+def test_a_branch_is_keyed_by_the_commit_that_it_points_to(cache: Path) -> None:
+    """Training steps are branches, and branches move."""
+    snapshot = cached(cache, "config.json", "model.safetensors", main=False)
+    (snapshot.parents[1] / "refs").mkdir(exist_ok=True)
+    (snapshot.parents[1] / "refs" / "step1000").write_text(COMMIT)
+    assert weights_location(row(revision="step1000")) == snapshot
+    request = request_for(row(revision="step1000"), untrained=False)
+    assert source_fingerprint(request) == {"commit": COMMIT}
+
+
 def test_a_snapshot_that_no_branch_points_to_is_found_by_its_commit_alone(cache: Path) -> None:
     snapshot = cached(cache, "model.safetensors", main=False)
     assert local_snapshot("acme/acme-1b") is None
