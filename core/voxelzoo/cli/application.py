@@ -8,14 +8,14 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
+from functools import wraps
 from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from voxelzoo.errors import UsageError, ZooError
-from voxelzoo.text import one_line
+from voxelzoo.errors import Interrupted, UsageError
 
 COMMANDS = {
     "list": "voxelzoo.cli.models:list_models",
@@ -84,13 +84,26 @@ class _DeferredCoercion:
 
 
 def _defer_coercion(command: Any) -> Any:
-    """Makes the parameters of a command be read by :class:`_DeferredCoercion`."""
-    every = command.get_params
+    """Makes parameters be read by :class:`_DeferredCoercion`, and stdout belong to the command."""
+    every, callback = command.get_params, command.callback
 
     def get_params(ctx: Any) -> list[Any]:
         return _deferred(every(ctx))
 
-    command.get_params = get_params
+    @wraps(callback)
+    def call(*arguments: Any, **options: Any) -> Any:
+        from voxelzoo.cli.output import host_stdout
+        from voxelzoo.host.boundary import as_zoo_error
+
+        with host_stdout():
+            try:
+                return callback(*arguments, **options)
+            except (Exception, Interrupted):
+                raise
+            except BaseException as error:  # a plugin's, since none of ours raises such
+                raise as_zoo_error(error) from error
+
+    command.get_params, command.callback = get_params, call
     return command
 
 
@@ -181,6 +194,7 @@ def _check(arguments: list[str]) -> None:
 def _fail(error: Exception, as_json: bool) -> int:
     """Print a failure; its exit code."""
     from voxelzoo.cli.output import fail, print_line
+    from voxelzoo.host.boundary import as_zoo_error
 
     if isinstance(error, _ClickError):
         if type(error).__name__ == "NoArgsIsHelpError":
@@ -190,19 +204,8 @@ def _fail(error: Exception, as_json: bool) -> int:
         command = error.ctx.command_path if getattr(error, "ctx", None) else "zoo"
         message = " ".join(error.format_message().split()).rstrip(".")
         error = UsageError(f"{message}; see {command} --help")
-    elif isinstance(error, MemoryError):
-        error = ZooError(
-            "out of memory; zoo plan says what a run needs. Fewer voxels, layers or stories, or a "
-            "smaller batch_size, need less"
-        )
-    elif isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        error = ZooError(f"{where}{error.strerror or error}")
-    elif not isinstance(error, ZooError):
-        error = ZooError(
-            f"internal error: {one_line(error)}; please report it with the output of the same "
-            "command after: export ZOO_TRACEBACK=1"
-        )
+    else:
+        error = as_zoo_error(error)
     fail(error, as_json)
     return error.exit_code
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from voxelzoo.cli.output import print_line, print_table
+from voxelzoo.cli.output import is_terminal, print_line, print_table
 from voxelzoo.data.check.findings import CheckReport, StoryReport, by_severity
 from voxelzoo.text import counted
 
@@ -33,7 +32,7 @@ def print_check(check: DatasetCheck) -> None:
     if report.stories:
         _print_stories(report.stories)
     if report.responses:
-        which = "stories" if sys.stdout.isatty() else "story"
+        which = "stories" if is_terminal() else "story"
         print_table(_response_rows(report), ("subject", which, *RESPONSE_COLUMNS), "\nresponses")
     if check.alignment is not None:
         _print_curve(check.alignment)
@@ -75,7 +74,7 @@ def _print_stories(stories: Sequence[StoryReport]) -> None:
     """Stories, then clocks; on a terminal with fewer columns, and a row for each clock."""
     rows = [_story_row(story) for story in stories]
     clocks = [_clock_row(story) for story in stories if story.clock]
-    if not sys.stdout.isatty():
+    if not is_terminal():
         print_table(rows, STORY_COLUMNS)
         if clocks:
             print_table(clocks, ("story", *CLOCK_COLUMNS))
@@ -136,7 +135,7 @@ RESPONSE_COLUMNS = ("trs", "voxels", "repeats", "nan_voxels", "flat_voxels")
 
 def _response_rows(report: CheckReport) -> list[dict[str, Any]]:
     """A row for each subject and story; on a terminal one for each subject."""
-    if not sys.stdout.isatty():
+    if not is_terminal():
         return [
             {
                 "subject": row.subject,

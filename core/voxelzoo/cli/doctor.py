@@ -172,7 +172,10 @@ def _catalogue(overlays: list[Path] | None) -> Iterator[Finding]:
         if problems:
             return
     try:
-        entries = open_zoo(overlays, (), False).catalogue.entries
+        catalogue = open_zoo(overlays, (), False).catalogue
+        entries = catalogue.entries
+        for row in catalogue.problems:
+            yield Finding("catalogue", "broken", str(row))
     except ZooError as error:
         yield Finding("registry", "broken", str(error))
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from fnmatch import fnmatch
 from typing import Annotated, Any
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from voxelzoo.api import UsageError
-from voxelzoo.cli.output import print_json, print_line, print_table
+from voxelzoo.cli.output import is_terminal, print_json, print_line, print_table
 from voxelzoo.cli.session import DisableOption, JsonOption, NoPluginsOption, RegistryOption
 from voxelzoo.contract.weights import weights_location
 from voxelzoo.host.listing import model_row
@@ -86,12 +85,14 @@ def list_models(
         for row in rows:
             print_line(row["model"])
     else:
-        if sys.stdout.isatty():
+        if is_terminal():
             rows = [
                 {**row, "params": human_count(row["parameters"]), "paper": row["in_paper"]}
                 for row in rows
             ]
-        print_table(rows, TERMINAL_COLUMNS if sys.stdout.isatty() else COLUMNS)
+        print_table(rows, TERMINAL_COLUMNS if is_terminal() else COLUMNS)
+    for problem in session.catalogue.problems:
+        print_line(f"not listed: {problem}", error=True)
     bad = [record for record in session.host.records if record.status in ("failed", "incompatible")]
     if bad:
         names = ", ".join(f"{record.name} ({record.distribution})" for record in bad)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
 
 from voxelzoo.errors import UsageError, ZooError
 from voxelzoo.text import human_seconds, plain
@@ -18,6 +19,56 @@ SCHEMA_VERSION = 1
 
 
 Row = Mapping[str, Any]
+
+
+_stdout: TextIO | None = None
+"""Where data go while a command runs; None for ``sys.stdout``."""
+
+
+def stdout() -> TextIO:
+    """Where data go."""
+    return _stdout or sys.stdout
+
+
+def is_terminal() -> bool:
+    """Whether data are read by a person."""
+    return stdout().isatty()
+
+
+@contextmanager
+def host_stdout() -> Iterator[None]:
+    """A context in which only this module writes to stdout.
+
+    What plugins print, to ``sys.stdout`` or to file descriptor 1, goes to stderr.
+    """
+    global _stdout
+    before = sys.stdout
+    before.flush()
+    try:
+        kept = os.dup(1)
+        os.dup2(2, 1)
+    except OSError:  # one of them is closed
+        yield
+        return
+    own = before.fileno() == 1 if isinstance(before, io.TextIOWrapper) else False
+    _stdout = (
+        os.fdopen(kept, "w", encoding=before.encoding, errors="backslashreplace", closefd=False)
+        if own
+        else before
+    )
+    stream, sys.stdout = _stdout, sys.stderr
+    try:
+        yield
+        stream.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), kept)  # what is left is flushed there
+        raise
+    finally:
+        with suppress(OSError, ValueError):
+            stream.flush()
+        sys.stdout, _stdout = before, None
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def print_json(**content: Any) -> None:
@@ -30,7 +81,7 @@ def print_json(**content: Any) -> None:
     """
     document = {"schema_version": SCHEMA_VERSION, **content}
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-    print(_NOT_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+    print(_NOT_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text), file=stdout())
 
 
 _NOT_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -47,7 +98,7 @@ def print_line(text: object = "", error: bool = False) -> None:
     error : bool, default False
         Whether it goes to stderr.
     """
-    print(plain(text), file=sys.stderr if error else sys.stdout, flush=error)
+    print(plain(text), file=sys.stderr if error else stdout(), flush=error)
 
 
 def fail(error: ZooError, as_json: bool) -> None:
@@ -83,10 +134,10 @@ def print_table(rows: Sequence[Row], columns: Sequence[str], title: str | None =
     title : str, optional
         Printed above the table on a terminal.
     """
-    if not sys.stdout.isatty():
-        print("\t".join(map(_tsv, columns)))
+    if not is_terminal():
+        print("\t".join(map(_tsv, columns)), file=stdout())
         for row in rows:
-            print("\t".join(_tsv(row[column]) for column in columns))
+            print("\t".join(_tsv(row[column]) for column in columns), file=stdout())
         return
     from rich import box
     from rich.console import Console
@@ -111,7 +162,7 @@ def print_table(rows: Sequence[Row], columns: Sequence[str], title: str | None =
         )
     for row in rows:
         table.add_row(*(Text(plain(_human(row[column]))) for column in columns))
-    Console().print(table)
+    Console(file=stdout()).print(table)
 
 
 def print_one_table(tables: Mapping[str, Sequence[Row]], name: str | None) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
@@ -19,7 +18,7 @@ from voxelzoo.cli.options import (
     read_keep,
     read_pairs,
 )
-from voxelzoo.cli.output import TerminalProgress, print_json, print_line, print_table
+from voxelzoo.cli.output import TerminalProgress, is_terminal, print_json, print_line, print_table
 from voxelzoo.cli.session import JsonOption, RegistryOption
 from voxelzoo.runs.options import DEFAULT_STORE
 
@@ -159,7 +158,7 @@ def _print(reproduction: Reproduction) -> None:
     from voxelzoo.recipes.reproduction import SHOWN
 
     notes = list(reproduction.notes)
-    if sys.stdout.isatty():
+    if is_terminal():
         left_out = reproduction.not_selected
         selected = [line for line in reproduction.lines if line.figure not in left_out]
         if n := len(reproduction.lines) - len(selected):

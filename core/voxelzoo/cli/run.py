@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from voxelzoo.cli.arguments import RunArguments, command_of
-from voxelzoo.cli.output import TerminalProgress, fail, print_json, print_table
+from voxelzoo.cli.output import TerminalProgress, fail, is_terminal, print_json, print_table
 
 if TYPE_CHECKING:
     from voxelzoo.runs.estimate import Estimate
@@ -99,7 +98,7 @@ def _print_estimates(estimates: Sequence[Estimate]) -> None:
     from voxelzoo.text import human_bytes, human_count, human_seconds
 
     records = [each.record() for each in estimates]
-    if not sys.stdout.isatty():
+    if not is_terminal():
         print_table(records, list(records[0]))
         return
     rows = [
@@ -150,7 +149,7 @@ def _print_results(results: Sequence[Result], choices: Sequence[Mapping[str, Any
         result_row(each) | {"model": each.record.label, "computed": each.computed}
         for each in results
     ]
-    if sys.stdout.isatty():
+    if is_terminal():
         extra = telling_columns(rows, ("model", "layer", "subject"))
         _print_brief([each.record for each in results], rows, extra)
         return
@@ -229,7 +228,7 @@ def _print_spaces(records: Sequence[Mapping[str, Any]]) -> None:
         "mean_partition": "mean R2 shared by exactly these",
     }
     joint = [record for record in records if record["spaces"]]
-    if not joint or not sys.stdout.isatty():
+    if not joint or not is_terminal():
         return
     for kind, title in kinds.items():
         rows: dict[str, dict[str, Any]] = {}
@@ -246,7 +245,7 @@ def _print_spaces(records: Sequence[Mapping[str, Any]]) -> None:
 
 def _print_layer_choices(choices: Sequence[Mapping[str, Any]]) -> None:
     """On a terminal, r by each way of choosing a layer; when piped, results have its columns."""
-    if not choices or not sys.stdout.isatty():
+    if not choices or not is_terminal():
         return
     titles = {
         ("training", "model"): "in training",

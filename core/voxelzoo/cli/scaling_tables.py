@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from voxelzoo.cli.output import print_json, print_line, print_one_table, print_table
+from voxelzoo.cli.output import is_terminal, print_json, print_line, print_one_table, print_table
 from voxelzoo.text import counted, human_count, listed
 
 Row = Mapping[str, Any]
@@ -158,7 +157,7 @@ def _layers(layers: Sequence[int] | None) -> str:
 def _readable(row: Row, size: str) -> dict[str, Any]:
     """On a terminal, a row with its size as 125M."""
     value = row.get(size)
-    if not sys.stdout.isatty() or value is None or value < 1000:
+    if not is_terminal() or value is None or value < 1000:
         return dict(row)
     return {**row, size: human_count(round(value))}
 

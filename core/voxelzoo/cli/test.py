@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from voxelzoo.cli.arguments import command_of
-from voxelzoo.cli.output import print_json, print_line, print_table
+from voxelzoo.cli.output import is_terminal, print_json, print_line, print_table
 from voxelzoo.cli.results import StoreOption, open_store
 from voxelzoo.cli.session import JsonOption
 from voxelzoo.reports.options import SignificanceOptions
@@ -154,7 +153,7 @@ def _print(report: SignificanceReport) -> None:
 
     The test over subjects is then in columns of its own, the same for every subject of a region.
     """
-    if not sys.stdout.isatty():
+    if not is_terminal():
         of_group = {row["region"]: row for row in report.across_subjects or ()}
         rows = [
             row

@@ -15,9 +15,11 @@ from voxelzoo.api import (
     HasUnusableSubjects,
     NotFoundError,
     OpensResponses,
+    PluginError,
     StoredResponses,
     UsageError,
 )
+from voxelzoo.host.boundary import plugin_call, time_limit
 from voxelzoo.host.host import Host
 from voxelzoo.host.records import Registered
 from voxelzoo.host.targets import load_target
@@ -64,8 +66,9 @@ def open_dataset(
     settings = dict(options or {})
     if allow_pickle and registered.spec.pickles:
         settings["allow_pickle"] = "true"
-    dataset: Dataset = target(path, **settings)
-    _check(dataset)
+    with plugin_call(f"{registered.id} of {registered.distribution} {registered.version}"):
+        dataset: Dataset = target(path, **settings)
+        _check(dataset)
     return dataset
 
 
@@ -82,7 +85,8 @@ def _resolve(host: Host, text: str) -> tuple[Registered[DatasetSpec], Path | Non
     if not Path(text).exists() and not any(mark in text for mark in "/.~\\"):
         return host.dataset(text), None  # raises an error that lists the names
     path = _folder(text)
-    matches = [r for r in host.datasets if r.spec.recognise is not None and r.spec.recognise(path)]
+    failed: list[str] = []
+    matches = [registered for registered in host.datasets if _recognises(registered, path, failed)]
     if len(matches) == 1:
         return matches[0], path
     if matches:
@@ -90,8 +94,21 @@ def _resolve(host: Host, text: str) -> tuple[Registered[DatasetSpec], Path | Non
         raise NotFoundError(f"{path} is recognised by {readers}; use --dataset NAME:{text}")
     raise DataError(
         f"{path}: no dataset plugin knows this layout (tried: {', '.join(sorted(names))}); "
-        "a plain folder needs a dataset.yaml, see the README"
+        "a plain folder needs a dataset.yaml, see the README" + "".join(f"; {e}" for e in failed)
     )
+
+
+def _recognises(registered: Registered[DatasetSpec], path: Path, failed: list[str]) -> bool:
+    """Whether a plugin knows a folder. One that fails knows it not, and disturbs no other."""
+    if registered.spec.recognise is None:
+        return False
+    who = f"{registered.id} of {registered.distribution} {registered.version}"
+    try:
+        with plugin_call(who, "while it looked at the folder"), time_limit():
+            return bool(registered.spec.recognise(path))
+    except PluginError as error:
+        failed.append(str(error))
+        return False
 
 
 def _folder(text: str) -> Path:

@@ -46,7 +46,8 @@ class Catalogue:
         """
         for matches in (
             [entry for entry in self.entries if entry.id == name],
-            [entry for entry in self.entries if name in (entry.name, *entry.aliases)],
+            [entry for entry in self.entries if entry.name == name],
+            [entry for entry in self.entries if name in entry.aliases],
             [entry for entry in self.entries if (entry.repo or "").lower() == name.lower()],
         ):
             if len(matches) == 1:

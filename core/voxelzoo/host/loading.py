@@ -13,18 +13,25 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 import pluggy
 
+from voxelzoo.api import ModelEntry
 from voxelzoo.contract import hookspecs
+from voxelzoo.errors import Interrupted
 from voxelzoo.host.blocking import BlockList, flag
+from voxelzoo.host.boundary import note_owner, time_limit
 from voxelzoo.host.distributions import unmet_requirements
 from voxelzoo.host.host import Host
 from voxelzoo.host.plugin_points import PluginPoint, plugin_points
 from voxelzoo.host.records import PluginRecord, Problem, Registered, Status, suggestion
 from voxelzoo.host.validation import RETURNS, RefusedError, check_specs
 from voxelzoo.text import one_line
+
+MOST_SPECS = 10_000
+"""Entries that one hook may return; a generator without end is cut off there."""
 
 
 def load_host(
@@ -94,12 +101,14 @@ class _PluginLoader:
         plugin: object | None = None
         try:
             # What a plugin prints must not end up in the data that `zoo` writes to stdout.
-            with contextlib.redirect_stdout(sys.stderr):
+            with contextlib.redirect_stdout(sys.stderr), time_limit():
                 plugin = point.load()
                 self.manager.register(plugin, point.name)
                 hooks = self._check_hooks(plugin)
                 specs_of = self._call_hooks(point, plugin)
-        except (Exception, SystemExit) as error:
+        except Interrupted:
+            raise
+        except BaseException as error:
             if plugin is not None and self.manager.is_registered(plugin):
                 # register() records a plugin before it validates it.
                 self.manager.unregister(plugin)
@@ -114,7 +123,12 @@ class _PluginLoader:
                 seconds=time.perf_counter() - began,
             )
             return
+        who = f"plugin {point.name!r} of {point.label}"
+        note_owner(point.module, who)
         for hook, specs in specs_of.items():
+            for spec in specs:
+                if not isinstance(spec, ModelEntry):
+                    note_owner(spec.target, who)
             self.registered[hook] += [
                 Registered(spec, point.name, point.distribution, point.version) for spec in specs
             ]
@@ -196,8 +210,12 @@ class _PluginLoader:
                     continue
                 try:
                     returned: Any = implementation.function()
-                    specs = [] if returned is None else list(returned)
-                except (Exception, SystemExit) as error:
+                    specs = [] if returned is None else list(islice(returned, MOST_SPECS + 1))
+                    if len(specs) > MOST_SPECS:
+                        raise RefusedError(f"returned more than {MOST_SPECS:,} entries")
+                except Interrupted:
+                    raise
+                except BaseException as error:
                     message = f"{caller.name} raised {one_line(error)}"
                     self.problems.append(
                         Problem(point.distribution, f"plugin {point.name!r}: {message}")

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from voxelzoo.api import MissingError, PluginError, UsageError
+from voxelzoo.errors import Interrupted
 from voxelzoo.host.blocking import flag
+from voxelzoo.host.boundary import plugin_call
 from voxelzoo.host.distributions import normalised_name, unmet_requirements
 from voxelzoo.host.records import Registered
 from voxelzoo.text import one_line
@@ -43,7 +45,9 @@ def load_target(registered: Registered[Any]) -> Any:
     try:
         with contextlib.redirect_stdout(sys.stderr):
             target: Any = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:
+    except Interrupted:
+        raise
+    except BaseException as error:
         if flag("ZOO_STRICT_PLUGINS"):
             raise
         message = f"{who}: {module_name} cannot be imported: {one_line(error)}"
@@ -108,4 +112,5 @@ def build(registered: Registered[Any], options: Mapping[str, Any]) -> Any:
             f"{registered.spec.name} has no option {unknown[0]!r}; "
             f"its options: {', '.join(names) or 'none'}"
         )
-    return target(**options)
+    with plugin_call(f"{registered.id} of {registered.distribution} {registered.version}"):
+        return target(**options)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from voxelzoo.api import Dataset, ModelEntry, UsageError, ZooError
 from voxelzoo.contract.weights import weights_location
 from voxelzoo.data.opening import open_dataset, own_stories_left, plan_evaluation
+from voxelzoo.host.blocking import flag
+from voxelzoo.host.boundary import as_zoo_error
 from voxelzoo.host.zoo import Zoo
 from voxelzoo.progress import Progress, Silent
 from voxelzoo.runs.estimate import Estimate, estimate
@@ -135,6 +137,7 @@ def run_models(
         return keys
 
     report = RunReport()
+    strict = flag("ZOO_STRICT_PLUGINS")
     if plan.regressor.spec.spaces:
         report.results.extend(runner.run_joint([state_keys(choice) for choice in choices]))
         return report
@@ -144,8 +147,10 @@ def run_models(
                 report.results.append(result)
         except LeakError:
             raise  # of the data: no other model would do better
-        except ZooError as error:
-            report.failures.append((choice.entry, error))
+        except BaseException as error:  # whatever a plugin raises: the other models go on
+            if strict and not isinstance(error, ZooError):
+                raise
+            report.failures.append((choice.entry, as_zoo_error(error)))
     return report
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelzoo.api import PluginError, StateBlock, Story
+from voxelzoo.host.boundary import plugin_call
 from voxelzoo.progress import Progress
 from voxelzoo.runs.keys import StateKeys
 from voxelzoo.runs.models import Model, starts_anywhere
@@ -25,6 +26,10 @@ from voxelzoo.store.store import Store
 
 if TYPE_CHECKING:
     import scipy.sparse
+
+
+OUTSIDE_SECONDS = 0.1
+"""How far a state may stand before or after its story: frames of sound are rounded."""
 
 
 def validated_blocks(
@@ -53,19 +58,10 @@ def validated_blocks(
     """
     done, norms = start, StateNorms(layers)
     who = f"{model.registered.id} ({model.registered.distribution})"
-    extractor = model.extractor
-    blocks = (
-        extractor.extract(story, layers, start=start)
-        if start and starts_anywhere(extractor)
-        else extractor.extract(story, layers)
-    )
-    for block in blocks:
-        if block.states.ndim != 3 or block.states.shape[0] != len(layers) or block.start != done:
-            raise PluginError(
-                f"{who} broke the contract on story {story.name!r}: a block of shape "
-                f"{block.states.shape} at row {block.start}, expected ({len(layers)}, time, unit) "
-                f"at row {done}"
-            )
+    width = model.request.model.embed_dim
+    for block in _blocks(model, story, layers, start):
+        _check_block(block, len(layers), width, done, f"{who}, story {story.name!r}")
+        width = block.states.shape[2]
         if not np.isfinite(block.states).all():
             layer, row, _ = (int(i[0]) for i in np.nonzero(~np.isfinite(block.states)))
             raise PluginError(
@@ -94,6 +90,87 @@ def _report_large_states(model: Model, story: Story, norms: StateNorms) -> None:
     if token is not None:
         first = f"; its first token is {token}, and --first-token chooses another"
     model.request.notify(f"{model.label}: story {story.name}: {warning}{first}")
+
+
+def _blocks(model: Model, story: Story, layers: Sequence[int], start: int) -> Iterator[StateBlock]:
+    """The extractor's blocks; whatever it raises names it and the story."""
+    extractor = model.extractor
+    with plugin_call(f"{model.label}: {_who(model)}", f"on story {story.name!r}"):
+        blocks = (
+            extractor.extract(story, layers, start=start)
+            if start and starts_anywhere(extractor)
+            else extractor.extract(story, layers)
+        )
+        iterator = iter(blocks)
+    while True:
+        with plugin_call(f"{model.label}: {_who(model)}", f"on story {story.name!r}"):
+            block = next(iterator, None)
+        if block is None:
+            return
+        yield block
+
+
+def _check_block(
+    block: StateBlock, n_layers: int, width: int | None, start: int, where: str
+) -> None:
+    """Raise :class:`PluginError` unless a block of states is what was declared."""
+    states = block.states
+    if not isinstance(states, np.ndarray) or states.dtype.kind != "f" or states.dtype.itemsize < 4:
+        kind = states.dtype if isinstance(states, np.ndarray) else type(states).__name__
+        raise PluginError(f"{where}: states are {kind}; expected an array of float32")
+    if states.ndim != 3 or states.shape[0] != n_layers or block.start != start:
+        raise PluginError(
+            f"{where} broke the contract: a block of shape {states.shape} at row {block.start}, "
+            f"expected ({n_layers}, time, unit) at row {start}"
+        )
+    if width is not None and states.shape[2] != width:
+        raise PluginError(f"{where}: states are {states.shape[2]} wide; {width} are declared")
+
+
+def state_times(model: Model, story: Story) -> NDArray[np.float64]:
+    """When the states of a story are, checked against the contract.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    story : Story
+        The story.
+
+    Returns
+    -------
+    (time,) array
+        Seconds on the story's clock.
+
+    Raises
+    ------
+    PluginError
+        If they are not finite, decrease, or lie outside the story.
+    """
+    with plugin_call(f"{model.label}: {_who(model)}", f"on story {story.name!r}"):
+        times: NDArray[np.float64] = np.asarray(model.extractor.times(story), dtype=np.float64)
+    where = f"{_who(model)}: the times of story {story.name!r}"
+    if times.ndim != 1:
+        raise PluginError(f"{where} have shape {times.shape}; expected (time,)")
+    if not np.isfinite(times).all():
+        raise PluginError(f"{where} are not finite")
+    if np.any(np.diff(times) < 0):
+        raise PluginError(f"{where} decrease")
+    if model.request.model.modality == "any" or not len(times):
+        return times  # what needs no stimulus may stand before and after it
+    words = story.words.onsets if story.words is not None and len(story.words) else [0.0]
+    first, last = min(0.0, float(np.min(words))), story.end
+    if times[0] < first - OUTSIDE_SECONDS or times[-1] > last + OUTSIDE_SECONDS:
+        raise PluginError(
+            f"{where} run from {times[0]:g} to {times[-1]:g} s, outside the story, which runs from "
+            f"{first:g} to {last:g} s; times are in seconds"
+        )
+    return times
+
+
+def _who(model: Model) -> str:
+    registered = model.registered
+    return f"{registered.id} of {registered.distribution} {registered.version}"
 
 
 def aligned_states(
@@ -177,7 +254,7 @@ def _extract_missing(
     """Runs the model over a story, and keeps its states."""
     unfinished: dict[str, Any] = {str(layer): keys[layer, story].aligned for layer in layers}
     unfinished["keep_states"] = keep_states
-    times = keys.model.extractor.times(keys.stimuli[story].story)
+    times = state_times(keys.model, keys.stimuli[story].story)
     with workplace(store.root, artefact_key(unfinished)) as folder:
         work = Resampling(
             folder,
@@ -215,10 +292,20 @@ def _weights(keys: StateKeys, story: str, times: NDArray[np.float64]) -> scipy.s
     """The aligner's matrix (TR, time): few scan times see a state, so it is kept sparse."""
     import scipy.sparse  # slow to import
 
-    if np.any(np.diff(times) < 0):
-        raise PluginError(f"{keys.model.registered.id}: the times of story {story!r} decrease")
     scan_times = keys.stimuli[story].clock.times
-    weights = scipy.sparse.csc_array(keys.alignment.aligner.weights(times, scan_times))
+    registered = keys.alignment.registered
+    who = f"{registered.id} of {registered.distribution} {registered.version}"
+    with plugin_call(who, f"on story {story!r}"):
+        weights = scipy.sparse.csc_array(
+            keys.alignment.aligner.weights(times.copy(), scan_times.copy())
+        )
+    if weights.shape != (len(scan_times), len(times)):
+        raise PluginError(
+            f"{who} broke the contract on story {story!r}: weights of shape {weights.shape}, "
+            f"expected ({len(scan_times)}, {len(times)})"
+        )
+    if not np.isfinite(weights.data).all():
+        raise PluginError(f"{who}: weights of story {story!r} are not finite")
     weights.sort_indices()
     return weights
 
@@ -260,7 +347,7 @@ def native_states(
     model: Model, story: Story, layers: Sequence[int], progress: Progress
 ) -> StoryStates:
     """States at the model's own times, computed now and not kept in any store."""
-    times = model.extractor.times(story)
+    times = state_times(model, story)
     with progress.task(f"{model.label}: story {story.name}", len(times)) as advance:
         blocks = []
         for block in validated_blocks(model, story, layers, len(times)):

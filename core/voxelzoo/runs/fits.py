@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from voxelzoo.api import DataError
 from voxelzoo.disk.drafts import Draft
 from voxelzoo.progress import Progress, Silent
 from voxelzoo.runs.ceilings import NoiseCeilings
@@ -197,6 +198,11 @@ class _SubjectRunner:
         if (before := plan.store.find_intact("results", provenance)) is not None:
             keep |= kept_with(before)  # the new result replaces it
         scores = _fit(plan, features, states, self._responses, folder, "weights" in keep)
+        if np.isnan(scores.r).all():
+            raise DataError(
+                f"{features.label}: r of subject {self._subject!r} is undefined in every voxel: "
+                "the responses, or what is predicted of them, do not vary"
+            )
         if (ceiling := self._ceiling) is not None:
             scores = replace(scores, ceiling=ceiling.values, ceiling_stories=ceiling.stories)
         labels = self._labels

@@ -22,6 +22,7 @@ from voxelzoo.api import (
     ZooError,
 )
 from voxelzoo.contract.weights import is_local
+from voxelzoo.host.boundary import plugin_call
 from voxelzoo.host.catalogue import Catalogue
 from voxelzoo.host.host import Host
 from voxelzoo.host.records import Registered
@@ -52,7 +53,9 @@ class Model:
     @classmethod
     def open(cls, registered: Registered[ExtractorSpec], request: ExtractorRequest) -> Model:
         """Build the extractor. Its weights are loaded by the first story."""
-        return cls(registered, request, load_target(registered)(request))
+        target = load_target(registered)
+        with plugin_call(f"{registered.id} of {registered.distribution} {registered.version}"):
+            return cls(registered, request, target(request))
 
     def described(self) -> Model:
         """The model, its row completed by what the checkpoint says."""

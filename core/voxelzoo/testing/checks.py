@@ -13,7 +13,7 @@ from voxelzoo.testing.dataset_checks import dataset_checks
 from voxelzoo.testing.extractor_checks import extractor_checks
 from voxelzoo.testing.regressor_checks import regressor_checks
 from voxelzoo.testing.report import Check, Report, run_checks
-from voxelzoo.testing.spec_checks import plugin_checks, spec_checks
+from voxelzoo.testing.spec_checks import plugin_checks, row_checks, spec_checks
 
 
 def check_plugin(host: Host, name: str, datasets: Sequence[str] = ()) -> list[Report]:
@@ -41,7 +41,7 @@ def check_plugin(host: Host, name: str, datasets: Sequence[str] = ()) -> list[Re
         failed = Check("loads", "failed", f"{record.status}: {record.error}")
         return [Report(name, (failed,))]
     folders = {host.dataset(each.partition(":")[0]).id: each for each in datasets}
-    reports = [run_checks(name, plugin_checks(record))]
+    reports = [run_checks(name, [*plugin_checks(record), *row_checks(host, name)])]
     for extractor in (each for each in host.extractors if each.plugin == name):
         checks = [*spec_checks(extractor), *extractor_checks(extractor)]
         reports.append(run_checks(extractor.id, checks))

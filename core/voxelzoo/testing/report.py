@@ -8,6 +8,8 @@ from typing import Literal
 
 from threadpoolctl import threadpool_limits
 
+from voxelzoo.errors import Interrupted
+
 Named = tuple[str, Callable[[], None]]
 """A check: what it promises, and the function that raises if the promise is broken."""
 
@@ -46,7 +48,9 @@ def _run(name: str, check: Callable[[], None]) -> Check:
         check()
     except Skipped as reason:
         return Check(name, "skipped", str(reason))
-    except Exception as error:  # whatever a plugin raises is a result of the check
+    except Interrupted:
+        raise
+    except BaseException as error:  # whatever a plugin raises is a result of the check
         kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
         return Check(name, "failed", kind + " ".join(str(error).split()))
     return Check(name, "passed")

@@ -10,6 +10,8 @@ import sys
 from typing import Any
 
 from voxelzoo.api import DatasetSpec, ZooError
+from voxelzoo.host.catalogue import load_catalogue
+from voxelzoo.host.host import Host
 from voxelzoo.host.records import PluginRecord, Registered
 from voxelzoo.host.targets import load_target
 from voxelzoo.testing.report import Named
@@ -24,8 +26,10 @@ def plugin_checks(record: PluginRecord) -> list[Named]:
     def is_light() -> None:
         """Imports the module in a process of its own and looks at what came along."""
         script = (
-            f"import sys, {record.module}\n"
-            f"print(*sorted(set({HEAVY!r}) & set(sys.modules)), sep=', ')"
+            f"import os, sys; kept = os.dup(1); os.dup2(2, 1)\n"  # the plugin may print
+            f"import {record.module}\n"
+            f"heavy = ', '.join(sorted(set({HEAVY!r}) & set(sys.modules)))\n"
+            f"os.write(kept, heavy.encode())"
         )
         ended = subprocess.run(
             [sys.executable, "-c", script],
@@ -39,6 +43,22 @@ def plugin_checks(record: PluginRecord) -> list[Named]:
         assert not heavy, f"importing {record.module} imports {heavy}"
 
     return [("imports nothing heavy", is_light)]
+
+
+def row_checks(host: Host, name: str) -> list[Named]:
+    """Checks of the rows that a plugin adds to the catalogue."""
+
+    def rows() -> None:
+        begins = f"plugin {name!r}: "
+        problems = [
+            problem.message.removeprefix(begins)
+            for problem in load_catalogue(host).problems
+            if problem.message.startswith(begins)
+        ]
+        assert not problems, "; ".join(problems)
+
+    ships_rows = any(registered.plugin == name for registered in host.models)
+    return [("rows of the catalogue are valid", rows)] if ships_rows else []
 
 
 def spec_checks(registered: Registered[Any]) -> list[Named]:
