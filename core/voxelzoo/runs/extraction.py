@@ -58,7 +58,8 @@ def validated_blocks(
     """
     done, norms = start, StateNorms(layers)
     who = f"{model.registered.id} ({model.registered.distribution})"
-    width = model.request.model.embed_dim
+    # States of the dataset's own files declare no width: the first story's stood in for one.
+    width = None if model.registered.spec.reads_features else model.request.model.embed_dim
     for block in _blocks(model, story, layers, start):
         _check_block(block, len(layers), width, done, f"{who}, story {story.name!r}")
         width = block.states.shape[2]

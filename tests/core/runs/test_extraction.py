@@ -23,6 +23,7 @@ from voxelzoo.api import (
     Story,
     UsageError,
 )
+from voxelzoo.errors import Interrupted
 from voxelzoo.host.records import Registered
 from voxelzoo.progress import Silent
 from voxelzoo.runs.extraction import aligned_states, validated_blocks
@@ -31,7 +32,7 @@ from voxelzoo.runs.keys import StateKeys
 from voxelzoo.runs.models import Alignment, Model, choose_layers
 from voxelzoo.store.store import Store
 
-ENTRY = ModelEntry(name="fake", plugin="fake", modality="any", n_layers=3, embed_dim=4)
+ENTRY = ModelEntry(name="fake", plugin="fake", modality="any", n_layers=3)
 
 
 class Fake:
@@ -192,7 +193,7 @@ class Resumable(Fake):
         states = self.states(layers)
         for at in range(start, 100, 7):
             if self.cut is not None and at > self.cut:
-                raise KeyboardInterrupt
+                raise Interrupted
             yield StateBlock(at, states[:, at : at + 7])
 
 
@@ -203,7 +204,7 @@ def test_a_run_goes_on_within_a_story(
     monkeypatch.setattr("voxelzoo.runs.resampling.CHECKPOINT_SECONDS", 0)
     fake, store = Resumable(), Store(tmp_path / "cut")
     fake.cut = 50
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted):
         align(fake, store, [0, 2], keep_states=keep_states)
     assert list(store.all("aligned")) == []
     fake.cut = None
@@ -225,7 +226,7 @@ def test_a_damaged_checkpoint_begins_the_story_again(
     monkeypatch.setattr("voxelzoo.runs.resampling.CHECKPOINT_SECONDS", 0)
     fake, store = Resumable(), Store(tmp_path)
     fake.cut = 50
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted):
         align(fake, store, [0])
     (checkpoint,) = tmp_path.glob(".unfinished/*/checkpoint.npz")
     checkpoint.write_bytes(checkpoint.read_bytes()[:100])
