@@ -9,6 +9,16 @@ import pytest
 from zoo_cli import Zoo, runner
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--chaos", action="store_true", help="Chaos tests in full numbers.")
+
+
+@pytest.fixture
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether chaos tests run in full numbers."""
+    return bool(request.config.getoption("--chaos"))
+
+
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A test sees neither the user's settings nor a network, wherever it runs."""
