@@ -157,16 +157,24 @@ def state_times(model: Model, story: Story) -> NDArray[np.float64]:
         raise PluginError(f"{where} are not finite")
     if np.any(np.diff(times) < 0):
         raise PluginError(f"{where} decrease")
-    if model.request.model.modality == "any" or not len(times):
-        return times  # what needs no stimulus may stand before and after it
-    words = story.words.onsets if story.words is not None and len(story.words) else [0.0]
-    first, last = min(0.0, float(np.min(words))), story.end
-    if times[0] < first - OUTSIDE_SECONDS or times[-1] > last + OUTSIDE_SECONDS:
-        raise PluginError(
-            f"{where} run from {times[0]:g} to {times[-1]:g} s, outside the story, which runs from "
-            f"{first:g} to {last:g} s; times are in seconds"
-        )
+    if len(times) and (span := _span(model, story)) is not None:
+        first, last = span
+        if times[0] < first - OUTSIDE_SECONDS or times[-1] > last + OUTSIDE_SECONDS:
+            raise PluginError(
+                f"{where} run from {times[0]:g} to {times[-1]:g} s, outside the story, which runs "
+                f"from {first:g} to {last:g} s; times are in seconds"
+            )
     return times
+
+
+def _span(model: Model, story: Story) -> tuple[float, float] | None:
+    """Begin and end of what a model reads; None if it needs no stimulus, or there is none."""
+    modality = model.request.model.modality
+    if modality == "text" and story.words is not None and len(story.words):
+        return min(0.0, float(story.words.onsets.min())), float(story.words.offsets.max())
+    if modality == "audio" and story.audio is not None:
+        return min(0.0, story.audio.start), story.audio.start + story.audio.duration
+    return None
 
 
 def _who(model: Model) -> str:
