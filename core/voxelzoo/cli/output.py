@@ -185,7 +185,7 @@ def print_one_table(tables: Mapping[str, Sequence[Row]], name: str | None) -> bo
     UsageError
         If there is no table of that name.
     """
-    if name is None and sys.stdout.isatty():
+    if name is None and is_terminal():
         return False
     filled = {each: rows for each, rows in tables.items() if rows}
     if name is not None and name not in filled:
@@ -196,7 +196,7 @@ def print_one_table(tables: Mapping[str, Sequence[Row]], name: str | None) -> bo
     print_table([dict.fromkeys(columns) | dict(row) for row in rows], columns)
     if name is None and len(filled) > 1:
         others = ", ".join(each for each in filled if each != first)
-        print(f"zoo: this is the table {first}; for others: --table {others}", file=sys.stderr)
+        print_line(f"zoo: this is the table {first}; for others: --table {others}", error=True)
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeGuard
@@ -17,6 +18,7 @@ from voxelzoo.api import (
     ExtractorSpec,
     HasFirstToken,
     ModelEntry,
+    PluginError,
     Resumes,
     UsageError,
     ZooError,
@@ -30,6 +32,7 @@ from voxelzoo.host.targets import build, load_target
 from voxelzoo.host.zoo import Zoo
 from voxelzoo.runs.any_checkpoint import any_checkpoint, told_apart
 from voxelzoo.runs.options import RunOptions
+from voxelzoo.text import one_line
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class Model:
         return {
             "extractor": {
                 **self.registered.identity(self.registered.spec.target),
-                "fingerprint": dict(self.extractor.fingerprint()),
+                "fingerprint": _fingerprint(self.registered, self.extractor),
             },
             "model": {
                 "id": None if by_content else model.id,
@@ -129,9 +132,21 @@ class Alignment:
         """Everything that affects its values, as JSON values."""
         return {
             **self.registered.identity(self.registered.spec.target),
-            "fingerprint": (fingerprint := dict(self.aligner.fingerprint())),
+            "fingerprint": (fingerprint := _fingerprint(self.registered, self.aligner)),
             **unlisted(self.options, fingerprint),
         }
+
+
+def _fingerprint(registered: Registered[Any], plugin: Extractor | Aligner) -> dict[str, Any]:
+    """What determines the values of a plugin's object; :class:`PluginError` if it is not JSON."""
+    who = f"{registered.id} of {registered.distribution} {registered.version}"
+    with plugin_call(who, "in fingerprint()"):
+        fingerprint = dict(plugin.fingerprint())
+        try:
+            json.dumps(fingerprint, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise PluginError(f"{who}: its fingerprint is not JSON ({one_line(error)})") from None
+    return fingerprint
 
 
 def unlisted(options: Mapping[str, Any], listed: Mapping[str, Any]) -> dict[str, Any]:
