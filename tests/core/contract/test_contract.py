@@ -33,6 +33,7 @@ READS_OTHER_OBJECTS = {
     "runs/options.py": {"self"},
     "store/result_list.py": {"record"},
     "strict_yaml.py": {"yaml"},
+    "testing/extractor_checks.py": {"self.tiny", "row"},
 }
 """Where ``getattr`` and ``hasattr`` are used, and on what: records, specs and modules, none of them
 an extractor, aligner, regressor or dataset."""
