@@ -58,6 +58,7 @@ STORY_COLUMNS = (
     "story",
     "split",
     "words",
+    "untimed",
     "silences",
     "from_s",
     "to_s",
@@ -83,8 +84,9 @@ def _print_stories(stories: Sequence[StoryReport]) -> None:
         row["name"] = row["story"]
         row["span_s"] = f"{row['from_s']} to {row['to_s']}" if row["words"] else None
         row["outside_scan"] = (row["before_scan"] or 0) + (row["after_scan"] or 0)
-    columns = ("name", "split", "words", "silences", "span_s", "gaps", "outside_scan", "sound_s")
-    print_table(rows, columns, "\nstories")
+    untimed = ("untimed",) if any(row["untimed"] for row in rows) else ()
+    last = ("silences", "span_s", "gaps", "outside_scan", "sound_s")
+    print_table(rows, ("name", "split", "words", *untimed, *last), "\nstories")
     by_clock: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in clocks:
         clock = row["tr"], row["start"], row["dropped"], row["sound_start"]
@@ -104,6 +106,7 @@ def _story_row(story: StoryReport) -> dict[str, Any]:
         "story": story.name,
         "split": story.split,
         "words": story.n_words,
+        "untimed": story.n_untimed,
         "silences": story.n_silences,
         "from_s": _rounded(story.words_begin, 1),
         "to_s": _rounded(story.words_end, 1),

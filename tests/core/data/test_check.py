@@ -281,6 +281,16 @@ def test_unknown_names_are_no_report(zoo: Zoo, study: Path) -> None:
     assert zoo("data", "check", study, "--dataset-option", "radius=1").code == 2
 
 
+def test_words_without_times_are_counted(zoo: Zoo, study: Path) -> None:
+    words = study / "stories" / "one" / "words.csv"
+    lines = words.read_text().splitlines()
+    lines[3:3] = ["lost,,", "gone,NA,NA"]
+    words.write_text("\n".join(lines) + "\n")
+    report = zoo("data", "check", study, "--json", "-q").json
+    story = next(each for each in report["stories"] if each["name"] == "one")
+    assert (story["n_words"], story["n_untimed"], story["n_silences"]) == (len(lines) - 1, 2, 0)
+
+
 # ------------------------------------------------------------------------------------ alignment
 
 

@@ -76,6 +76,8 @@ class StoryReport:
     split: Literal["train", "test"]
     n_words: int | None
     """Words, without silent intervals."""
+    n_untimed: int | None
+    """Words without a time: they are part of the text, and have no state."""
     n_silences: int | None
     """Intervals without text."""
     words_begin: float | None

@@ -68,8 +68,9 @@ def check_story(
     return StoryReport(
         name=name,
         split=split,
-        n_words=len(spoken) if spoken is not None else None,
-        n_silences=len(words) - len(spoken) if words is not None and spoken is not None else None,
+        n_words=sum(map(bool, words.text)) if words is not None else None,
+        n_untimed=int((~words.is_timed).sum()) if words is not None else None,
+        n_silences=sum(not text for text in words.text) if words is not None else None,
         words_begin=float(spoken.onsets[0]) if spoken else None,
         words_end=float(spoken.offsets.max()) if spoken else None,
         n_gaps=len(gaps) if spoken is not None else None,
