@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from voxelzoo.api import UsageError
-from voxelzoo.cli.output import print_json, print_line, print_table
+from voxelzoo.cli.output import is_terminal, print_json, print_line, print_table
 from voxelzoo.cli.session import JsonOption
 from voxelzoo.disk.files import written_whole
 from voxelzoo.text import spreadsheet_text
@@ -107,10 +107,33 @@ def list_results(
     if as_json:
         print_json(results=[_flat(result) for result in results])
         return
-    rows = [result_row(each) | {"model": each.record.label} for each in results]
-    extra = telling_columns(rows, [name for name in COLUMNS if name != "key"])
-    columns = [*COLUMNS[:6], *extra, *COLUMNS[6:]]
-    print_table([dict.fromkeys(columns) | row | {"key": row["key"][:12]} for row in rows], columns)
+    rows = [
+        result_row(each) | {"model": each.record.label, "key": each.key[:12]} for each in results
+    ]
+    if is_terminal() and rows:
+        _print_brief(rows)
+        return
+    columns = [*COLUMNS[:6], *telling_columns(rows, COLUMNS), *COLUMNS[6:]]
+    print_table([dict.fromkeys(columns) | row for row in rows], columns)
+
+
+def _print_brief(rows: list[dict[str, Any]]) -> None:
+    """What differs between results as columns, and what they share above the table."""
+    from voxelzoo.store.result_columns import telling_columns
+
+    names = ("dataset", "protocol", "evaluation", "n_voxels")
+    shared = [name for name in names if len({row[name] for row in rows}) == 1]
+    others = [name for name in names if name not in shared]
+    shown = ["key", "model", "layer", "subject", *others]
+    # The model's name says whether it was trained.
+    extra = [name for name in telling_columns(rows, shown) if name != "untrained"]
+    columns = [*shown, *extra, "mean_r"]
+    of_all = [f"{rows[0][name]} voxels" if name == "n_voxels" else rows[0][name] for name in shared]
+    print_table(
+        [dict.fromkeys(columns) | row | {"key": row["key"][:8]} for row in rows],
+        columns,
+        title="; ".join(map(str, of_all)) or None,
+    )
 
 
 def _flat(result: Result) -> dict[str, Any]:

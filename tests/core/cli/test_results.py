@@ -129,3 +129,18 @@ def test_a_piped_run_is_one_table_with_regions_and_the_honest_layer(
             assert {row[f"layer_by_{choice['chosen_on']}"] for row in rows} == {
                 str(choice["layer"])
             }
+
+
+def test_on_a_terminal_what_results_share_stands_above_them(
+    zoo: Zoo, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("output", "results"):
+        monkeypatch.setattr(f"voxelzoo.cli.{module}.is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "120")
+    shown = zoo("results", "list", "--store", store).out
+    title, head = [line for line in shown.splitlines() if line.strip()][:2]
+    assert title.split(";")[:2] == ["planted", " clean"]
+    for column in ("model", "seed", "shift", "options.stride", "mean r"):
+        assert column in head
+    assert "dataset" not in head
+    assert "opt-s (untrained)" in shown
