@@ -27,7 +27,7 @@ READS_OTHER_OBJECTS = {
     "host/plugin_points.py": {"finder", "plugin"},
     "host/targets.py": {"target"},
     "reports/controls.py": {"record", "example"},
-    "reports/curves.py": {"each.record", "result.record.scores"},
+    "reports/curves.py": {"each.record", "old", "record", "result.record.scores"},
     "reports/laws.py": {"self.interaction"},
     "reports/options.py": {"options"},
     "runs/options.py": {"self"},
