@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,8 +107,8 @@ def seal(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         if (name := archive.testzip()) is not None:
             raise OSError(f"{path}: {name} was not written as it should be")
-    digest = _digest(path)
     with path.open("r+b") as file:
+        digest = _digest(file)
         file.seek(-_DIGEST_BYTES, os.SEEK_END)
         file.write(digest)
         file.flush()
@@ -130,11 +130,12 @@ def check(path: Path) -> None:
     OSError
         If the file cannot be read.
     """
-    with path.open("rb") as file:
+    with path.open("rb") as file:  # once: another process may replace the file at any time
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _DIGEST_BYTES - len(_COMMENT)))
         comment = file.read()
-    if not comment.startswith(_COMMENT) or comment[len(_COMMENT) :] != _digest(path):
+        digest = _digest(file)
+    if not comment.startswith(_COMMENT) or comment[len(_COMMENT) :] != digest:
         raise DamagedError("a byte has changed since it was written")
 
 
@@ -196,15 +197,14 @@ def _write_array(archive: zipfile.ZipFile, name: str, array: NDArray[Any]) -> No
         )
 
 
-def _digest(path: Path) -> bytes:
+def _digest(file: IO[bytes]) -> bytes:
     """Digest of all bytes of a file before its digest."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        left = file.seek(0, os.SEEK_END) - _DIGEST_BYTES
-        file.seek(0)
-        while left > 0 and (block := file.read(min(left, _BLOCK))):
-            digest.update(block)
-            left -= len(block)
+    left = file.seek(0, os.SEEK_END) - _DIGEST_BYTES
+    file.seek(0)
+    while left > 0 and (block := file.read(min(left, _BLOCK))):
+        digest.update(block)
+        left -= len(block)
     return digest.hexdigest().encode()
 
 

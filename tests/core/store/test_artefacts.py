@@ -222,3 +222,20 @@ def test_a_store_below_a_file_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ZooError, match="--store"):
         Store(tmp_path / "file").put("results", {"a": 1}, {"r": np.ones(3)})
+
+
+def test_a_file_that_is_replaced_while_it_is_checked_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may replace it between any two reads of it."""
+    store = Store(tmp_path)
+    artefact = put(store)
+    digest = container._digest
+
+    def replace_first(file: Any) -> bytes:
+        monkeypatch.setattr(container, "_digest", digest)
+        store.put("results", {"a": 1}, {"r": np.zeros(5)}, {"n": 2}, replace=True)
+        return digest(file)
+
+    monkeypatch.setattr(container, "_digest", replace_first)
+    artefact.check()
