@@ -93,9 +93,14 @@ def _installed_files() -> Iterator[object]:
             yield file_state(where)
             continue
         for child in children:
-            if child.lower().endswith((".dist-info", ".egg-info")) or child.lower() == "egg-info":
-                for file in ("", "entry_points.txt", "METADATA", "PKG-INFO"):
-                    yield file_state(os.path.join(where, child, file))
+            name = child.lower()
+            files: tuple[str, ...] = ()
+            if name.endswith(".dist-info"):
+                files = ("entry_points.txt", "METADATA")
+            elif name.endswith(".egg-info") or name == "egg-info":
+                files = ("", "entry_points.txt", "PKG-INFO")  # an older one may be a file itself
+            for file in files:
+                yield file_state(os.path.join(where, child, file))
 
 
 def _read_points() -> list[PluginPoint]:
