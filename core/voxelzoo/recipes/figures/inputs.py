@@ -13,7 +13,7 @@ from voxelzoo.data.responses import read_responses
 from voxelzoo.recipes.figures.result import FigureError
 from voxelzoo.recipes.recipe_runs import RecipeRun, RunOutcomes, RunResults
 from voxelzoo.science.arrays import Floats
-from voxelzoo.science.ceilings import DEFAULT, estimate_ceiling
+from voxelzoo.science.ceilings import DEFAULT, ceiling_method, estimate_ceiling
 from voxelzoo.science.protocols import FitProtocol
 
 
@@ -109,7 +109,8 @@ class FigureInputs:
             name = story or self.repeated_story(subject)
             if (repeats := self._repeats(subject, name)) is None:
                 raise FigureError(f"needs repeats: {subject} has no single repeats of {name!r}")
-            self._ceilings[key] = estimate_ceiling(repeats, DEFAULT, floor).values
+            method = ceiling_method(DEFAULT, self.protocol)
+            self._ceilings[key] = estimate_ceiling(repeats, method, floor).values
         return self._ceilings[key]
 
     def repeated_story(self, subject: str) -> str:
