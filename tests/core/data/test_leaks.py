@@ -166,6 +166,11 @@ def test_an_unknown_guard_is_refused() -> None:
         check_leaks(APART, {}, allow=("everything",))
 
 
+def test_stories_that_repeat_a_few_words_may_be_the_same() -> None:
+    words = ["cat", "dog"] * 25
+    assert guards(texts(b=words, c=words)) == []
+
+
 @pytest.mark.parametrize("guard", ["shared-text", "shared-responses", "shuffled-rows"])
 def test_a_leak_stops_a_run_unless_its_guard_is_allowed(
     zoo: Zoo, tmp_path: Path, guard: str
