@@ -178,18 +178,21 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.penalties_ = np.full((len(kernels), n_voxels), np.nan)
         self.cv_score_ = np.full(n_voxels, np.nan)
         self._dual = np.full((len(X), n_voxels), np.nan, dtype=X.dtype)
-        self._intercept = np.full(n_voxels, np.nan, dtype=X.dtype)
+        self._intercept = np.full(n_voxels, np.nan)
         # Every search decomposes its kernels, so few large searches are best.
         width = max(self.voxel_block, _READ_BYTES // (len(X) * X.itemsize))
         with _himalaya() as (solve, correlation):
             for block in blocks(n_voxels, width):
-                y = np.asarray(Y[:, block], dtype=X.dtype)
+                y = np.asarray(Y[:, block])
                 usable = defined_voxels(y)
                 if not usable.any():
                     continue
+                # In float32 a prediction can vary by less than the rounding error of a large mean.
+                mean = y[:, usable].mean(axis=0, dtype=np.float64)
+                centred = (y[:, usable] - mean).astype(X.dtype)
                 deltas, dual, scores, intercept = solve(
                     kernels,
-                    y[:, usable],
+                    centred,
                     n_iter=self.n_iter,
                     alphas=np.asarray(self.alphas, dtype=X.dtype),
                     score_func=correlation,
@@ -206,7 +209,7 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 self.penalties_[:, voxels] = np.exp(-np.asarray(deltas, dtype=np.float64))
                 self.cv_score_[voxels] = np.asarray(scores).max(axis=0)
                 self._dual[:, voxels] = np.asarray(dual)
-                self._intercept[voxels] = np.asarray(intercept)
+                self._intercept[voxels] = mean + np.asarray(intercept)
 
     def predict_split(self, X: Any) -> Floats:
         """Each space's part of the predictions, without the constant.

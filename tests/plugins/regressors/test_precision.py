@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from sklearn.base import clone
 
-from voxelzoo_regressors import Ridge
+from voxelzoo_regressors import BandedRidge, BootstrapRidge, Ridge, Stacking
 from voxelzoo_regressors.alpha_search import AlphaSearch
 from voxelzoo_regressors.closed_form import ClosedForm
 from voxelzoo_regressors.decomposition import decompose
@@ -144,3 +146,19 @@ def test_a_story_in_which_the_design_is_constant_has_no_correlation() -> None:
             if g != 2
         ]
         np.testing.assert_allclose(model.cv_score_[0], np.sum(r) / 8, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.01])
+@pytest.mark.parametrize(
+    "model",
+    [BandedRidge([12, 12], n_iter=4), Stacking([12, 12]), BootstrapRidge(np.logspace(-1, 4, 11))],
+    ids=lambda model: type(model).__name__,
+)
+def test_regressors_of_several_spaces_and_the_bootstrap(model: Any, scale: float) -> None:
+    X, Y, groups = data(240, 24, mean=100, scale=scale)
+    single = clone(model).fit(X, Y, groups)
+    double = clone(model).fit(X.astype("f8"), Y.astype("f8"), groups)
+    np.testing.assert_allclose(single.cv_score_, double.cv_score_, atol=1e-4)
+    predictions = single.predict(X), double.predict(X.astype("f8"))
+    for ours, exact in zip(*(p.T for p in predictions), strict=True):
+        assert np.corrcoef(ours, exact)[0, 1] > 0.999
