@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from voxelzoo_regressors.arrays import Floats, Rows
-from voxelzoo_regressors.blocks import as_slice
+from voxelzoo_regressors.blocks import row_index
 from voxelzoo_regressors.closed_form import ClosedForm
 from voxelzoo_regressors.decomposition import Decomposition, ProjectedResponses
 from voxelzoo_regressors.fold_refits import FoldRefits
@@ -64,7 +64,7 @@ class AlphaSearch:
 
     def _varies(self, fold: Fold) -> bool:
         """Whether the design varies over a fold's scored rows, so that its predictions do."""
-        rows = self.decomposition.Q[as_slice(torch.as_tensor(fold.scored))]
+        rows = self.decomposition.Q[row_index(fold.scored, self.device)]
         if len(rows) < 2 or not rows.shape[1]:
             return False
         scaled = (rows - rows.mean(0)) * self.decomposition.s.sqrt()
@@ -176,7 +176,7 @@ class AlphaSearch:
             predictions = self._held_out.predict(some, choice)
             total = table.new_zeros((len(scores), len(voxels)))
             for fold, defined in zip(self.folds, self._defined, strict=True):
-                rows = as_slice(torch.as_tensor(fold.scored, device=self.device))
+                rows = row_index(fold.scored, self.device)
                 sums = sums_of(predictions[rows], some.centred[rows])
                 total += _fold_scores(sums, scores, defined)[:, 0].to(total)
             table[:, choice, voxels] = total / len(self.folds)

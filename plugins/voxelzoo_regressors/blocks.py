@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from voxelzoo_regressors.arrays import defined_voxels
+from voxelzoo_regressors.arrays import Rows, defined_voxels
 
 LEAST_VOXELS = 32
 """Blocks are not made smaller than this when memory runs out."""
@@ -77,14 +77,23 @@ def response_blocks(
         start = block.stop
 
 
-def as_slice(rows: Tensor) -> Tensor | slice:
-    """Consecutive row numbers as a slice, which indexes without a copy."""
+def row_index(rows: Rows, device: torch.device) -> Tensor | slice:
+    """Row numbers as an index; consecutive ones as a slice, which indexes without a copy.
+
+    Parameters
+    ----------
+    rows : ndarray of int, shape (row,)
+        Row numbers.
+    device : torch.device
+        Where to put an index that is not a slice.
+    """
     first, last = int(rows[0]), int(rows[-1])
-    if last - first + 1 == len(rows) and bool((rows.diff() == 1).all()):
+    if last - first + 1 == len(rows) and (np.diff(rows) == 1).all():
         return slice(first, last + 1)
-    return rows
+    return torch.as_tensor(rows, device=device)
 
 
-def index_chunks(indices: Tensor, size: int) -> Sequence[Tensor]:
-    """Indices in runs of ``size`` or fewer; none if there are no indices."""
-    return indices.split(max(1, size)) if len(indices) else ()
+def index_chunks(n: int, size: int) -> Iterator[slice]:
+    """The first ``n`` indices in runs of ``size``, or of 1 if that is less."""
+    size = max(1, size)
+    return (slice(start, min(n, start + size)) for start in range(0, n, size))

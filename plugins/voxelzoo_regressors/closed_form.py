@@ -24,10 +24,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from voxelzoo_regressors.blocks import CACHE_NUMBERS, as_slice, index_chunks
+from voxelzoo_regressors.blocks import CACHE_NUMBERS, index_chunks, row_index
 from voxelzoo_regressors.decomposition import Decomposition, ProjectedResponses
 from voxelzoo_regressors.errors import FitError
 from voxelzoo_regressors.folds import Fold
@@ -90,11 +91,9 @@ class ClosedForm:
         self.decomposition, self.folds, self.dtype = decomposition, folds, dtype
         self.device, self._product_dtype = decomposition.Q.device, product_dtype
         self._Q = decomposition.Q.to(dtype)
-        tensors = [torch.as_tensor(fold.held, device=self.device) for fold in folds]
-        scored = [torch.as_tensor(fold.scored_within_held(), device=self.device) for fold in folds]
-        self._held = [as_slice(rows) for rows in tensors]
-        self._scored = [as_slice(rows) for rows in scored]
-        self._scored_rows = [rows[of] for rows, of in zip(tensors, scored, strict=True)]
+        self._held = [row_index(fold.held, self.device) for fold in folds]
+        self._scored = [row_index(fold.scored_within_held(), self.device) for fold in folds]
+        self._scored_rows = [torch.as_tensor(fold.scored, device=self.device) for fold in folds]
         self._buffers: dict[str, Tensor] = {}
         s = decomposition.s
         self._alpha = torch.tensor(alphas, dtype=torch.float64, device=self.device)[:, None]
@@ -174,7 +173,7 @@ class ClosedForm:
         matrices = Q.new_empty((n_alphas, n_scored, n_held))
         constants = Q.new_empty((n_alphas, n_held))
         amplification = torch.empty(n_alphas, dtype=torch.float64)
-        for some in index_chunks(torch.arange(n_alphas), 8 * CACHE_NUMBERS // max(1, Q.numel())):
+        for some in index_chunks(n_alphas, 8 * CACHE_NUMBERS // max(1, Q.numel())):
             whole, constants[some], amplification[some] = self._whole_operators(fold, some)
             matrices[some] = whole[:, scored]
         delicate = []
@@ -182,18 +181,21 @@ class ClosedForm:
             delicate = (amplification > _DELICATE).nonzero()[:, 0].tolist()
         return _FoldOperators(matrices, constants, delicate)
 
-    def _whole_operators(self, fold: int, some: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _whole_operators(self, fold: int, some: slice) -> tuple[Tensor, Tensor, Tensor]:
         """As in :class:`_FoldOperators` for some alphas and all held rows; and amplifications."""
         whole, constants, amplification = self._invert(fold, some, self._Q)
         if self.dtype != torch.float64:
             lost = ~(amplification < _LOST_BY_FLOAT32)
             if lost.any():
-                exact = self._invert(fold, some[lost.cpu()], self.decomposition.Q)
+                alphas = torch.arange(len(self._alpha))[some][lost.cpu()]
+                exact = self._invert(fold, alphas, self.decomposition.Q)
                 whole[lost], constants[lost] = exact[0].to(whole), exact[1].to(constants)
                 amplification[lost] = exact[2]
         return whole, constants, amplification.cpu()
 
-    def _invert(self, fold: int, some: Tensor, basis: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _invert(
+        self, fold: int, some: slice | Tensor, basis: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Operators of some alphas in the precision of ``basis``.
 
         Raises
@@ -224,7 +226,7 @@ class ClosedForm:
         inverse = torch.cholesky_inverse(factor)
         amplification = inverse.diagonal(dim1=1, dim2=2).amax(1) * largest
         amplification[failed] = math.inf
-        constants = inverse.new_zeros((len(some), len(Q)))
+        constants = inverse.new_zeros(inverse.shape[:2])
         fits = from_fit.nonzero()[:, 0]
         if len(fits):
             correction = torch.bmm(inverse[fits], M[fits])
@@ -261,7 +263,7 @@ class ClosedForm:
             centred = response[scored] - mean
             pp = response.new_empty((len(self._alpha), response.shape[1]))
             py, bias = torch.empty_like(pp), torch.zeros_like(pp)
-            for some in self._alphaindex_chunks(response.numel()):
+            for some in self._alpha_chunks(response.numel()):
                 rest = None if outside is None else outside[held]
                 p, b = self._predictions(fold, some, terms, response, rest, with_bias)
                 means = p.mean(1, keepdim=True)
@@ -276,11 +278,12 @@ class ClosedForm:
                 pp[a], py[a] = p.square().sum(0).to(pp), (p * centred).sum(0).to(py)
             yield HeldOutSums(centred.square().sum(0), pp, py, bias, self.units, len(centred))
 
-    def _alphaindex_chunks(self, n_numbers: int) -> Iterator[Tensor]:
+    def _alpha_chunks(self, n_numbers: int) -> Iterator[slice | Tensor]:
         """Alphas to work on at once, all of one form, given the numbers of each."""
-        for form in (False, True):
-            of_form = (self._from_fit == form).nonzero()[:, 0].cpu()
-            yield from index_chunks(of_form, CACHE_NUMBERS // max(1, n_numbers))
+        from_fit = self._from_fit.cpu().numpy()
+        for of_form in (np.flatnonzero(~from_fit), np.flatnonzero(from_fit)):
+            for chunk in index_chunks(len(of_form), CACHE_NUMBERS // max(1, n_numbers)):
+                yield row_index(of_form[chunk], self.device)
 
     def _products(self, y: ProjectedResponses) -> Tensor:
         """Every profile's product with the left singular vectors, (profile, row, voxel)."""
@@ -300,7 +303,7 @@ class ClosedForm:
     def _predictions(
         self,
         fold: int,
-        some: Tensor,
+        some: slice | Tensor,
         terms: Tensor,
         response: Tensor,
         outside: Tensor | None,
@@ -308,24 +311,26 @@ class ClosedForm:
     ) -> tuple[Tensor, Tensor | float]:
         """Predictions (alpha, scored, voxel) in their units, and their constant, for one form."""
         operators, scored = self.operators[fold], self._scored[fold]
-        some_slice = as_slice(some)
-        matrices = operators.matrices[some_slice]
-        shape = (len(some), *response.shape)
+        matrices = operators.matrices[some]
+        shape = (len(matrices), *response.shape)
         mixed = self._buffer("mixed", shape)
-        torch.mm(self.profiles.mix[some_slice], terms, out=mixed.flatten(1))
-        out = self._buffer("predictions", (len(some), matrices.shape[1], response.shape[1]))
-        if not self._from_fit[some[0]]:
+        if self.profiles.mix is None:
+            mixed.copy_(terms[some].view(shape))
+        else:
+            torch.mm(self.profiles.mix[some], terms, out=mixed.flatten(1))
+        out = self._buffer("predictions", (*matrices.shape[:2], response.shape[1]))
+        if not self._from_fit[some][0]:
             if outside is not None:
                 mixed += outside
             torch.bmm(matrices, mixed, out=out)
             return torch.sub(response[scored], out, out=out), 0.0
         residual = self._buffer("residuals", shape)
-        for i, unit in enumerate(self.units[some_slice, 0].tolist()):
+        for i, unit in enumerate(self.units[some, 0].tolist()):
             torch.sub(response, mixed[i], alpha=unit, out=residual[i])
         torch.baddbmm(mixed[:, scored], matrices, residual, alpha=-1, out=out)
         constant: Tensor | float = 0.0
         if with_bias:
-            constant = torch.bmm(operators.constants[some_slice][:, None], residual)[:, 0]
+            constant = torch.bmm(operators.constants[some][:, None], residual)[:, 0]
         return out, constant
 
     def _buffer(self, name: str, shape: Sequence[int], dtype: torch.dtype | None = None) -> Tensor:

@@ -15,7 +15,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from voxelzoo_regressors.blocks import CACHE_NUMBERS, as_slice, index_chunks
+from voxelzoo_regressors.blocks import CACHE_NUMBERS, index_chunks, row_index
 from voxelzoo_regressors.decomposition import Decomposition, ProjectedResponses
 from voxelzoo_regressors.folds import Fold
 from voxelzoo_regressors.profiles import TOLERANCE, ShrinkageProfiles, shrinkage_profiles
@@ -104,8 +104,8 @@ class FoldRefits:
     def _refit(self, fold: Fold) -> _Refit:
         """One fold's fit; in float64 until it is done."""
         Q, s, intercept = self.decomposition.Q, self.decomposition.s, self.decomposition.intercept
-        held = as_slice(torch.as_tensor(fold.held, device=self.device))
-        scored = as_slice(torch.as_tensor(fold.scored, device=self.device))
+        held = row_index(fold.held, self.device)
+        scored = row_index(fold.scored, self.device)
         Q_held, Q_scored = Q[held], Q[scored]
         gram = torch.eye(len(s)).to(s) - Q_held.T @ Q_held
         total, n_train = Q_held.sum(0), len(Q) - len(Q_held)
@@ -144,6 +144,8 @@ class FoldRefits:
         basis = shrinkage_profiles(
             weighted, weighted.norm(dim=1).clamp_min(1e-300), TOLERANCE[self.dtype]
         )
+        if isinstance(basis.rows, Tensor):
+            return ShrinkageProfiles(shares, basis.mix)
         reaches = [row / size[: len(row)] for row in basis.rows]
         return ShrinkageProfiles(reaches, basis.mix)
 
@@ -163,16 +165,19 @@ class FoldRefits:
             yy = centred.square().sum(0)
             if fold.rotation is not None:
                 centred = fold.rotation.T @ centred
-            products = _products(fold, components)
-            pp = response.new_empty((len(self._alpha), response.shape[1]))
-            py = torch.empty_like(pp)
-            alphas = torch.arange(len(self._alpha))
-            for some in index_chunks(alphas, CACHE_NUMBERS // max(1, products[0].numel())):
-                mixed = fold.profiles.mix[as_slice(some)] @ products.flatten(1)
-                pp[some], py[some] = products_with(
-                    mixed.view(len(some), *products.shape[1:]), centred
-                )
+            pp, py = self._products(fold, components, centred)
             yield HeldOutSums(yy, pp, py, bias, self.units, len(response))
+
+    def _products(self, fold: _Refit, components: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Sums of squared predictions, and of predictions times ``y``: (alpha, voxel) each."""
+        mix, products = fold.profiles.mix, fold.profiles.products(fold.rows, components)
+        if mix is None:
+            return products_with(products, y)
+        pp = y.new_empty((len(mix), y.shape[1]))
+        py = torch.empty_like(pp)
+        for some in index_chunks(len(mix), CACHE_NUMBERS // max(1, products[0].numel())):
+            pp[some], py[some] = products_with(torch.tensordot(mix[some], products, dims=1), y)
+        return pp, py
 
     def _components(self, fold: _Refit, y: ProjectedResponses) -> Tensor:
         """Training rows' cross-products with the responses, (component, voxel)."""
@@ -200,15 +205,3 @@ class FoldRefits:
             mean = self._train_mean(fold, y).double()
             predictions[fold.scored] = (rows @ weights).double() + mean
         return predictions
-
-
-def _products(fold: _Refit, components: Tensor) -> Tensor:
-    """The scored rows times every profile's components, (profile, row, voxel)."""
-    profiles, n_components = fold.profiles.rows, len(components)
-    if all(len(row) == n_components for row in profiles):
-        scaled = torch.stack(profiles, 1)[:, :, None] * components[:, None]
-        products = fold.rows @ scaled.flatten(1)
-        return products.view(len(fold.rows), *scaled.shape[1:]).transpose(0, 1)
-    return torch.stack(
-        [fold.rows[:, : len(row)] @ (row[:, None] * components[: len(row)]) for row in profiles]
-    )

@@ -8,6 +8,7 @@ alphas therefore lie close to a space of low dimension.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,15 +29,15 @@ class ShrinkageProfiles:
 
     Parameters
     ----------
-    rows : list of Tensor, each of shape (reach,)
+    rows : sequence of Tensor, each of shape (reach,)
         Profiles. Beyond its first ``reach`` eigenvalues a profile is zero, so that its product
-        needs only those eigenvectors.
-    mix : Tensor of shape (alpha, profile)
-        Weights of the profiles.
+        needs only those eigenvectors. One tensor if all reach equally far.
+    mix : Tensor of shape (alpha, profile) or None
+        Weights of the profiles. None: the profiles are those of the alphas themselves.
     """
 
-    rows: list[Tensor]
-    mix: Tensor
+    rows: Sequence[Tensor] | Tensor
+    mix: Tensor | None
 
     @property
     def n_columns(self) -> int:
@@ -45,7 +46,30 @@ class ShrinkageProfiles:
 
     def to(self, dtype: torch.dtype) -> ShrinkageProfiles:
         """The same profiles in another precision."""
-        return ShrinkageProfiles([row.to(dtype) for row in self.rows], self.mix.to(dtype))
+        if isinstance(self.rows, Tensor):
+            return ShrinkageProfiles(self.rows.to(dtype), self.mix)
+        mix = None if self.mix is None else self.mix.to(dtype)
+        return ShrinkageProfiles([row.to(dtype) for row in self.rows], mix)
+
+    def products(self, left: Tensor, right: Tensor) -> Tensor:
+        """Products of matrices with each profile between them.
+
+        Parameters
+        ----------
+        left : Tensor of shape (row, rank)
+        right : Tensor of shape (rank, voxel)
+
+        Returns
+        -------
+        Tensor of shape (profile, row, voxel)
+        """
+        if isinstance(self.rows, Tensor):
+            scaled = self.rows.T[:, :, None] * right[:, None]
+            shape = (len(left), len(self.rows), right.shape[1])
+            return (left @ scaled.flatten(1)).view(shape).transpose(0, 1)
+        return torch.stack(
+            [left[:, : len(row)] @ (row[:, None] * right[: len(row)]) for row in self.rows]
+        )
 
 
 def shrinkage_profiles(shares: Tensor, sizes: Tensor, tolerance: float) -> ShrinkageProfiles:
@@ -71,7 +95,7 @@ def shrinkage_profiles(shares: Tensor, sizes: Tensor, tolerance: float) -> Shrin
     """
     n_alphas, rank = shares.shape
     if shares.numel() <= _FEW or n_alphas < 3:
-        return ShrinkageProfiles(list(shares), torch.eye(n_alphas).to(shares))
+        return ShrinkageProfiles(shares, None)
     targets = shares / sizes[:, None]
     basis, reaches = targets.new_empty((n_alphas, 0)), []
     for start, stop in itertools.pairwise(_stretches(rank)):

@@ -101,7 +101,7 @@ def products_with(prediction: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     -------
     pp, py : Tensor of shape (alpha, voxel)
     """
-    py = torch.stack([torch.mul(p, y).sum(0) for p in prediction])
+    py = (prediction * y).sum(1)
     return prediction.square_().sum(1), py
 
 

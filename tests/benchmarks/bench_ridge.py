@@ -112,7 +112,8 @@ def n_operations(search: Any, n_voxels: int) -> float:
         rank = len(search.decomposition.s)
         each = float((2 * rank * held + rank**2).sum())
         for refit in search._held_out.refits:
-            n_rows, (n_alphas, n_columns) = len(refit.rows), refit.profiles.mix.shape
+            mix = refit.profiles.mix
+            n_rows, (n_alphas, n_columns) = len(refit.rows), (0, 0) if mix is None else mix.shape
             each += n_rows * (refit.profiles.n_columns + n_alphas * n_columns)
         return 2.0 * each * n_voxels
     profiles = search._held_out.profiles
