@@ -196,7 +196,7 @@ def test_what_is_unusual_but_right_is_read(here: Path, name: str, old: str, new:
         ("words.csv", "w3,1.5,1.9", "w3,1.5", "words.csv:5: 2 fields, expected 3"),
         ("words.csv", "w3,1.5,1.9", "w3,1,5,1,9", "words.csv:5: 5 fields, expected 3"),
         ("words.csv", "w3,1.5,1.9", "w3,-1,1.9", "begins at -1 s, before the word"),
-        ("words.csv", "w3,1.5,1.9", '"w3,1.5,1.9', "1 fields, expected 3"),
+        ("words.csv", "w3,1.5,1.9", '"w3,1.5,1.9', "is closed in a later line"),
         ("words.csv", "w3", "w\0", "NUL"),
         ("story.TextGrid", "xmin = 2\n", "xmin = nan\n", "expected a number"),
         ("story.TextGrid", "size = 4", "size = 5", "expected a number"),

@@ -29,6 +29,7 @@ from voxelzoo.science.design import DesignSpec
 from voxelzoo.science.evaluation import evaluate
 from voxelzoo.science.responses import Responses
 from voxelzoo.science.scores import Scores
+from voxelzoo.science.undefined import REASONS, why_undefined
 from voxelzoo.store.artefacts import Artefact
 from voxelzoo.store.layout import KEPT, kept_with, result_arrays
 from voxelzoo.store.results import Result
@@ -201,7 +202,7 @@ class _SubjectRunner:
         if np.isnan(scores.r).all():
             raise DataError(
                 f"{features.label}: r of subject {self._subject!r} is undefined in every voxel: "
-                "the responses, or what is predicted of them, do not vary"
+                f"{'; '.join(REASONS[reason] for reason in why_undefined(scores))}"
             )
         if (ceiling := self._ceiling) is not None:
             scores = replace(scores, ceiling=ceiling.values, ceiling_stories=ceiling.stories)

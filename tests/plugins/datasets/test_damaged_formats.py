@@ -62,7 +62,7 @@ def read_image(path: Path) -> np.ndarray:
 
 def read_aligned(path: Path) -> Words:
     items = narratives._from_json(path) if path.suffix == ".json" else narratives._from_csv(path)
-    words = make_words(path, place_untimed(path, items, spread=True))
+    words = make_words(path, place_untimed(path, items, "spread"))
     assert np.isfinite(words.onsets).all()
     return words
 
