@@ -37,6 +37,10 @@ from voxelzoo_regressors.scoring import HeldOutSums, products_with
 
 log = logging.getLogger("voxelzoo.ridge")
 
+_LITTLE = 0.1
+"""Dimensions of the responses that a design does not span, as a share of the rows, below which
+predictions are formed from the response where alpha is small."""
+
 _LOST_BY_FLOAT32 = 1e3
 """Amplification of rounding by a fold's inverse above which that inverse is made in float64."""
 
@@ -100,8 +104,11 @@ class ClosedForm:
         self._kept, self._removed = s / (s + self._alpha), self._alpha / (s + self._alpha)
         left = (self._removed.square().sum(1) + max(decomposition.n_outside, 0)).sqrt()
         kept = self._kept.norm(dim=1)
-        self._size = torch.minimum(kept, left).clamp_min(1e-300)
-        self._from_fit = left >= kept
+        # Where a design can fit nearly everything, holding rows out divides by the little left.
+        fits_all = decomposition.n_outside < _LITTLE * len(decomposition.Q)
+        self._from_fit = left >= kept if fits_all else torch.ones_like(left, dtype=torch.bool)
+        strictness = 0.1 if fits_all else 1.0
+        self._size = (strictness * torch.minimum(kept, left)).clamp_min(1e-300)
         largest = s[0] if len(s) else s.new_ones(())
         units = (largest / (largest + self._alpha)).where(self._from_fit[:, None], 1.0)
         self.units = units.to(dtype)
@@ -124,14 +131,12 @@ class ClosedForm:
         """Basis of what all alphas keep, or of what they remove where that is less.
 
         Each is approximated to a small share of what an alpha keeps or of what it leaves,
-        whichever is smaller. Where little is left, holding rows out divides by it: then the
-        tolerance is a tenth.
+        whichever is smaller.
         """
         shares = torch.where(self._from_fit[:, None], self._kept, self._removed) / self._units
-        tolerance = TOLERANCE[self._product_dtype]
-        if not self._from_fit.all():
-            tolerance /= 10
-        basis = shrinkage_profiles(shares, self._size / self._units[:, 0], tolerance)
+        basis = shrinkage_profiles(
+            shares, self._size / self._units[:, 0], TOLERANCE[self._product_dtype]
+        )
         log.debug(
             "%d alphas by %d products that cost %.1f",
             len(shares),
