@@ -11,6 +11,7 @@ TEXT_OPTIONS = (
     "context",
     "first_token",
     "first_state",
+    "released_errors",
     "state",
     "output",
     "look_ahead",
@@ -20,7 +21,7 @@ TEXT_OPTIONS = (
 )
 """Options that :class:`~voxelzoo_transformers.api.CausalLMExtractor` reads."""
 
-TEXT_NEUTRAL_OPTIONS = ("batch_tokens", "device_map")
+TEXT_NEUTRAL_OPTIONS = ("batch_tokens", "device_map", "released_errors")
 """Those of :data:`TEXT_OPTIONS` that change no value."""
 
 SPEECH_OPTIONS = ("window", "stride", "full_context")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from voxelzoo.api import (
     Cost,
+    DataError,
     ExtractorRequest,
     ModelEntry,
     StateBlock,
@@ -88,6 +89,8 @@ class CausalLMExtractor:
           ``eos``, its text, or its number;
         - ``first_state``: whether the first token of a context that nothing special precedes may
           give a word's state: ``skip`` (the default without a first token) or ``keep``;
+        - ``released_errors``: with the protocol ``antonello2023``, whether a story that the
+          released code misreads is refused (``refuse``, the default) or read rightly (``fix``);
         - ``state``: ``last`` (default) or ``mean``, of a word's tokens;
         - ``output``: ``states`` (default), or what the network predicted: ``surprisal``,
           ``entropy``, or ``predictions`` for both;
@@ -369,7 +372,10 @@ class CausalLMExtractor:
             self._check_length(story, reading)
             self._report_repetition(story, reading)
             for note in reading.notes:
-                self.request.notify(f"{self.request.model.name}: story {story.name!r}: {note}")
+                note = f"{self.request.model.name}: story {story.name!r}: {note}"
+                if self._options.released_errors == "refuse":
+                    raise DataError(f"{note}, with --model-option released_errors=fix")
+                self.request.notify(note)
             self._last_reading = (words.digest, reading)
         return self._last_reading[1]
 

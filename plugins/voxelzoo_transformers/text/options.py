@@ -13,6 +13,9 @@ STATES = ("last", "mean")
 FIRST_STATES = ("default", "skip", "keep")
 """Whether the first token of a context may give a word's state."""
 
+RELEASED_ERRORS = ("refuse", "fix")
+"""What to do with a story that the released code misreads, or stops at."""
+
 OUTPUTS = {"states": (), "surprisal": (0,), "entropy": (1,), "predictions": (0, 1)}
 """What is extracted: states, or these columns of the predictions as the only layer, 0."""
 
@@ -26,6 +29,7 @@ class TextOptions:
     look_ahead: bool
     first_token: str
     first_state: str
+    released_errors: str
     batch_tokens: int
     context: str | None
 
@@ -40,6 +44,9 @@ class TextOptions:
             == "yes",
             first_token=options.get("first_token", "default"),
             first_state=_one_of("first_state", options.get("first_state", "default"), FIRST_STATES),
+            released_errors=_one_of(
+                "released_errors", options.get("released_errors", "refuse"), RELEASED_ERRORS
+            ),
             batch_tokens=_positive("batch_tokens", options.get("batch_tokens", "2048")),
             context=options.get("context"),
         )

@@ -188,7 +188,7 @@ def _not_as_released(text: Sequence[str], policy: WindowPolicy) -> Iterator[str]
     if n := text.count("'s"):
         yield (
             f'"\'s" is a word of its own {n} times: after each, the released code reads all later '
-            "words one word too early; this error is not reproduced"
+            "words one word too early; it can be read without this error"
         )
     if policy.kind != "sawtooth" or policy.unit != "words" or policy.variant != "code":
         return
@@ -201,7 +201,7 @@ def _not_as_released(text: Sequence[str], policy: WindowPolicy) -> Iterator[str]
     if n_stops:
         yield (
             f"{n_stops} times a silence comes when the counter of words is full: the released code "
-            "stops there; here the next word restarts the context"
+            "stops there; the next word can restart the context"
         )
 
 

@@ -22,6 +22,7 @@ from text_models import (
     tiny_row,
 )
 from voxelzoo.api import (
+    DataError,
     MissingError,
     ModelEntry,
     PluginError,
@@ -171,7 +172,7 @@ def test_a_protocols_own_context_is_never_shortened() -> None:
 
 
 def test_the_released_protocol_repeats_a_vector_over_silences() -> None:
-    extractor = extractor_for(tiny_row("opt"), protocol="antonello2023")
+    extractor = extractor_for(tiny_row("opt"), protocol="antonello2023", released_errors="fix")
     story = story_of(["Once", "", "upon", "'s", "a", ""])
     states = all_states(extractor, story)
     assert states.shape[1] == len(extractor.times(story)) == 6
@@ -180,13 +181,25 @@ def test_the_released_protocol_repeats_a_vector_over_silences() -> None:
     assert not np.allclose(states[1:, 2], states[1:, 0])
 
 
+def test_a_story_that_the_released_code_misreads_is_refused_unless_it_may_be_fixed() -> None:
+    story = story_of(["Once", "upon", "'s", "a"])
+    extractor = extractor_for(tiny_row("opt"), protocol="antonello2023")
+    with pytest.raises(DataError, match=r"one word too early.*--model-option released_errors=fix"):
+        extractor.times(story)
+    assert len(extractor_for(tiny_row("opt")).times(story)) == 4  # the default protocol
+
+
 def test_the_released_protocol_with_silences_and_possessives() -> None:
     """Word by word, by the rule: a counter that silences advance and never enter a context."""
     rng = np.random.default_rng(3)
     items = [str(w) for w in rng.choice(["the", "cat", "'s", "don't", "", "on"], 120)]
     row = tiny_row("opt")
     extractor = extractor_for(
-        row, protocol="antonello2023", context="sawtooth:12:6:words:code", batch_tokens="60"
+        row,
+        protocol="antonello2023",
+        context="sawtooth:12:6:words:code",
+        batch_tokens="60",
+        released_errors="fix",
     )
     found = all_states(extractor, story_of(items))
 
