@@ -15,6 +15,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from voxelzoo.api import DataError, Story, UsageError, Words
 from voxelzoo.science.protocols import CLEAN, FitProtocol
 from voxelzoo.science.splits import Evaluation, HeldOutStories
@@ -178,7 +180,7 @@ def _shared_stimuli(evaluation: HeldOutStories, stories: Mapping[str, Story]) ->
                 continue
             where = f"training story {train!r}: a model would be tested on what it was trained on"
             same = plain[test] == plain[train]
-            if same and plain[test] and not _repeats_itself(plain[test], runs[test]):
+            if same and plain[test] and not _is_a_drill(stories[test].words, runs[test]):
                 reason = f"test story {test!r} has the same words as {where}"
                 yield Leak("shared-text", reason)
             elif share := _overlap(runs[test], runs[train]):
@@ -202,12 +204,15 @@ def _runs(words: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
     return frozenset(words[i : i + N_GRAM] for i in range(len(words) - N_GRAM + 1))
 
 
-def _repeats_itself(words: tuple[str, ...], runs: frozenset[tuple[str, ...]]) -> bool:
-    """Whether most of a text's runs occur in it more than once, as in lists of a few words.
+def _is_a_drill(words: Words | None, runs: frozenset[tuple[str, ...]]) -> bool:
+    """Whether a story is the same few words over and over, at a constant rate.
 
-    Two such texts are the same by design, not because one is a copy of the other.
+    Two such stories are the same by design, not because one is a copy of the other.
     """
-    return len(runs) < MOST * (len(words) - N_GRAM + 1)
+    if words is None or len(words.text) < 2 * ENOUGH_RUNS or len(runs) >= ENOUGH_RUNS:
+        return False
+    steps = np.diff(words.onsets)
+    return bool(np.ptp(steps) <= 0.01 * np.abs(steps).mean())
 
 
 def _overlap(one: frozenset[tuple[str, ...]], other: frozenset[tuple[str, ...]]) -> float:

@@ -166,9 +166,12 @@ def test_an_unknown_guard_is_refused() -> None:
         check_leaks(APART, {}, allow=("everything",))
 
 
-def test_stories_that_repeat_a_few_words_may_be_the_same() -> None:
-    words = ["cat", "dog"] * 25
-    assert guards(texts(b=words, c=words)) == []
+def test_stories_of_two_words_at_a_constant_rate_may_be_the_same() -> None:
+    text = ["cat", "dog"] * 25
+    assert guards(texts(b=text, c=text)) == []
+    onsets = np.sort(np.random.default_rng(0).uniform(0, 60, len(text)))
+    irregular = Story("b", words=Words(tuple(text), onsets, onsets + 0.1))
+    assert guards({**texts(), "b": irregular, "c": irregular}) == ["shared-text"]
 
 
 @pytest.mark.parametrize("guard", ["shared-text", "shared-responses", "shuffled-rows"])
