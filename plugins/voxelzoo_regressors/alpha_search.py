@@ -82,7 +82,7 @@ class AlphaSearch:
         self._margin = 0.0
         self._held_out: FoldRefits | ClosedForm
         self._product_dtype = torch.bfloat16 if reduced and not self._refits else self.dtype
-        design = self.decomposition, self.folds, self.alphas, self.dtype
+        design = self.decomposition, self.folds, self.alphas, self._Q
         if self._refits:
             self._held_out = FoldRefits(*design)
         else:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -41,11 +41,9 @@ _LITTLE = 0.1
 """Dimensions of the responses that a design does not span, as a share of the rows, below which
 predictions are formed from the response where alpha is small."""
 
-_LOST_BY_FLOAT32 = 1e3
-"""Amplification of rounding by a fold's inverse above which that inverse is made in float64."""
-
 _DELICATE = 1e3
-"""Amplification above which the predictions, too, are made in float64."""
+"""Amplification of rounding by a fold's inverse above which the inverse and the predictions are
+made in float64."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +56,13 @@ class _FoldOperators:
         ``C`` in the prediction's units, or ``S`` (see the module).
     constants : Tensor of shape (alpha, held)
         Times the residuals, the constant that ``C`` leaves out. 0 for ``S``.
-    delicate : sequence of int
-        Alphas whose predictions need float64.
+    delicate : mapping of int to (Tensor, Tensor)
+        Alphas whose predictions need float64, with their matrix and constants in it.
     """
 
     matrices: Tensor
     constants: Tensor
-    delicate: Sequence[int]
+    delicate: Mapping[int, tuple[Tensor, Tensor]]
 
 
 class ClosedForm:
@@ -78,8 +76,8 @@ class ClosedForm:
         Rows to hold out.
     alphas : sequence of float
         Penalties to try, on the diagonal of the Gram matrix.
-    dtype : torch.dtype
-        Precision of scores and predictions: float32 or float64.
+    Q : Tensor of shape (row, rank)
+        The decomposition's left singular vectors in the precision of scores and predictions.
     product_dtype : torch.dtype
         Precision of the large products.
     """
@@ -89,12 +87,11 @@ class ClosedForm:
         decomposition: Decomposition,
         folds: Sequence[Fold],
         alphas: Sequence[float],
-        dtype: torch.dtype,
+        Q: Tensor,
         product_dtype: torch.dtype,
     ) -> None:
-        self.decomposition, self.folds, self.dtype = decomposition, folds, dtype
-        self.device, self._product_dtype = decomposition.Q.device, product_dtype
-        self._Q = decomposition.Q.to(dtype)
+        self.decomposition, self.folds, self._Q = decomposition, folds, Q
+        self.dtype, self.device, self._product_dtype = Q.dtype, Q.device, product_dtype
         self._held = [row_index(fold.held, self.device) for fold in folds]
         self._scored = [row_index(fold.scored_within_held(), self.device) for fold in folds]
         self._scored_rows = [torch.as_tensor(fold.scored, device=self.device) for fold in folds]
@@ -111,13 +108,8 @@ class ClosedForm:
         self._size = (strictness * torch.minimum(kept, left)).clamp_min(1e-300)
         largest = s[0] if len(s) else s.new_ones(())
         units = (largest / (largest + self._alpha)).where(self._from_fit[:, None], 1.0)
-        self.units = units.to(dtype)
+        self.units = units.to(Q)
         self._units = units
-
-    @property
-    def work_arrays(self) -> int:
-        """Arrays (row, voxel) in memory at once."""
-        return len(self.profiles.rows)
 
     # Prepared once, on first use ---------------------------------------------------------------
 
@@ -177,26 +169,22 @@ class ClosedForm:
         n_scored = len(self._scored_rows[fold])
         matrices = Q.new_empty((n_alphas, n_scored, n_held))
         constants = Q.new_empty((n_alphas, n_held))
-        amplification = torch.empty(n_alphas, dtype=torch.float64)
+        delicate: dict[int, tuple[Tensor, Tensor]] = {}
         for some in index_chunks(n_alphas, 8 * CACHE_NUMBERS // max(1, Q.numel())):
-            whole, constants[some], amplification[some] = self._whole_operators(fold, some)
+            whole, constants[some], amplification = self._invert(fold, some, self._Q)
             matrices[some] = whole[:, scored]
-        delicate = []
-        if self.dtype != torch.float64:
-            delicate = (amplification > _DELICATE).nonzero()[:, 0].tolist()
+            if self.dtype == torch.float64:
+                continue
+            lost = (~(amplification < _DELICATE)).nonzero()[:, 0].cpu() + some.start
+            if not len(lost):
+                continue
+            whole, exact_constants, amplification = self._invert(fold, lost, self.decomposition.Q)
+            exact = whole[:, scored]
+            matrices[lost], constants[lost] = exact.to(matrices), exact_constants.to(constants)
+            for i, a in enumerate(lost.tolist()):
+                if amplification[i] > _DELICATE:
+                    delicate[a] = exact[i], exact_constants[i]
         return _FoldOperators(matrices, constants, delicate)
-
-    def _whole_operators(self, fold: int, some: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """As in :class:`_FoldOperators` for some alphas and all held rows; and amplifications."""
-        whole, constants, amplification = self._invert(fold, some, self._Q)
-        if self.dtype != torch.float64:
-            lost = ~(amplification < _LOST_BY_FLOAT32)
-            if lost.any():
-                alphas = torch.arange(len(self._alpha))[some][lost.cpu()]
-                exact = self._invert(fold, alphas, self.decomposition.Q)
-                whole[lost], constants[lost] = exact[0].to(whole), exact[1].to(constants)
-                amplification[lost] = exact[2]
-        return whole, constants, amplification.cpu()
 
     def _invert(
         self, fold: int, some: slice | Tensor, basis: Tensor
@@ -260,6 +248,7 @@ class ClosedForm:
             Those of one fold.
         """
         products, outside = self._products(y), self._outside(y)
+        exact: ProjectedResponses | None = None
         for fold, held in enumerate(self._held):
             scored = self._scored[fold]
             response = y.centred[held]
@@ -277,7 +266,8 @@ class ClosedForm:
                 if with_bias:
                     bias[some] = mean - self.units[some] * means[:, 0] + b
             for a in self.operators[fold].delicate:
-                p = self._exact(fold, a, y)
+                exact = exact or self._in_float64(y)
+                p = self._exact(fold, a, exact)
                 bias[a] = (mean - p.mean(0)).to(bias)
                 p = (p - p.mean(0)) / self._units[a]
                 pp[a], py[a] = p.square().sum(0).to(pp), (p * centred).sum(0).to(py)
@@ -372,16 +362,19 @@ class ClosedForm:
             if not self._from_fit[a]:
                 outside = self._outside(some)
                 product = product if outside is None else product + outside
+            exact: ProjectedResponses | None = None
             for fold, held in enumerate(self._held):
                 rows = self._scored_rows[fold][:, None]
-                predictions[rows, voxels] = self._predict(fold, a, some, product[held])
+                if a in self.operators[fold].delicate:
+                    exact = exact or self._in_float64(some)
+                    predictions[rows, voxels] = self._exact(fold, a, exact)
+                else:
+                    predictions[rows, voxels] = self._predict(fold, a, some, product[held])
         return predictions
 
     def _predict(self, fold: int, a: int, y: ProjectedResponses, product: Tensor) -> Tensor:
         """Held-out predictions (scored, voxel) of one alpha, from its fit or residuals."""
         operators, scored = self.operators[fold], self._scored[fold]
-        if a in operators.delicate:
-            return self._exact(fold, a, y)
         response = y.centred[self._held[fold]]
         if not self._from_fit[a]:
             return (response[scored] - operators.matrices[a] @ product).double()
@@ -390,18 +383,20 @@ class ClosedForm:
         # The constant can be far larger than the rest.
         return prediction.double() - (operators.constants[a] @ residual).double()
 
+    def _in_float64(self, y: ProjectedResponses) -> ProjectedResponses:
+        """The same voxels, projected in float64."""
+        centred = y.centred.double()
+        return ProjectedResponses(centred, self.decomposition.Q.T @ centred, y.mean)
+
     def _exact(self, fold: int, a: int, y: ProjectedResponses) -> Tensor:
-        """Held-out predictions of one alpha, (scored, voxel), in float64 throughout."""
-        decomposition, held = self.decomposition, self._held[fold]
-        scored = self._scored[fold]
-        response = y.centred.double()
-        Z, Q = decomposition.Q.T @ response, decomposition.Q[held]
-        residual = Q @ (self._removed[a][:, None] * Z)
-        if not decomposition.spans_rows:
-            residual += response[held] - Q @ Z
-        matrix, constant, _ = self._invert(fold, torch.tensor([a]), decomposition.Q)
+        """Held-out predictions of a delicate alpha, (scored, voxel), in float64 throughout."""
+        held, scored = self._held[fold], self._scored[fold]
+        matrix, constant = self.operators[fold].delicate[a]
+        Q, response = self.decomposition.Q[held], y.centred[held]
+        residual = Q @ (self._removed[a][:, None] * y.Z)
+        if not self.decomposition.spans_rows:
+            residual += response - Q @ y.Z
         if not self._from_fit[a]:
-            return response[held][scored] - matrix[0][scored] @ residual
-        fit = Q @ (self._kept[a][:, None] * Z)
-        correction = (matrix[0] * self._units[a])[scored] @ residual
-        return fit[scored] - correction - constant[0] @ residual
+            return response[scored] - matrix @ residual
+        fit = Q[scored] @ (self._kept[a][:, None] * y.Z)
+        return fit - self._units[a] * (matrix @ residual) - constant @ residual

@@ -68,8 +68,8 @@ class FoldRefits:
         Rows to hold out.
     alphas : sequence of float
         Penalties to try, on the diagonal of the Gram matrix.
-    dtype : torch.dtype
-        Precision of scores and predictions: float32 or float64.
+    Q : Tensor of shape (row, rank)
+        The decomposition's left singular vectors in the precision of scores and predictions.
     """
 
     def __init__(
@@ -77,20 +77,15 @@ class FoldRefits:
         decomposition: Decomposition,
         folds: Sequence[Fold],
         alphas: Sequence[float],
-        dtype: torch.dtype,
+        Q: Tensor,
     ) -> None:
-        self.decomposition, self.folds, self.dtype = decomposition, folds, dtype
-        self.device = decomposition.Q.device
+        self.decomposition, self.folds, self._Q = decomposition, folds, Q
+        self.dtype, self.device = Q.dtype, Q.device
         s = decomposition.s
         self._alpha = torch.tensor(alphas, dtype=torch.float64, device=self.device)[:, None]
-        self._largest = s[0] if len(s) else s.new_ones(())
-        self._units = self._largest / (self._largest + self._alpha)
-        self.units = self._units.to(dtype)
-
-    @property
-    def work_arrays(self) -> int:
-        """Arrays (row, voxel) in memory at once."""
-        return 2
+        largest = s[0] if len(s) else s.new_ones(())
+        self._units = largest / (largest + self._alpha)
+        self.units = self._units.to(Q)
 
     @cached_property
     def refits(self) -> list[_Refit]:
@@ -182,7 +177,7 @@ class FoldRefits:
     def _components(self, fold: _Refit, y: ProjectedResponses) -> Tensor:
         """Training rows' cross-products with the responses, (component, voxel)."""
         response = y.centred[fold.held]
-        cross = y.Z - self.decomposition.Q[fold.held].to(self.dtype).T @ response
+        cross = y.Z - self._Q[fold.held].T @ response
         if self.decomposition.intercept:
             cross += fold.train_mean[:, None] * response.sum(0)
         return fold.basis @ cross
@@ -201,7 +196,7 @@ class FoldRefits:
         for fold in self.refits:
             shares = (1 / (fold.eigenvalues[:, None] + alpha)).to(self.dtype)
             weights = fold.basis.T @ (shares * self._components(fold, y))
-            rows = self.decomposition.Q[fold.scored].to(self.dtype) - fold.train_mean
+            rows = self._Q[fold.scored] - fold.train_mean
             mean = self._train_mean(fold, y).double()
             predictions[fold.scored] = (rows @ weights).double() + mean
         return predictions

@@ -89,8 +89,10 @@ def test_both_ways_to_hold_rows_out_agree(n: int, p: int) -> None:
     search = fits.search
     y = search.project(torch.tensor(Y, dtype=torch.float64))
     ways = [
-        FoldRefits(search.decomposition, search.folds, ALPHAS, torch.float64),
-        ClosedForm(search.decomposition, search.folds, ALPHAS, torch.float64, torch.float64),
+        FoldRefits(search.decomposition, search.folds, ALPHAS, search.decomposition.Q),
+        ClosedForm(
+            search.decomposition, search.folds, ALPHAS, search.decomposition.Q, torch.float64
+        ),
     ]
     for one, two in zip(*(way.sums(y, with_bias=True) for way in ways), strict=True):
         for name in ("yy", "py", "pp", "bias", "ee"):
@@ -117,7 +119,7 @@ def test_the_cheaper_way_to_hold_rows_out_is_taken(
 
     def seconds(way: type) -> float:
         more = (torch.float32,) if way is ClosedForm else ()
-        held_out = way(decomposition, folds, ALPHAS, torch.float32, *more)
+        held_out = way(decomposition, folds, ALPHAS, decomposition.Q.float(), *more)
         start = time.process_time()
         list(held_out.sums(y, with_bias=False))
         return time.process_time() - start
