@@ -43,7 +43,7 @@ def note_owner(target: str, who: str) -> None:
     who : str
         Plugin and distribution, for messages.
     """
-    _OWNERS.setdefault(_package(target), who)
+    _OWNERS.setdefault(package_of(target), who)
 
 
 def as_zoo_error(error: BaseException, doing: str = "") -> ZooError:
@@ -71,7 +71,7 @@ def as_zoo_error(error: BaseException, doing: str = "") -> ZooError:
         raise error
     if isinstance(error, ZooError):
         return error
-    what = " ".join(part for part in (_in_words(error), doing) if part)
+    what = _in_words(error, doing)
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if owner := _owner(frame.filename):
             where = f"{Path(frame.filename).name}:{frame.lineno}"
@@ -112,7 +112,7 @@ def plugin_call(who: str, doing: str = "") -> Iterator[None]:
     except BaseException as error:
         if os.environ.get("ZOO_STRICT_PLUGINS"):
             raise
-        what = " ".join(part for part in (_in_words(error), doing) if part)
+        what = _in_words(error, doing)
         raise PluginError(f"{who} failed: {what}") from error
 
 
@@ -155,13 +155,17 @@ def _hook_seconds() -> float:
     return float(text)
 
 
-def _in_words(error: BaseException) -> str:
+def _in_words(error: BaseException, doing: str = "") -> str:
+    """What was raised, and what was being done."""
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) if isinstance(error, TimeUpError) else one_line(error)
+        said = error.strerror
+    else:
+        said = str(error) if isinstance(error, TimeUpError) else one_line(error)
+    return " ".join(part for part in (said, doing) if part)
 
 
-def _package(target: str) -> str:
+def package_of(target: str) -> str:
+    """The package of a module, or of a spec's target in one."""
     return re.split("[.:]", target)[0]
 
 

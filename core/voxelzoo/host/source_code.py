@@ -16,6 +16,8 @@ from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 
+from voxelzoo.host.boundary import package_of
+
 HOST = "voxelzoo"
 """The host's own package: versions of scores and states are part of keys already."""
 
@@ -39,7 +41,7 @@ def source_digest(module: str, of: str) -> str | None:
         None if the distribution's own record has hashes of its files, which its version stands
         for; or if there is no source.
     """
-    package = re.split("[.:]", module)[0]
+    package = package_of(module)
     return None if package == HOST or _is_hashed(of, package) else _digest(package)
 
 

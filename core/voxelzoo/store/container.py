@@ -66,16 +66,14 @@ def write(path: Path, document: Mapping[str, Any], arrays: Mapping[str, Writable
     with zipfile.ZipFile(path, "w") as archive:
         text = json.dumps(document, indent=1, allow_nan=False)
         archive.writestr(_member(DOCUMENT), text)
-        for name, values in arrays.items():
-            _write_array(archive, name, np.asarray(values() if callable(values) else values))
+        _write_arrays(archive, arrays)
     return list(arrays)
 
 
 def add(path: Path, arrays: Mapping[str, Writable]) -> None:
     """Add arrays to a file that is not sealed yet."""
     with zipfile.ZipFile(path, "a") as archive:
-        for name, values in arrays.items():
-            _write_array(archive, name, np.asarray(values() if callable(values) else values))
+        _write_arrays(archive, arrays)
 
 
 def compress(path: Path, target: Path) -> None:
@@ -187,6 +185,12 @@ def read_array(path: Path, name: str) -> NDArray[Any]:
 def _member(name: str) -> zipfile.ZipInfo:
     """A member without a date, so that equal artefacts are equal files."""
     return zipfile.ZipInfo(name)
+
+
+def _write_arrays(archive: zipfile.ZipFile, arrays: Mapping[str, Writable]) -> None:
+    """Write arrays one after the other; none is held while the next one is made."""
+    for name, values in arrays.items():
+        _write_array(archive, name, np.asarray(values() if callable(values) else values))
 
 
 def _write_array(archive: zipfile.ZipFile, name: str, array: NDArray[Any]) -> None:
